@@ -1,0 +1,89 @@
+"""`spec.compression`: the recipe, what it may learn from, and how its pod runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from .base import ApiType, Duration, rules
+from .data import CompressionData
+from .fields import Name, ResourceRequirements, SecretName
+from .stages import Stage
+
+
+class Loss(StrEnum):
+    """What training makes small."""
+
+    CROSS_ENTROPY = "CrossEntropy"
+    MSE = "MSE"
+    COSINE = "Cosine"
+
+
+class Objective(ApiType):
+    """What finetune optimizes."""
+
+    loss: Loss
+    """CrossEntropy: integer targets. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis."""
+    output: Name | None = None
+    """Output that the loss is taken of. Default: the first."""
+
+
+
+
+
+
+class Scratch(ApiType):
+    """Disk of a compression pod."""
+
+    size: Annotated[str, Field(max_length=32)]
+    """Limit of each scratch volume, as a quantity: `20Gi`."""
+
+
+class JobSettings(ApiType):
+    """How the compression pod runs. Not part of the artifact's key: changing it compresses nothing again."""
+
+    resources: ResourceRequirements | None = None
+    """Resources of the container that compresses. Default: requests of 500m CPU and 1Gi memory."""
+    timeout: Duration | None = None
+    """Longest time one attempt may take. Default: 1h."""
+    retries: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Further attempts after a crash, an eviction or a lost node. Judgements are never retried. Default: 2."""
+    scratch: Scratch | None = None
+    """Disk of the pod. Default: 20Gi."""
+    node_selector: dict[str, str] | None = None
+    """Labels that the node must carry. Default: none."""
+    tolerations: Annotated[tuple[dict[str, Any], ...], Field(max_length=32)] | None = None
+    """Tolerations of the pod. Default: none."""
+    service_account_name: SecretName | None = None
+    """Service account of the pod; its token is not mounted. Default: the namespace's default."""
+
+
+class Compression(ApiType):
+    """The recipe, and what it may learn from."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!self.stages.exists(stage, has(stage.finetune)) || has(self.data) && has(self.data.train) && has(self.objective)",
+                "a finetune stage needs compression.data.train and compression.objective",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.quantize) && stage.quantize.preset == 'INT8')"
+                " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
+                "quantize with preset INT8 needs compression.data.calibration or compression.data.train",
+            ),
+        )
+    )
+
+    data: CompressionData | None = None
+    """Training, validation and calibration data. Default: none."""
+    objective: Objective | None = None
+    """What finetune optimizes. Needed by finetune. Default: none."""
+    seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """Seed of everything random. Default: 0."""
+    stages: Annotated[tuple[Stage, ...], Field(max_length=16)]
+    """Steps of the recipe, in order. An empty list only exports, measures and serves."""
+    job: JobSettings | None = None
+    """How the compression pod runs."""

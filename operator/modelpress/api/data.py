@@ -1,0 +1,50 @@
+"""Datasets, as `spec.compression.data` and `spec.evaluation.test` name them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import ApiType, Digest, Uri
+from .fields import SecretName
+
+
+class DatasetFormat(StrEnum):
+    """How samples lie in a file."""
+
+    NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+
+
+class Dataset(ApiType):
+    """Samples: columns of equal length, the first axis counts samples."""
+
+    uri: Uri
+    """fsspec URL of one file."""
+    digest: Digest | None = None
+    """What the file must hold. Default: whatever is there."""
+    secret_name: SecretName | None = None
+    """Secret to read it with. Default: `source.secretName`."""
+    format: DatasetFormat | None = None
+    """Default: by the ending of the URI. Pickled objects in an npz are refused."""
+    inputs: dict[str, str] | None = None
+    """Column of each input of the model. Default: the column of the same name."""
+    targets: dict[str, str] | None = None
+    """Column of the target of each output of the model. Default: the column `label` for the first output."""
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Use only this many samples, chosen by the seed. Default: all."""
+
+
+class CompressionData(ApiType):
+    """Data that compression may look at. None of it may be the test set."""
+
+    train: Dataset | None = None
+    """What finetune trains on."""
+    validation: Dataset | None = None
+    """What finetune chooses its best epoch by. Default: no choice, the last epoch is kept."""
+    calibration: Dataset | None = None
+    """What quantize finds the ranges of activations with. Default: 256 samples of train."""

@@ -1,0 +1,119 @@
+"""`spec.evaluation`: test data, metrics, latency and gates."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from .base import ApiType, Fraction, rules
+from .data import Dataset
+from .fields import Name
+
+MetricName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][A-Za-z0-9_]*$")]
+
+SIZE_METRIC = "size"
+"""Bytes on disk of everything that the server must load. Lower is better. Always measured."""
+LATENCY_METRIC = "latency"
+"""Median time of one request at the first of `latency.batchSizes`, in milliseconds. Lower is better."""
+
+
+class MetricType(StrEnum):
+    """What is computed, by torchmetrics where it has it."""
+
+    ACCURACY = "accuracy"
+    F1 = "f1"
+    MSE = "mse"
+    MAE = "mae"
+    COSINE = "cosine"
+
+
+class Metric(ApiType):
+    """One figure of quality, measured on the test data for original and result alike."""
+
+    name: MetricName
+    """Name by which gates refer to it. `size` and `latency` are taken."""
+    type: MetricType
+    """accuracy, f1: of the class with the highest score. mse, mae: errors. cosine: mean similarity over the last axis."""
+    args: dict[str, Any] | None = None
+    """Arguments of the metric: `{top_k: 5}`, `{average: macro}`. Default: none."""
+    output: Name | None = None
+    """Output that is measured. Default: the first."""
+    target: Name | None = None
+    """Column of the test data that holds the truth. Default: the dataset's target of that output."""
+    higher_is_better: bool | None = None
+    """Default: as the type has it; true for accuracy, f1 and cosine."""
+
+
+class Latency(ApiType):
+    """How latency is measured: original and result in alternation, in one process."""
+
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] | None = None
+    """Batch sizes to measure. Default: 1."""
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Threads of the runtime. Default: 1."""
+
+
+class Goal(StrEnum):
+    """What a gate demands; D stands for original minus result in the direction in which the metric gets worse."""
+
+    THRESHOLD = "Threshold"
+    MAX_DEGRADATION = "MaxDegradation"
+    PERCENT_MAX_DEGRADATION = "PercentMaxDegradation"
+    MIN_IMPROVEMENT = "MinImprovement"
+    PERCENT_MIN_IMPROVEMENT = "PercentMinImprovement"
+
+
+class OnInconclusive(StrEnum):
+    """What a gate that cannot be told amounts to."""
+
+    FAIL = "Fail"
+    PASS = "Pass"
+
+
+class Gate(ApiType):
+    """A demand on one figure. Without it being met, nothing is served."""
+
+    metric: MetricName
+    """Name of a metric of `evaluation.metrics`, or `size`, or `latency`."""
+    goal: Goal
+    """Threshold: the result is at least (or, where lower is better, at most) value. MaxDegradation: it is worse than the original by at most
+    value, in the metric's own unit. PercentMaxDegradation: by at most value percent. MinImprovement, PercentMinImprovement: better by at least value."""
+    value: float
+    """The limit: in the metric's own unit, or in percent (0 to 100) where the goal says Percent."""
+    confidence: Fraction | None = None
+    """Confidence with which the limit must be kept, for quality metrics: the whole interval must lie on the right side. Default: 0.95."""
+    on_inconclusive: OnInconclusive | None = None
+    """What it means that the interval lies on both sides of the limit: too few samples to tell. Default: Fail."""
+
+
+class Evaluation(ApiType):
+    """How result and original are compared, and what is demanded of the result."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.metrics) || self.metrics.size() == 0 || has(self.test)",
+                "evaluation.metrics need evaluation.test, the data they are measured on",
+            ),
+            (
+                "!has(self.metrics) || self.metrics.all(metric, metric.name != 'size' && metric.name != 'latency')",
+                "the metric names size and latency are taken: they are always measured",
+            ),
+            (
+                "!has(self.gates) || self.gates.all(gate, gate.metric == 'size' || gate.metric == 'latency'"
+                " || has(self.metrics) && self.metrics.exists(metric, metric.name == gate.metric))",
+                "a gate's metric must be size, latency or the name of one of evaluation.metrics",
+            ),
+        )
+    )
+
+    test: Dataset | None = None
+    """Held-out data; never used to choose anything. Default: none, and no metrics."""
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=8)] | None = None
+    """What is measured on it. Default: nothing."""
+    latency: Latency | None = None
+    """How latency is measured. Default: one thread, batch size 1."""
+    gates: Annotated[tuple[Gate, ...], Field(max_length=32)] | None = None
+    """What is demanded. Default: nothing."""

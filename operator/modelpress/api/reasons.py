@@ -1,0 +1,85 @@
+"""Reasons of conditions, Events and failures: constants that machines read. What each means, and what to do: docs/conditions.md."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason there is. Grouped by who finds it."""
+
+    # the course of things
+    NEW = "New"
+    RESOLVING = "Resolving"
+    COMPRESSING = "Compressing"
+    COMPRESSED = "Compressed"
+    GATES_PASSED = "GatesPassed"
+    STARTING = "Starting"
+    SERVING = "Serving"
+    ROLLING_OUT = "RollingOut"
+    ROLLED_OUT = "RolledOut"
+    SCALED_TO_ZERO = "ScaledToZero"
+    SUSPENDED = "Suspended"
+    PAUSED = "Paused"
+    DELETING = "Deleting"
+    WAITING = "Waiting"
+    REFERENCE_ANSWERS_REPRODUCED = "ReferenceAnswersReproduced"
+
+    # judgements about input: final until something changes
+    INVALID_SPEC = "InvalidSpec"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    DATASET_NOT_FOUND = "DatasetNotFound"
+    DIGEST_MISMATCH = "DigestMismatch"
+    SOURCE_INVALID = "SourceInvalid"
+    PICKLE_REFUSED = "PickleRefused"
+    ENTRYPOINT_FAILED = "EntrypointFailed"
+    WEIGHTS_DO_NOT_FIT = "WeightsDoNotFit"
+    EXPORT_FAILED = "ExportFailed"
+    STAGE_FAILED = "StageFailed"
+    RECIPE_INVALID = "RecipeInvalid"
+    DATASET_INVALID = "DatasetInvalid"
+    DATASET_DOES_NOT_FIT = "DatasetDoesNotFit"
+    LABELS_OUT_OF_RANGE = "LabelsOutOfRange"
+    NOT_FINITE = "NotFinite"
+    TRAINING_DIVERGED = "TrainingDiverged"
+    DATA_LEAK = "DataLeak"
+    COMPRESSION_TIMEOUT = "CompressionTimeout"
+    OUT_OF_MEMORY = "OutOfMemory"
+    OUT_OF_SCRATCH = "OutOfScratch"
+    EVALUATION_FAILED = "EvaluationFailed"
+    GATE_FAILED = "GateFailed"
+    GATE_INCONCLUSIVE = "GateInconclusive"
+    ARTIFACT_CHANGED = "ArtifactChanged"
+    ANSWERS_DIFFER = "AnswersDiffer"
+    MODEL_LOAD_FAILED = "ModelLoadFailed"
+    CRASHED = "Crashed"
+
+    # surroundings: backed off and tried again
+    SECRET_NOT_FOUND = "SecretNotFound"
+    ACCESS_DENIED = "AccessDenied"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    STORE_FULL = "StoreFull"
+    POD_UNSCHEDULABLE = "PodUnschedulable"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    NODE_LOST = "NodeLost"
+    REPLICAS_NOT_READY = "ReplicasNotReady"
+
+    # the operator's own
+    NAME_CONFLICT = "NameConflict"
+    FIELD_CONFLICT = "FieldConflict"
+    WRITE_REFUSED = "WriteRefused"
+    OPERATOR_ERROR = "OperatorError"
+
+
+ENVIRONMENT = frozenset(
+    {
+        Reason.SECRET_NOT_FOUND,
+        Reason.ACCESS_DENIED,
+        Reason.STORE_UNAVAILABLE,
+        Reason.STORE_FULL,
+        Reason.POD_UNSCHEDULABLE,
+        Reason.IMAGE_UNAVAILABLE,
+        Reason.NODE_LOST,
+    }
+)
+"""Reasons that a later attempt with the same input may not meet again."""

@@ -1,0 +1,241 @@
+"""The three resources: CompressedModel, and the immutable ModelArtifact and ModelRevision the operator makes of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from .base import ApiType, Digest
+from .compression import Compression
+from .evaluation import Goal
+from .figures import Figures
+from .source import Source
+from .spec import CompressedModelSpec
+
+
+class Condition(ApiType):
+    """One condition, as in all of Kubernetes."""
+
+    type: str
+    """Ready, Available, Reconciling, Stalled, Accepted, Verified or Progressing."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: str
+    """A constant that machines read."""
+    message: str = ""
+    """One sentence for a person."""
+    last_transition_time: str
+    """When status last changed, RFC 3339."""
+    observed_generation: int = 0
+    """Generation of the spec it was judged by."""
+
+
+class SourceStatus(ApiType):
+    """What the URIs held when they were last looked at."""
+
+    resolved_digest: Digest
+    """Digest of the source."""
+    datasets: dict[str, Digest] = Field(default_factory=dict)
+    """Digests of the datasets, by role."""
+    resolved_at: str
+    """When, RFC 3339."""
+    resolved_for: str
+    """Hash of the URIs and pinned digests that were asked for."""
+
+
+class GateOutcome(ApiType):
+    """One gate, judged."""
+
+    metric: str
+    """Its metric."""
+    goal: Goal
+    """Its goal."""
+    outcome: Literal["Pass", "Fail", "Inconclusive"]
+    """What came of it."""
+    message: str
+    """The figures in a sentence."""
+
+
+class CompressionStatus(Figures):
+    """What compression cost and brought, for the artifact that the spec asks for."""
+
+    ratio_text: str = ""
+    """Ratio of sizes, for people: `5.3x`."""
+    accuracy_text: str = ""
+    """First metric, and its change, for people: `0.986 (-0.004)`."""
+    gates: tuple[GateOutcome, ...] = ()
+    """The gates, judged."""
+    report: str = ""
+    """URI of the report."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that a person should read."""
+
+
+class Endpoint(ApiType):
+    """Where clients ask."""
+
+    http: str
+    """URL of the HTTP endpoint inside the cluster."""
+    grpc: str
+    """host:port of the gRPC endpoint inside the cluster."""
+
+
+class Rejection(ApiType):
+    """What was tried and refused, so that it is not tried again until something it was judged by changes."""
+
+    artifact: str
+    """Name of the ModelArtifact."""
+    judged_by: str
+    """Digest of gates, limits and retryToken at that time."""
+    reason: str
+    """A constant that machines read."""
+    message: str
+    """The figures in a sentence."""
+
+
+class ProgressStatus(ApiType):
+    """What the running Job last said of itself. Shown, never decisive."""
+
+    job: str
+    """Name of the Job."""
+    message: str
+    """`finetune 2/4, epoch 12 of 30`."""
+
+
+class CompressedModelStatus(ApiType):
+    """What the operator knows of one model."""
+
+    observed_generation: int = 0
+    """Generation of the spec that this status speaks of."""
+    conditions: tuple[Condition, ...] = ()
+    """See the table in docs/conditions.md."""
+    source: SourceStatus | None = None
+    """What the URIs hold."""
+    artifact: str | None = None
+    """ModelArtifact that the spec asks for."""
+    current_revision: str | None = None
+    """ModelRevision that answers."""
+    candidate_revision: str | None = None
+    """ModelRevision that is to answer next."""
+    compression: CompressionStatus | None = None
+    """What compression cost and brought."""
+    rejected: Rejection | None = None
+    """What was last refused."""
+    progress: ProgressStatus | None = None
+    """What the running Job says of itself."""
+    endpoint: Endpoint | None = None
+    """Where clients ask."""
+    replicas: int = 0
+    """Serving pods of the current revision."""
+    ready_replicas: int = 0
+    """Those of them that answer."""
+    selector: str = ""
+    """Label selector of serving pods, for autoscalers."""
+
+
+class ModelArtifactSpec(ApiType):
+    """One resolved source, one recipe, its data. Immutable."""
+
+    key: str
+    """artifactKey: hash of everything that decides what comes out, 64 hexadecimal digits."""
+    source: Source
+    """As in the model's spec."""
+    source_digest: Digest
+    """What the source held."""
+    compression: Compression
+    """As in the model's spec."""
+    datasets: dict[str, Digest] = Field(default_factory=dict)
+    """Digests of the datasets, by role."""
+    destination: str
+    """Folder in the store."""
+
+
+class ModelArtifactStatus(ApiType):
+    """What came of it."""
+
+    conditions: tuple[Condition, ...] = ()
+    """Ready: files are in the store and measured."""
+    manifest_digest: Digest | None = None
+    """Digest of manifest.json."""
+    report_digest: Digest | None = None
+    """Digest of report.json."""
+    figures: Figures | None = None
+    """What it cost and brought."""
+    evaluated_by: str | None = None
+    """Hash of the evaluation (metrics, latency, digest of the test data) that `figures` answer."""
+    batched: bool = False
+    """Whether the model has a batch axis."""
+    attempts: int = 0
+    """Attempts so far."""
+    next_attempt_at: str | None = None
+    """When the next attempt is due, RFC 3339."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that a person should read."""
+
+
+class ModelRevisionSpec(ApiType):
+    """One artifact and how it is served. Immutable, the rendered pod template included."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    """revisionKey: hash of artifact and everything that decides how it is served, 64 hexadecimal digits."""
+    artifact: str
+    """Name of the ModelArtifact."""
+    manifest_digest: Digest
+    """What pods must find in the store."""
+    pod_template: dict[str, Any]
+    """The pod template, as it was rendered when the revision was made."""
+    models: str
+    """models.json, as it was rendered when the revision was made."""
+
+
+class ModelRevisionStatus(ApiType):
+    """What became of it."""
+
+    conditions: tuple[Condition, ...] = ()
+    """Verified: pods gave the judge's reference answers."""
+
+
+class ObjectMeta(ApiType):
+    """What we read of an object's metadata."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+
+
+class CompressedModel(ApiType):
+    """A model, compressed, measured and served."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: ObjectMeta
+    spec: CompressedModelSpec
+    status: CompressedModelStatus | None = None
+
+
+class ModelArtifact(ApiType):
+    """The result of one recipe on one source."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: ObjectMeta
+    spec: ModelArtifactSpec
+    status: ModelArtifactStatus | None = None
+
+
+class ModelRevision(ApiType):
+    """A snapshot of an artifact and how it is served."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: ObjectMeta
+    spec: ModelRevisionSpec
+    status: ModelRevisionStatus | None = None

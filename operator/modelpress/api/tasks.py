@@ -1,0 +1,107 @@
+"""What a pod is told: one JSON document in the environment variable MODELPRESS_TASK, written by the operator alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import ApiType, Digest
+from .compression import Objective
+from .data import Dataset
+from .evaluation import Evaluation
+from .source import Source
+from .stages import Stage
+
+TASK_VARIABLE = "MODELPRESS_TASK"
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+SECRETS_FOLDER = "/etc/modelpress/secrets"
+"""Each Secret is mounted below, in a folder named as itself."""
+
+SOURCE_FOLDER = "/work/source"
+DATA_FOLDER = "/work/data"
+"""One subfolder for each of train, validation, calibration, holding the one file of the dataset."""
+TEST_FOLDER = "/work/test"
+OUT_FOLDER = "/work/out"
+REPORT_FOLDER = "/work/report"
+SCRATCH_FOLDER = "/tmp"
+PROGRESS_PORT = 8090
+
+
+class Location(ApiType):
+    """A place in a store, and the Secret that opens it."""
+
+    uri: str
+    """fsspec URL."""
+    secret_name: str | None = None
+    """Name of a Secret that is mounted below SECRETS_FOLDER. None: anonymous or the pod's own identity."""
+
+
+class PinnedLocation(Location):
+    """A place in a store, and what must be found there."""
+
+    digest: Digest
+    """Refused with DigestMismatch if anything else is there."""
+
+
+class ResolveTask(ApiType):
+    """Say what the URIs hold now."""
+
+    kind: Literal["resolve"] = "resolve"
+    source: Location
+    """The model's source."""
+    datasets: dict[str, Location] = Field(default_factory=dict)
+    """Datasets by role: train, validation, calibration, test."""
+
+
+class FetchTask(ApiType):
+    """Bring source and data into the pod, and check them."""
+
+    kind: Literal["fetch"] = "fetch"
+    source: PinnedLocation
+    """Goes to SOURCE_FOLDER."""
+    datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
+    """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>."""
+
+
+class CompressTask(ApiType):
+    """Run the stages. Executed beside tenants' code: holds no credentials and no test data."""
+
+    kind: Literal["compress"] = "compress"
+    source: Source
+    """As in the spec, without Secrets' names."""
+    stages: tuple[Stage, ...]
+    """The recipe."""
+    objective: Objective | None = None
+    """What finetune optimizes."""
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    """How to read the files below DATA_FOLDER, by role: train, validation, calibration."""
+    seed: int = 0
+    """Seed of everything random."""
+    timeout_seconds: float = 3600.0
+    """After this long the worker is ended and the outcome is CompressionTimeout."""
+
+
+class JudgeTask(ApiType):
+    """Measure original and result. Never imports tenants' code."""
+
+    kind: Literal["judge"] = "judge"
+    evaluation: Evaluation
+    """Metrics, latency and test data, without Secrets' names."""
+    seed: int = 0
+    """Seed of samples and bootstraps."""
+
+
+class PublishTask(ApiType):
+    """Put the artifact into the store."""
+
+    kind: Literal["publish"] = "publish"
+    destination: Location
+    """Folder of the artifact."""
+    artifact: str
+    """Name of the ModelArtifact."""
+    lineage: dict[str, str] = Field(default_factory=dict)
+    """Digests of source, recipe and data, and the images that made it; goes into the manifest."""
+
+
+Task = ResolveTask | FetchTask | CompressTask | JudgeTask | PublishTask
