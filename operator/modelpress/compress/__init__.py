@@ -1,0 +1,1 @@
+"""Compression of models, and the judgement of the result: runs in the compressor image."""
