@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from .base import ApiType, Digest, Uri
+from .base import ApiType, Digest, Uri, rules
 from .fields import SecretName
 
 
@@ -22,6 +22,15 @@ class DatasetFormat(StrEnum):
 
 class Dataset(ApiType):
     """Samples: columns of equal length, the first axis counts samples."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                r"has(self.format) || self.uri.matches('[.](npz|safetensors|parquet|jsonl)$')",
+                "the ending of uri does not tell the format: set format to npz, safetensors, parquet or jsonl",
+            )
+        )
+    )
 
     uri: Uri
     """fsspec URL of one file."""

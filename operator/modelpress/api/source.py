@@ -24,7 +24,7 @@ class TensorSpec(ApiType):
     name: Name
     """Name by which clients and datasets call it."""
     dtype: Annotated[str, Field(pattern="^(bool|uint8|int8|int16|int32|int64|float16|float32|float64)$")] | None = None
-    """Type of the elements. Default: float32."""
+    """Type of the elements. Default: float32 for an input of a torch model, else as the model has it."""
     shape: Annotated[tuple[int | Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], ...], Field(max_length=8)] | None = None
     """Sizes of the axes; an axis with a name instead is dynamic. An axis `batch` must come first; without one the model is served unbatched."""
 
@@ -36,7 +36,10 @@ class Source(ApiType):
         json_schema_extra=rules(
             ("self.format != 'torch' || has(self.entrypoint)", "format torch needs source.entrypoint, as file:function"),
             ("self.format != 'torch' || has(self.trustCode) && self.trustCode", "format torch runs code out of the source: set source.trustCode to true"),
-            ("self.format != 'torch' || has(self.inputs) && self.inputs.size() > 0", "format torch needs source.inputs, with a name and a shape each"),
+            (
+                "self.format != 'torch' || has(self.inputs) && self.inputs.size() > 0 && self.inputs.all(input, has(input.shape))",
+                "format torch needs source.inputs, with a name and a shape each",
+            ),
             ("self.format != 'torch' || has(self.outputs) && self.outputs.size() > 0", "format torch needs source.outputs, with a name each"),
             ("self.format != 'onnx' || !has(self.entrypoint)", "format onnx takes no source.entrypoint"),
         )

@@ -1,0 +1,268 @@
+"""What an unset field of the spec means.
+
+Each `Effective…` type is its namesake with the gaps filled: same fields, same wire names, but what has a default is
+never None. `with_defaults(Finetune(epochs=3)).learning_rate` is a float. A part that is not in the spec at all is its
+empty form: `with_defaults(spec.serving or Serving())`. Nothing here is ever written back into a spec, so a default may
+change without changing anybody's object; `keys.py` leaves out of a hash whatever equals its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, TypeVar, overload
+
+from pydantic import Field
+
+from .base import ApiType
+from .compression import Compression, JobSettings, Scratch
+from .data import CompressionData, Dataset, DatasetFormat
+from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
+from .fields import ResourceRequirements
+from .serving import Batching, Serving
+from .source import Source, SourceFormat, TensorSpec
+from .spec import Artifacts, DeletionPolicy, Rollout
+from .stages import Finetune, Granularity, Importance, Prune, PruneStructure, Quantize, QuantizeAlgorithm
+
+CALIBRATION_SAMPLES = 256
+"""Samples of the training data that calibrate when no calibration data is given."""
+
+_Same = TypeVar("_Same", bound=ApiType)
+
+
+class EffectivePrune(Prune):
+    """Prune without gaps."""
+
+    importance: Importance = Importance.L1
+    scope: str = "Layer"
+    round_to: int = 1
+    ignore: tuple[str, ...] = ()
+
+
+class EffectiveFinetune(Finetune):
+    """Finetune without gaps. `patience` None: all epochs are run."""
+
+    learning_rate: float = 0.001
+    batch_size: int = 64
+    weight_decay: float = 0.0001
+
+
+class EffectiveQuantize(Quantize):
+    """Quantize without gaps. `algorithm` has no meaning for INT8_DYNAMIC."""
+
+    algorithm: QuantizeAlgorithm = QuantizeAlgorithm.MIN_MAX
+    granularity: Granularity = Granularity.CHANNEL
+    ignore: tuple[str, ...] = ()
+
+
+class EffectiveSource(Source):
+    """Source without gaps. `inputs` and `outputs` None: as in the ONNX file."""
+
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    trust_code: bool = False
+    assets: tuple[str, ...] = ()
+
+
+class EffectiveDataset(Dataset):
+    """Dataset without gaps. `samples` None: all of them."""
+
+    format: DatasetFormat
+    inputs: dict[str, str] = Field(default_factory=dict)
+    targets: dict[str, str] = Field(default_factory=dict)
+
+
+class EffectiveJobSettings(JobSettings):
+    """How the compression pod runs, without gaps."""
+
+    resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "500m", "memory": "1Gi"})
+    timeout: str = "1h"
+    retries: int = 2
+    scratch: Scratch = Scratch(size="20Gi")
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+
+
+class EffectiveCompression(Compression):
+    """Compression without gaps."""
+
+    data: CompressionData = CompressionData()
+    seed: int = 0
+    job: EffectiveJobSettings = EffectiveJobSettings()
+
+
+class EffectiveMetric(Metric):
+    """Metric without gaps. `output` None: the first; `target` None: the dataset's target of that output."""
+
+    args: dict[str, Any] = Field(default_factory=dict)
+    higher_is_better: bool
+
+
+class EffectiveLatency(Latency):
+    """How latency is measured, without gaps."""
+
+    batch_sizes: tuple[int, ...] = (1,)
+    threads: int = 1
+
+
+class EffectiveGate(Gate):
+    """Gate without gaps."""
+
+    confidence: float = 0.95
+    on_inconclusive: OnInconclusive = OnInconclusive.FAIL
+
+
+class EffectiveEvaluation(Evaluation):
+    """Evaluation without gaps. `test` None: only sizes and latency are measured."""
+
+    metrics: tuple[EffectiveMetric, ...] = ()
+    latency: EffectiveLatency = EffectiveLatency()
+    gates: tuple[EffectiveGate, ...] = ()
+
+
+class EffectiveArtifacts(Artifacts):
+    """Artifacts without gaps. `uri` and Secrets None: the installation's."""
+
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+
+
+class EffectiveBatching(Batching):
+    """Batching without gaps."""
+
+    max_batch_size: int = 32
+    max_queue_delay: str = "2ms"
+
+
+class EffectiveServing(Serving):
+    """Serving without gaps."""
+
+    batching: EffectiveBatching = EffectiveBatching()
+    replicas: int = 1
+    resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "250m", "memory": "512Mi"})
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+    affinity: dict[str, Any] = Field(default_factory=dict)
+    image_pull_secrets: tuple[str, ...] = ()
+
+
+class EffectiveRollout(Rollout):
+    """Rollout without gaps."""
+
+    retry_token: str = ""
+    revision_history_limit: int = 5
+    paused: bool = False
+
+
+EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
+    {
+        Prune: EffectivePrune,
+        Finetune: EffectiveFinetune,
+        Quantize: EffectiveQuantize,
+        Source: EffectiveSource,
+        Dataset: EffectiveDataset,
+        JobSettings: EffectiveJobSettings,
+        Compression: EffectiveCompression,
+        Metric: EffectiveMetric,
+        Latency: EffectiveLatency,
+        Gate: EffectiveGate,
+        Evaluation: EffectiveEvaluation,
+        Artifacts: EffectiveArtifacts,
+        Batching: EffectiveBatching,
+        Serving: EffectiveServing,
+        Rollout: EffectiveRollout,
+    }
+)
+"""The gapless type of each type that has defaults."""
+
+
+@overload
+def with_defaults(value: Prune) -> EffectivePrune: ...
+@overload
+def with_defaults(value: Finetune) -> EffectiveFinetune: ...
+@overload
+def with_defaults(value: Quantize) -> EffectiveQuantize: ...
+@overload
+def with_defaults(value: Source) -> EffectiveSource: ...
+@overload
+def with_defaults(value: Dataset) -> EffectiveDataset: ...
+@overload
+def with_defaults(value: JobSettings) -> EffectiveJobSettings: ...
+@overload
+def with_defaults(value: Compression) -> EffectiveCompression: ...
+@overload
+def with_defaults(value: Metric) -> EffectiveMetric: ...
+@overload
+def with_defaults(value: Latency) -> EffectiveLatency: ...
+@overload
+def with_defaults(value: Gate) -> EffectiveGate: ...
+@overload
+def with_defaults(value: Evaluation) -> EffectiveEvaluation: ...
+@overload
+def with_defaults(value: Artifacts) -> EffectiveArtifacts: ...
+@overload
+def with_defaults(value: Batching) -> EffectiveBatching: ...
+@overload
+def with_defaults(value: Serving) -> EffectiveServing: ...
+@overload
+def with_defaults(value: Rollout) -> EffectiveRollout: ...
+@overload
+def with_defaults(value: _Same) -> _Same: ...
+def with_defaults(value: Any) -> Any:
+    """Return `value` with every default filled in, parts of it too; a type without defaults comes back as it is.
+
+    Raises ValueError for a dataset whose format neither stands in the spec nor follows from the ending of its URI.
+    """
+    kind = type(value)
+    if kind not in EFFECTIVE:
+        return value
+    given = {name: _filled(part) for name in kind.model_fields if (part := getattr(value, name)) is not None}
+    return EFFECTIVE[kind].model_validate(dependent_defaults(value) | given)
+
+
+def dependent_defaults(value: ApiType) -> dict[str, Any]:
+    """Return the defaults of `value` that depend on its other fields, by field name."""
+    if isinstance(value, Prune):
+        return {"scope": "Layer" if value.structure is PruneStructure.CHANNEL else "Global"}
+    if isinstance(value, Metric):
+        return {"higher_is_better": value.type in {MetricType.ACCURACY, MetricType.F1, MetricType.COSINE}}
+    if isinstance(value, Dataset) and value.format is None:
+        return {"format": dataset_format(value)}
+    return {}
+
+
+def dataset_format(dataset: Dataset) -> DatasetFormat:
+    """Return how samples lie in the file of `dataset`: as the spec says, else by the ending of its URI.
+
+    Raises ValueError if neither tells.
+    """
+    if dataset.format is not None:
+        return dataset.format
+    ending = PurePosixPath(dataset.uri).suffix.removeprefix(".").lower()
+    try:
+        return DatasetFormat(ending)
+    except ValueError:
+        known = ", ".join(DatasetFormat)
+        raise ValueError(f"the ending of {dataset.uri} does not tell its format: set it to one of {known}") from None
+
+
+def input_dtype(tensor: TensorSpec, source_format: SourceFormat) -> str | None:
+    """Return the element type of an input; None: as the ONNX file has it."""
+    return tensor.dtype or ("float32" if source_format is SourceFormat.TORCH else None)
+
+
+def calibration_data(data: CompressionData) -> tuple[str, Dataset] | None:
+    """Return role and dataset that calibrate: `calibration`, else 256 samples of `train`, else None."""
+    if data.calibration is not None:
+        return "calibration", data.calibration
+    if data.train is not None:
+        samples = min(data.train.samples or CALIBRATION_SAMPLES, CALIBRATION_SAMPLES)
+        return "train", data.train.model_copy(update={"samples": samples})
+    return None
+
+
+def _filled(part: Any) -> Any:
+    if isinstance(part, ApiType):
+        return with_defaults(part)
+    if isinstance(part, tuple):
+        return tuple(_filled(item) for item in part)
+    return part
