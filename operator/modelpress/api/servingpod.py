@@ -20,6 +20,13 @@ TRITON_HTTP_PORT, TRITON_GRPC_PORT, TRITON_METRICS_PORT = 8100, 8101, 8102
 ENVOY_ADMIN_PORT = 8109
 """Envoy's admin interface, on loopback only."""
 
+KEY_FILE, STOPPING_FILE, DRAINED_FILE = f"{RUN_FOLDER}/key", f"{RUN_FOLDER}/stopping", f"{RUN_FOLDER}/drained"
+"""One line each: the agent writes the key before Triton starts, Triton's preStop hook touches the second and waits for the third."""
+RESTRICTED_KEY_NAME = "modelpress-key"
+"""HTTP header that carries the key; in gRPC metadata it is `triton-grpc-protocol-modelpress-key`."""
+RESTRICTED_APIS = ("model-repository", "shared-memory", "trace", "logging")
+"""Triton's APIs that want the key: on an open port they are code execution."""
+
 
 class ServedModel(ApiType):
     """One model in the pod."""

@@ -58,8 +58,11 @@ class FetchTask(ApiType):
     """Bring source and data into the pod, and check them."""
 
     kind: Literal["fetch"] = "fetch"
-    source: PinnedLocation
-    """Goes to SOURCE_FOLDER."""
+    source: PinnedLocation | None = None
+    """Goes to SOURCE_FOLDER. None when an artifact that exists is evaluated."""
+    artifact: PinnedLocation | None = None
+    """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER, laid out as
+    compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish` keeps `original/` in the store."""
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
     """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>."""
 
@@ -102,6 +105,22 @@ class PublishTask(ApiType):
     """Name of the ModelArtifact."""
     lineage: dict[str, str] = Field(default_factory=dict)
     """Digests of source, recipe and data, and the images that made it; goes into the manifest."""
+    manifest_digest: Digest | None = None
+    """Set for an evaluation of an artifact that is in the store: nothing but the new report is added, and this digest is answered again."""
+    evaluation: str | None = None
+    """Key of that evaluation; its report goes to `evaluations/<evaluation>/report.json` in the artifact's folder."""
 
 
-Task = ResolveTask | FetchTask | CompressTask | JudgeTask | PublishTask
+class AgentTask(ApiType):
+    """Keep a serving pod. Told to the containers `agent` (`modelpress agent run`) and `proxy` (`modelpress agent proxy`) alike."""
+
+    kind: Literal["agent"] = "agent"
+    backend: Literal["onnxruntime", "python"] = "onnxruntime"
+    """Triton's backend that runs ONNX: a fact of the image."""
+    drain_seconds: float = 20.0
+    """Longest wait for requests in flight once the pod is out of its Services; the pod's grace period is longer."""
+    threads: int | None = None
+    """CPUs that Triton may use, for the threads of its instances. None: as many as the node has."""
+
+
+Task = ResolveTask | FetchTask | CompressTask | JudgeTask | PublishTask | AgentTask
