@@ -33,9 +33,14 @@ def get(namespace: str, *what: str) -> dict[str, Any]:
     return found
 
 
+def as_json(document: Any) -> str:
+    """Return `document` in a form that `apply` takes."""
+    return json.dumps(document)
+
+
 def ensure_namespace(name: str) -> None:
     """Create the namespace if it is missing."""
-    apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}), name)
+    apply(as_json({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}), name)
 
 
 @contextmanager
