@@ -11,7 +11,9 @@ class Reason(StrEnum):
     # the course of things
     NEW = "New"
     RESOLVING = "Resolving"
+    RESOLVED = "Resolved"
     COMPRESSING = "Compressing"
+    EVALUATING = "Evaluating"
     COMPRESSED = "Compressed"
     GATES_PASSED = "GatesPassed"
     STARTING = "Starting"

@@ -84,8 +84,8 @@ class Endpoint(ApiType):
 class Rejection(ApiType):
     """What was tried and refused, so that it is not tried again until something it was judged by changes."""
 
-    artifact: str
-    """Name of the ModelArtifact."""
+    artifact: str = ""
+    """Name of the ModelArtifact; empty while the source could not be resolved."""
     judged_by: str
     """Digest of gates, limits and retryToken at that time."""
     reason: str
@@ -167,7 +167,15 @@ class ModelArtifactStatus(ApiType):
     batched: bool = False
     """Whether the model has a batch axis."""
     attempts: int = 0
-    """Attempts so far."""
+    """Attempts that have ended so far, evaluations counted in."""
+    crashes: int = 0
+    """Those of them that crashed, since something they depend on last changed."""
+    setbacks: int = 0
+    """Attempts in a row that the surroundings failed; the pause before the next grows with it."""
+    rejected: Rejection | None = None
+    """Why no further attempt is made, and what that was judged by."""
+    retry_token: str = ""
+    """`rollout.retryToken` at the time of the last attempt."""
     next_attempt_at: str | None = None
     """When the next attempt is due, RFC 3339."""
     warnings: tuple[str, ...] = ()
@@ -196,6 +204,8 @@ class ModelRevisionStatus(ApiType):
 
     conditions: tuple[Condition, ...] = ()
     """Verified: pods gave the judge's reference answers."""
+    rejected: Rejection | None = None
+    """Why its pods are not started again, and what that was judged by."""
 
 
 class ObjectMeta(ApiType):
