@@ -60,9 +60,10 @@ class Figures(ApiType):
     metrics: tuple[MetricFigure, ...] = ()
     """Quality, as `evaluation.metrics` asks."""
     latency: tuple[LatencyFigure, ...] = ()
-    """Latency, by batch size."""
+    """Latency, in the order of `evaluation.latency.batchSizes`; gates judge the first."""
     agreement: float | None = None
-    """Fraction of test samples on which result and original give the same answer (highest score, or within 1e-3 + 1e-2 relative)."""
+    """Fraction of test samples on which result and original give the same answer: the same highest score, or values
+    within 1e-3 + 1e-2 relative."""
 
     @property
     def ratio(self) -> float:

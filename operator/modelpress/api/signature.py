@@ -1,4 +1,4 @@
-"""What a model takes and gives, as its ONNX file says: the judge reads it, the manifest keeps it, Triton is configured by it."""
+"""What a model takes and gives, as its ONNX file says: read by the judge, kept in the manifest, served by Triton."""
 
 from __future__ import annotations
 

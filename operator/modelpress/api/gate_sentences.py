@@ -1,0 +1,78 @@
+"""What a judged gate says to a person: metric, both values, bounds, number of samples, limit."""
+
+from __future__ import annotations
+
+import math
+
+from .evaluation import LATENCY_METRIC, SIZE_METRIC
+from .intervals import Interval
+
+_UNITS = {SIZE_METRIC: " bytes", LATENCY_METRIC: " ms"}
+
+
+def change(
+    metric: str,
+    original: float,
+    compressed: float,
+    worse: float,
+    bounds: Interval | None,
+    *,
+    improving: bool,
+    percent: bool,
+    confidence: float,
+    samples: int | None,
+) -> str:
+    """Return how `metric` changed: `top1 fell from 0.990 to 0.960 (by 0.030, 95 % bounds 0.012…0.049, n=500)`.
+
+    `worse` and `bounds` say by how much the result is worse than the original, in percent of it if `percent`;
+    `improving` says that the gate asks the other way round, and turns their signs.
+    """
+    amount, ends = (-worse, bounds and Interval(-bounds.high, -bounds.low)) if improving else (worse, bounds)
+    unit = " %" if percent else ""
+    details = [f"by {figure(abs(amount), percent)}{unit}"] if compressed != original else []
+    if ends is not None:
+        expected = "" if amount >= 0 and details else " of the improvement" if improving else " of the loss"
+        low, high = figure(ends.low, percent), figure(ends.high, percent)
+        details.append(f"{100 * confidence:g} % bounds{expected} {low}…{high}{unit}")
+    if samples is not None:
+        details.append(f"n={samples}")
+    verb = "fell" if compressed < original else "rose" if compressed > original else "stayed"
+    values = f"from {figure(original)} to {figure(compressed)}" if verb != "stayed" else f"at {figure(original)}"
+    return f"{metric} {verb} {values}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
+
+
+def level(metric: str, value: float, bounds: Interval | None, *, confidence: float, samples: int | None) -> str:
+    """Return where `metric` is: `top1 is 0.960 (95 % bounds 0.942…0.973, n=500)`."""
+    details = []
+    if bounds is not None:
+        details.append(f"{100 * confidence:g} % bounds {figure(bounds.low)}…{figure(bounds.high)}")
+    if samples is not None:
+        details.append(f"n={samples}")
+    return f"{metric} is {figure(value)}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
+
+
+def demand(metric: str, value: float, *, at_least: bool, percent: bool) -> str:
+    """Return the limit: `at most 0.020 is allowed`, `at least 70 % is demanded`."""
+    amount = figure(value, percent) + (" %" if percent else _UNITS.get(metric, ""))
+    return f"at least {amount} is demanded" if at_least else f"at most {amount} is allowed"
+
+
+def too_few(samples: int, enough: int | None) -> str:
+    """Return that `samples` cannot tell, and how many might: `500 samples cannot tell; about 1,400 might`."""
+    hint = f"; about {enough:,} might" if enough is not None else ""
+    return f"{samples} samples cannot tell{hint}"
+
+
+def figure(value: float, percent: bool = False) -> str:
+    """Return `value` with as many digits as a person reads: 0.960, 7.61, 13,158, 2.0e-05."""
+    size = abs(value)
+    if not math.isfinite(value):
+        return str(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 1 or percent:
+        text = f"{value:.2f}".rstrip("0").rstrip(".") if percent else f"{value:.2f}"
+        return "0" if text == "-0" else text
+    if size >= 0.001 or size < 1e-12:
+        return f"{value if size >= 1e-12 else 0.0:.3f}"
+    return f"{value:.1e}"
