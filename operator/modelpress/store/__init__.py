@@ -1,0 +1,1 @@
+"""Stores: fsspec URLs, credentials, digests, transfers, artifacts and their manifest."""
