@@ -1,0 +1,86 @@
+"""A client of one Triton over HTTP: load, unload, ready, infer. Carries the key of the restricted APIs."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from numpy.typing import NDArray
+from tritonclient.http import InferInput, InferRequestedOutput
+from tritonclient.http.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from .command import KEY_HEADER
+
+CALL_SECONDS = 900.0
+"""Longest call: loading a big model from a slow disk."""
+ASK_SECONDS = 2.0
+"""Longest question whether something is ready."""
+
+
+class TritonError(Exception):
+    """Triton refused, in its own words."""
+
+
+class TritonAwayError(Exception):
+    """Triton does not answer: not started yet, or restarting."""
+
+
+class TritonClient:
+    """Triton at `address` (host:port of its HTTP API)."""
+
+    def __init__(self, address: str, key: str = "") -> None:
+        self._client = InferenceServerClient(address, conn_timeout=CALL_SECONDS)
+        self._headers = {KEY_HEADER: key} if key else {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def live(self) -> bool:
+        """Say whether the server answers."""
+        return await self._ask(self._client.is_server_live())
+
+    async def ready(self, model: str, version: int | None = None) -> bool:
+        """Say whether `model` is loaded and takes requests."""
+        return await self._ask(self._client.is_model_ready(model, "" if version is None else str(version)))
+
+    async def load(self, model: str) -> None:
+        """Load `model` from the repository, or load it again. Raises TritonError or TritonAwayError."""
+        await self._call(self._client.load_model(model, headers=self._headers))
+
+    async def unload(self, model: str) -> None:
+        """Unload `model`. Raises TritonError or TritonAwayError."""
+        await self._call(self._client.unload_model(model, headers=self._headers))
+
+    async def infer(self, model: str, inputs: dict[str, NDArray[Any]], outputs: list[str]) -> dict[str, NDArray[Any]]:
+        """Return the answers to `inputs`, by output name. Raises TritonError or TritonAwayError."""
+        given = []
+        for name, array in inputs.items():
+            tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+            tensor.set_data_from_numpy(array)
+            given.append(tensor)
+        wanted = [InferRequestedOutput(name) for name in outputs]
+        answer = await self._call(self._client.infer(model, given, outputs=wanted))
+        return {name: answer.as_numpy(name) for name in outputs}
+
+    async def _ask(self, question: Any) -> bool:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return bool(await question)
+        except (TimeoutError, aiohttp.ClientError, OSError, InferenceServerException):
+            return False
+
+    async def _call(self, call: Any) -> Any:
+        try:
+            return await call
+        except InferenceServerException as error:
+            raise TritonError(str(error.message())) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise TritonAwayError(f"Triton does not answer: {error or type(error).__name__}") from error

@@ -1,0 +1,44 @@
+"""Triton's metrics: the counters of one model, out of the text that /metrics gives. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+COUNTERS = {
+    "nv_inference_request_success": "requests",
+    "nv_inference_request_failure": "failures",
+    "nv_inference_count": "samples",
+    "nv_inference_exec_count": "executions",
+    "nv_inference_request_duration_us": "request_microseconds",
+    "nv_inference_queue_duration_us": "queue_microseconds",
+    "nv_inference_compute_infer_duration_us": "compute_microseconds",
+}
+"""Fields of InferenceCounters by the names of Triton's metrics."""
+
+
+@dataclass(frozen=True)
+class InferenceCounters:
+    """What a model has done since it was loaded. Microseconds are sums over requests."""
+
+    requests: float = 0.0
+    failures: float = 0.0
+    samples: float = 0.0
+    executions: float = 0.0
+    request_microseconds: float = 0.0
+    queue_microseconds: float = 0.0
+    compute_microseconds: float = 0.0
+
+
+def inference_counters(text: str) -> dict[tuple[str, str], InferenceCounters]:
+    """Return the counters by (model, version). Failures of all reasons are added up."""
+    sums: dict[tuple[str, str], dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            field = COUNTERS.get(sample.name) or COUNTERS.get(sample.name.removesuffix("_total"))
+            if field is None:
+                continue
+            model = sums.setdefault((sample.labels["model"], sample.labels["version"]), {})
+            model[field] = model.get(field, 0.0) + sample.value
+    return {model: InferenceCounters(**fields) for model, fields in sums.items()}
