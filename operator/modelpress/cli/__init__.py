@@ -1,0 +1,1 @@
+"""What people and pods call: `modelpress operator`, `modelpress agent`, `modelpress task`."""

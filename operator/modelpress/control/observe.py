@@ -1,0 +1,73 @@
+"""What one round sees: a frozen snapshot from the store alone, never older than our own last write on that key."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from modelpress.control.objects import Key, Objects, version_of
+from modelpress.control.plan import Manifest, Observed, Problem, Reference
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 3.0
+"""Seconds to wait for a watch to show our own write before the server is asked."""
+
+
+class Reader(Protocol):
+    """Reads one object from the server."""
+
+    async def read(self, reference: Reference) -> Manifest | None:
+        """Return the object, or None if it does not exist."""
+
+
+class Observer:
+    """Takes snapshots, and waits where one would be older than what we did."""
+
+    def __init__(self, objects: Objects, reader: Reader, progress: Mapping[str, Mapping[str, Any]]) -> None:
+        """`progress` is read at each snapshot: what compression pods last said, by `namespace/job`."""
+        self._objects, self._reader, self._progress = objects, reader, progress
+        self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
+
+    def expect(self, key: Key, reference: Reference, version: int) -> None:
+        """Let the next snapshot of `key` wait until the store has seen `reference` at `version`."""
+        self._expected[key][reference] = max(version, self._expected[key].get(reference, 0))
+
+    async def settle(self, key: Key) -> None:
+        """Wait until the store has seen all our writes on `key`; ask the server about what the watches do not
+        show."""
+        for reference, version in self._expected.pop(key, {}).items():
+            if await self._objects.wait_seen(reference, version, PATIENCE):
+                continue
+            logger.info(
+                "asking the server about an object that the watch has not shown", extra={"object": str(reference)}
+            )
+            manifest = await self._reader.read(reference)
+            if manifest is None:
+                self._objects.discard(reference, version)
+            else:
+                self._objects.put(manifest)
+
+    def observe(self, key: Key, problems: Mapping[Reference, Problem]) -> Observed | None:
+        """Return the snapshot of `key`; None if the model does not exist."""
+        model, children = self._objects.family(key)
+        if model is None:
+            return None
+        jobs = (child["metadata"]["name"] for child in children if child["kind"] == "Job")
+        progress = {
+            name: self._progress[f"{key.namespace}/{name}"]
+            for name in jobs
+            if f"{key.namespace}/{name}" in self._progress
+        }
+        return Observed(model=model, children=children, progress=progress, problems=dict(problems))
+
+    def is_current(self, reference: Reference, uid: str, resource_version: str) -> bool:
+        """Say whether the store still holds this very object at this very version."""
+        manifest = self._objects.get(reference)
+        return (
+            manifest is not None
+            and manifest["metadata"]["uid"] == uid
+            and version_of(manifest) == int(resource_version)
+        )
