@@ -1,4 +1,4 @@
-"""config.pbtxt: what Triton must know of one model, from the signature of its ONNX file. Pure."""
+"""config.pbtxt: what Triton must know of one model, from the inputs and outputs in its manifest. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2
 
-from modelpress.api.signature import Signature, Tensor
+from modelpress.store.manifest import Manifest, Tensor
 
 DTYPES = {
     "bool": "TYPE_BOOL",
@@ -39,7 +39,7 @@ class Backend(StrEnum):
 
 def config(
     name: str,
-    signature: Signature,
+    manifest: Manifest,
     backend: Backend,
     *,
     version: int,
@@ -51,13 +51,13 @@ def config(
     `max_batch_size` counts samples and is ignored by a model without a batch axis. `queue_delay_microseconds` is how
     long a request waits for others. Raises ValueError if a tensor has a type that Triton lacks.
     """
-    batch = max_batch_size if signature.batched else 0
+    batch = max_batch_size if manifest.batched else 0
     message = model_config_pb2.ModelConfig(
         name=name,
         backend=backend.value,
         max_batch_size=batch,
-        input=[model_config_pb2.ModelInput(**_tensor(tensor, batch)) for tensor in signature.inputs],
-        output=[model_config_pb2.ModelOutput(**_tensor(tensor, batch)) for tensor in signature.outputs],
+        input=[model_config_pb2.ModelInput(**_tensor(tensor, batch)) for tensor in manifest.inputs],
+        output=[model_config_pb2.ModelOutput(**_tensor(tensor, batch)) for tensor in manifest.outputs],
         instance_group=[{"count": 1, "kind": _kind(backend)}],
         version_policy={"specific": {"versions": [version]}},
     )
@@ -81,8 +81,7 @@ def _tensor(tensor: Tensor, batch: int) -> dict[str, Any]:
     if tensor.dtype not in DTYPES:
         raise ValueError(f"{tensor.name!r} is of type {tensor.dtype}, which cannot be served; cast it inside the model")
     axes = tensor.shape[1:] if batch else tensor.shape
-    dims = [axis if isinstance(axis, int) else -1 for axis in axes]
     fields: dict[str, Any] = {"name": tensor.name, "data_type": model_config_pb2.DataType.Value(DTYPES[tensor.dtype])}
-    if dims:
-        return fields | {"dims": dims}
+    if axes:
+        return fields | {"dims": axes}
     return fields | {"dims": [1], "reshape": {"shape": []}}
