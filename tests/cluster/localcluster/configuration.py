@@ -1,0 +1,121 @@
+"""The configuration files of containerd, the pod network, the kubelet and the audit log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from localcluster.certificates import PKI
+from localcluster.paths import CACHE, RUN, STATE
+
+CONFIG = STATE / "config"
+PAUSE_IMAGE = "localhost/modelpress/pause:local"
+SOCKET = RUN / "containerd.sock"
+POD_NETWORK = "10.244.0.0/16"
+SERVICE_NETWORK = "10.96.0.0/16"
+DNS_ADDRESS = "10.96.0.10"
+NETWORK_NAME = RUN.name
+CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+# On cgroup v2 systemd owns the tree where it runs; version 1 and machines without systemd use plain cgroupfs.
+CGROUP_DRIVER = "systemd" if CGROUP_V2 and Path("/run/systemd/system").exists() else "cgroupfs"
+
+
+def write_all() -> None:
+    """Write every configuration file into `.cluster/config`."""
+    (CONFIG / "cni").mkdir(parents=True, exist_ok=True)
+    (CONFIG / "containerd.toml").write_text(_containerd())
+    (CONFIG / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_network(), indent=1))
+    (CONFIG / "kubelet.yaml").write_text(json.dumps(_kubelet(), indent=1))
+    # The cluster is closed: a name outside it is answered at once with "no such name", never looked up.
+    (CONFIG / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n")
+    (CONFIG / "audit-policy.yaml").write_text(json.dumps(_audit_policy(), indent=1))
+
+
+def _containerd() -> str:
+    # `root` is shared by all clones, of whose clusters one runs at a time: an image is unpacked once per machine.
+    # `restrict_oom_score_adj` lets sandboxes start where CAP_SYS_RESOURCE is missing, as inside another container.
+    return f"""version = 2
+root = "{CACHE / "containerd"}"
+state = "{RUN / "containerd"}"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+  address = "{SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  restrict_oom_score_adj = true
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = {"true" if CGROUP_DRIVER == "systemd" else "false"}
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{CONFIG / "cni"}"
+"""
+
+
+def _pod_network() -> dict[str, object]:
+    # Point to point, not a bridge: every packet is routed through the host, so a Service's address works between any
+    # two pods without the bridge-netfilter module, and nothing is left when the last pod is gone.
+    return {
+        "cniVersion": "0.4.0",
+        "name": NETWORK_NAME,
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": False,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": str(RUN / "ipam"),
+                    "ranges": [[{"subnet": POD_NETWORK}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+        ],
+    }
+
+
+def _kubelet() -> dict[str, object]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": CGROUP_DRIVER,
+        "failSwapOn": False,
+        "containerRuntimeEndpoint": f"unix://{SOCKET}",
+        "clusterDNS": [DNS_ADDRESS],
+        "clusterDomain": "cluster.local",
+        "resolvConf": str(CONFIG / "resolv.conf"),
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(PKI / "ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(PKI / "kubelet.crt"),
+        "tlsPrivateKeyFile": str(PKI / "kubelet.key"),
+        # Images come from this machine alone and cannot be pulled again: none is ever collected.
+        "imageGCHighThresholdPercent": 100,
+        "imageMaximumGCAge": "0s",
+        "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
+        "nodeStatusUpdateFrequency": "10s",
+        "shutdownGracePeriod": "0s",
+        "maxPods": 150,
+        "registryPullQPS": 0,
+        "serializeImagePulls": False,
+        "podLogsDir": str(STATE / "pod-logs"),
+    }
+
+
+def _audit_policy() -> dict[str, object]:
+    # Who wrote what, without bodies: tests read it to count an idle operator's writes.
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+            {"level": "None"},
+        ],
+    }

@@ -1,0 +1,163 @@
+"""What a cluster leaves on the machine, and taking all of it away: processes, mounts, network, rules, folders.
+
+Used by `cluster-down` on our own cluster and at every start on what a killed one left, another clone's too. Only what
+carries a mark of ours is touched: our run folders, our pod network's name, chains of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from localcluster import processes
+from localcluster.certificates import NODE_ADDRESS
+from localcluster.paths import CLONE, RUN, RUN_PARENT, RUN_PREFIX
+from localcluster.shell import output
+
+COMPONENTS = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "containerd", "etcd")
+PROVISIONER_FOLDER = Path("/tmp/hostpath_pv")
+_CNI_RESULTS = Path("/var/lib/cni/results")
+_NETWORK_NAMESPACES = Path("/run/netns")
+
+
+@dataclasses.dataclass(frozen=True)
+class Owned:
+    """One cluster that was started on this machine: its run folder and the clone it belongs to."""
+
+    run: Path
+    clone: Path
+
+    @property
+    def state(self) -> Path:
+        """The clone's state folder, which may be gone."""
+        return self.clone / ".cluster"
+
+    def runs(self) -> bool:
+        """Tell whether any of its components runs."""
+        return any(processes.running_pid(name, self.run) for name in COMPONENTS)
+
+
+def claim() -> None:
+    """Write down that the run folder is this clone's, for others to find."""
+    RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    (RUN / "owner.json").write_text(json.dumps({"clone": str(CLONE)}))
+
+
+def all_owned() -> list[Owned]:
+    """Return every cluster of modelpress, running or dead, that left a run folder."""
+    found = []
+    for run in sorted(RUN_PARENT.glob(f"{RUN_PREFIX}*")):
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
+            found.append(Owned(run, Path(json.loads((run / "owner.json").read_text())["clone"])))
+    return found
+
+
+def remove(owned: Owned) -> None:
+    """Take away all that a cluster has on this machine but its state folder; harmless when there is nothing."""
+    for name in COMPONENTS:
+        if name != "etcd":
+            processes.stop(name, owned.run)
+    _end_containers(owned)
+    processes.stop("etcd", owned.run)
+    _unmount(owned)
+    _remove_network(owned)
+    _remove_rules()
+    _remove_control_groups()
+    if PROVISIONER_FOLDER.is_symlink():
+        PROVISIONER_FOLDER.unlink()
+    shutil.rmtree(owned.run, ignore_errors=True)
+
+
+def _end_containers(owned: Owned) -> None:
+    """Kill what runs in pods first and then the shims, or the shims' children would be left to init."""
+    processes.end(processes.with_cgroup("/kubepods"), patience=3.0)
+    shims = processes.with_argument(str(owned.run / "containerd.sock"))
+    processes.end([pid for pid in shims if pid != os.getpid()], patience=3.0)
+
+
+def mounts_of(owned: Owned) -> list[str]:
+    """Return the mount points under the cluster's folders, the innermost first."""
+    roots = tuple(f"{folder}/" for folder in (owned.run, owned.state))
+    points = [line.split()[1].replace("\\040", " ") for line in Path("/proc/mounts").read_text().splitlines()]
+    return sorted((point for point in points if point.startswith(roots)), reverse=True)
+
+
+def network_namespaces_of(owned: Owned) -> list[Path]:
+    """Return the network namespaces of its pods, as the pod network's own records name them."""
+    found = []
+    for record in _CNI_RESULTS.glob(f"{owned.run.name}-*"):
+        with contextlib.suppress(json.JSONDecodeError):
+            netns = Path(json.loads(record.read_text()).get("netns") or "/")
+            if netns.name.startswith("cni-"):
+                found.append(_NETWORK_NAMESPACES / netns.name)
+    return found
+
+
+def _unmount(owned: Owned) -> None:
+    for point in mounts_of(owned):
+        subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+
+
+def _remove_network(owned: Owned) -> None:
+    for netns in network_namespaces_of(owned):
+        if netns.exists():
+            subprocess.run(["umount", "--lazy", str(netns)], capture_output=True, check=False)
+            netns.unlink(missing_ok=True)
+    for record in _CNI_RESULTS.glob(f"{owned.run.name}-*"):
+        record.unlink(missing_ok=True)
+    subprocess.run(["ip", "address", "del", f"{NODE_ADDRESS}/32", "dev", "lo"], capture_output=True, check=False)
+
+
+def rules() -> list[str]:
+    """Return the lines of `iptables-save` that Kubernetes made, IPv6 included."""
+    return [line for family in ("iptables", "ip6tables") for line in _saved(family) if "KUBE-" in line]
+
+
+def _saved(family: str) -> list[str]:
+    if shutil.which(f"{family}-save") is None:
+        return []
+    done = subprocess.run([f"{family}-save"], capture_output=True, check=False)
+    return done.stdout.decode().splitlines()
+
+
+def _remove_rules() -> None:
+    for family in ("iptables", "ip6tables"):
+        removal = removal_of_rules(_saved(family))
+        if removal:
+            output([f"{family}-restore", "--noflush"], stdin=removal.encode())
+
+
+def removal_of_rules(saved: list[str]) -> str:
+    """Return the input of `iptables-restore --noflush` that removes every chain of Kubernetes and what points at it."""
+    lines: list[str] = []
+    for table, content in _by_table(saved).items():
+        chains = [line[1:].split()[0] for line in content if line.startswith(":KUBE-")]
+        pointing = [line for line in content if re.match(r"-A (?!KUBE-)", line) and re.search(r"-j KUBE-", line)]
+        if chains:
+            lines += [f"*{table}", *(f"-D{line[2:]}" for line in pointing), *(f"-F {chain}" for chain in chains)]
+            lines += [*(f"-X {chain}" for chain in chains), "COMMIT"]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _by_table(saved: list[str]) -> dict[str, list[str]]:
+    tables: dict[str, list[str]] = {}
+    table = ""
+    for line in saved:
+        if line.startswith("*"):
+            table = line[1:]
+        else:
+            tables.setdefault(table, []).append(line)
+    return tables
+
+
+def _remove_control_groups() -> None:
+    for top in (*Path("/sys/fs/cgroup").glob("*/kubepods*"), *Path("/sys/fs/cgroup").glob("kubepods*")):
+        for folder, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()

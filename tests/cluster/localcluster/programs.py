@@ -1,0 +1,152 @@
+"""The programs of the cluster: what comes from the distribution's packages, and what is built from Go modules.
+
+Go modules are pinned here and in the `go.mod` and `go.sum` of the folders beside this package; each program is built
+once per content key and shared by all clones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from localcluster.cache import build_once
+from localcluster.paths import CACHE, HERE, content_key
+from localcluster.progress import StepFailed, step
+from localcluster.shell import output, run
+
+KUBERNETES_VERSION = "1.34.4"
+# program that must be there → Debian's package that has it
+DEBIAN_PACKAGES = {
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "iptables-save": "iptables",
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+_POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+@dataclasses.dataclass(frozen=True)
+class GoProgram:
+    """One Go program: a folder beside this package that links it, or a module's main package at a version."""
+
+    name: str
+    package: str
+    stamps: tuple[str, ...] = ()
+
+
+_K8S = "k8s.io/component-base/version"
+_MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
+GO_PROGRAMS = {
+    program.name: program
+    for program in (
+        GoProgram(
+            "hyperkube",
+            "./kubernetes",
+            (
+                f"{_K8S}.gitVersion=v{KUBERNETES_VERSION}",
+                f"{_K8S}.gitMajor={_MAJOR}",
+                f"{_K8S}.gitMinor={_MINOR}",
+                f"k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES_VERSION}",
+            ),
+        ),
+        GoProgram("pause", "./pause"),
+        GoProgram("coredns", "./coredns"),
+        GoProgram("rclone", "./rclone"),
+        GoProgram("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0"),
+        GoProgram(
+            "helm",
+            "helm.sh/helm/v3/cmd/helm@v3.22.0",
+            (
+                "helm.sh/helm/v3/internal/version.version=v3.22.0",
+                f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={_MAJOR}",
+                f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={_MINOR}",
+            ),
+        ),
+    )
+}
+
+
+def require_root_and_tools() -> None:
+    """Refuse early, with a sentence, on a machine where nothing of this can work."""
+    if os.geteuid() != 0:
+        raise StepFailed("the local cluster needs root (it runs containerd and sets up a network): run it as root")
+    if shutil.which("go") is None:
+        raise StepFailed("`go` is not installed: Kubernetes is built from its Go modules; install Go 1.24 or newer")
+
+
+def install_packages() -> None:
+    """Install what is missing of the distribution's packages, without starting any service of theirs."""
+    missing = sorted({package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None
+                      and not Path(program).is_file()})
+    if not missing:
+        return
+    log = CACHE / "logs" / "apt.log"
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing packages: {' '.join(missing)}", log), _no_services_started():
+        try:
+            run(["apt-get", "install", "-y", "--no-install-recommends", *missing], log, env=quiet)
+        except StepFailed:
+            run(["apt-get", "update"], log, env=quiet)
+            run(["apt-get", "install", "-y", "--no-install-recommends", *missing], log, env=quiet)
+
+
+@contextlib.contextmanager
+def _no_services_started() -> Iterator[None]:
+    """Keep packages from starting their services (Debian's etcd would take our ports) while they are installed."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)
+
+
+def program(name: str) -> Path:
+    """Return the path of one of our Go programs, built first if need be."""
+    wanted = GO_PROGRAMS[name]
+    sources = HERE / wanted.package if wanted.package.startswith("./") else wanted.package
+    key = content_key(sources, output(["go", "env", "GOVERSION"]).strip(), *wanted.stamps)
+
+    def build(folder: Path, log: Path) -> None:
+        flags = "-s -w " + " ".join(f"-X {stamp}" for stamp in wanted.stamps)
+        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod" if "@" in wanted.package else "-mod=readonly", "GOBIN": str(folder)}
+        if "@" in wanted.package:
+            run(["go", "install", "-trimpath", "-ldflags", flags, wanted.package], log, env=env)
+        else:
+            target = folder / wanted.name
+            run(["go", "build", "-trimpath", "-ldflags", flags, "-o", target, "."], log, env=env, cwd=Path(sources))
+
+    return build_once(f"go-{name}", key, f"building {name}", build) / name
+
+
+def build_all(names: list[str]) -> None:
+    """Build programs, two at a time: while one downloads, the other compiles."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(program, names))
+
+
+def tools() -> Path:
+    """Return a folder with `kubectl` and every other Kubernetes program by its own name."""
+    hyperkube = program("hyperkube")
+
+    def link(folder: Path, _log: Path) -> None:
+        names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+        for name in names:
+            (folder / name).symlink_to(hyperkube)
+
+    return build_once("bin", content_key(str(hyperkube)), "linking kubectl", link)

@@ -1,0 +1,3 @@
+module modelpress.test/pause
+
+go 1.24.0
