@@ -1,0 +1,65 @@
+"""The Job that measures an artifact anew: other test data or metrics, the same files. Nothing is compressed.
+
+fetch (test data, and the artifact's files by the digest of its manifest) → judge → publish (the new report beside the
+old one). No code of tenants runs in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelpress.api.durations import seconds
+from modelpress.api.keys import evaluation_key
+from modelpress.api.names import ROLE_EVALUATE
+from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.tasks import FetchTask, Location, PublishTask
+
+from ..installation import Installation, job_settings, store_settings
+from ..places import TEST_ROLE, MissingFactError, pinned, pinned_datasets, test_dataset
+from ..security import without_identity
+from .compress import fetched, judge, publisher
+from .job import DEADLINE_MARGIN_SECONDS, job, mover
+
+
+def evaluate_job(
+    model: CompressedModel, artifact: ModelArtifact, attempt: int, installation: Installation
+) -> dict[str, Any]:
+    """Return attempt number `attempt` at measuring `artifact` as `model` asks now, named `<artifact>-e<key>-<attempt>`.
+
+    Raises MissingFactError for an artifact that was never published.
+    """
+    manifest_digest = artifact.status.manifest_digest if artifact.status else None
+    if manifest_digest is None:
+        raise MissingFactError(f"{artifact.metadata.name} is not in the store yet: there is nothing to evaluate")
+    settings, store = job_settings(model, installation), store_settings(model, installation)
+    test = test_dataset(model)
+    datasets = pinned_datasets(model, {TEST_ROLE: test} if test else {}, artifact)
+    key = evaluation_key(model.spec, {role: place.digest for role, place in datasets.items()})
+    folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
+    fetch = FetchTask(artifact=pinned(folder, manifest_digest), datasets=datasets)
+    publish = PublishTask(
+        destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),
+        artifact=artifact.metadata.name,
+        manifest_digest=manifest_digest,
+        evaluation=key,
+    )
+    read = [folder.secret_name, *(place.secret_name for place in datasets.values())]
+    write = [publish.destination.secret_name]
+    return job(
+        f"{artifact.metadata.name}-e{key[:6]}-{attempt}",
+        model,
+        installation,
+        settings,
+        role=ROLE_EVALUATE,
+        owner=artifact,
+        artifact=artifact.metadata.name,
+        deadline_seconds=seconds(settings.timeout) + DEADLINE_MARGIN_SECONDS,
+        containers=[
+            mover("fetch", fetch, installation, secrets=read, all_secrets=read + write, mounts=fetched("out", "test")),
+            judge(model, installation, settings),
+            publisher(publish, installation, all_secrets=read + write),
+        ],
+        volumes=("test", "out", "report"),
+        secrets=read + write,
+        annotations=without_identity("judge"),
+    )

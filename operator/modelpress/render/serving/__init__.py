@@ -1,0 +1,22 @@
+"""What serves a model. For each revision: Deployment, ConfigMap, Service. For the model: Service, budget, policies."""
+
+from .config_map import config_map
+from .deployment import deployment
+from .disruption_budget import disruption_budget
+from .models import models_json
+from .network_policy import job_network_policy, network_policy
+from .pod_template import pod_template
+from .services import endpoint, revision_service, service
+
+__all__ = [
+    "config_map",
+    "deployment",
+    "disruption_budget",
+    "endpoint",
+    "job_network_policy",
+    "models_json",
+    "network_policy",
+    "pod_template",
+    "revision_service",
+    "service",
+]

@@ -1,0 +1,50 @@
+"""Services: the model's own, which follows the revision that answers, and one for each revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelpress.api.resources import CompressedModel, Endpoint, ModelRevision
+from modelpress.api.servingpod import GRPC_PORT, HTTP_PORT
+
+from ..installation import Installation
+from ..metadata import metadata
+from .deployment import serving_selector
+
+
+def service(model: CompressedModel, revision_name: str) -> dict[str, Any]:
+    """Return the Service named as `model`, which leads to the ready pods of the revision `revision_name`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(model.metadata.name, model),
+        "spec": _spec(model, revision_name),
+    }
+
+
+def revision_service(model: CompressedModel, revision: ModelRevision) -> dict[str, Any]:
+    """Return the Service named as `revision`, which leads to its ready pods and never to others."""
+    name = revision.metadata.name
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name, model, revision=name, artifact=revision.spec.artifact),
+        "spec": _spec(model, name),
+    }
+
+
+def endpoint(model: CompressedModel, installation: Installation) -> Endpoint:
+    """Return where clients inside the cluster ask for `model`."""
+    host = f"{model.metadata.name}.{model.metadata.namespace}.svc.{installation.cluster_domain}"
+    return Endpoint(http=f"http://{host}:{HTTP_PORT}", grpc=f"{host}:{GRPC_PORT}")
+
+
+def _spec(model: CompressedModel, revision_name: str) -> dict[str, Any]:
+    ports = (("http", HTTP_PORT, "http"), ("grpc", GRPC_PORT, "kubernetes.io/h2c"))
+    return {
+        "selector": serving_selector(model.metadata.name, revision_name),
+        "ports": [
+            {"name": name, "port": port, "targetPort": name, "protocol": "TCP", "appProtocol": protocol}
+            for name, port, protocol in ports
+        ],
+    }
