@@ -64,7 +64,10 @@ class FetchTask(ApiType):
     """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER, laid out as
     compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish` keeps `original/` in the store."""
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
-    """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>."""
+    """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>. Test samples that are among the others' too are
+    counted; an evaluation may name the training data for that alone."""
+    readings: dict[str, Dataset] = Field(default_factory=dict)
+    """How to read the datasets, by role, without Secrets' names. Default: format by the ending of the URI, columns by name."""
 
 
 class CompressTask(ApiType):

@@ -54,7 +54,7 @@ def download(
 def fetch_files(place: Place, targets: dict[Entry, Path], missing: Reason = Reason.SOURCE_NOT_FOUND) -> dict[str, str]:
     """Write each file of `place` to its target; return sha256 in hexadecimal by relative path. Raises StoreError."""
     with Transfer(place.uri, sum(entry.size for entry in targets)) as transfer:
-        jobs = [(lambda e=entry, t=target: _fetch(place, e, t, transfer, missing)) for entry, target in targets.items()]  # type: ignore[misc]
+        jobs = [(lambda e=entry, t=target: _fetch(place, e, t, transfer, missing)) for entry, target in targets.items()]
         digests = _all(jobs)
     return {entry.path: digest for entry, digest in zip(targets, digests, strict=True)}
 
@@ -63,7 +63,7 @@ def upload(files: dict[str, Path], place: Place) -> None:
     """Put local files at their relative paths below `place`, and check that the store has them. Raises StoreError."""
     sizes = {relative: path.stat().st_size for relative, path in files.items()}
     with Transfer(place.uri, sum(sizes.values())) as transfer:
-        jobs = [(lambda r=relative, p=path: _put(place, r, p, transfer)) for relative, path in files.items()]  # type: ignore[misc]
+        jobs = [(lambda r=relative, p=path: _put(place, r, p, transfer)) for relative, path in files.items()]
         _all(jobs)
     found = {entry.path: entry.size for entry in list_place(place, Reason.STORE_UNAVAILABLE).entries}
     lost = [relative for relative, size in sizes.items() if found.get(relative) != size]

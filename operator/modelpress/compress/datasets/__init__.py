@@ -1,0 +1,6 @@
+"""Datasets: columns of equal length out of one file, fitted to a model's inputs. No torch, and no pickle."""
+
+from .reading import Samples, read
+from .rows import count_leaks, row_digests
+
+__all__ = ["Samples", "count_leaks", "read", "row_digests"]

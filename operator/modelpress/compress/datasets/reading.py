@@ -1,0 +1,125 @@
+"""Reading a dataset for a model: columns by the dataset's mapping, checked against the model, chosen by the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+
+from modelpress.api.data import Dataset
+from modelpress.api.defaults import dataset_format
+from modelpress.api.reasons import Reason
+from modelpress.api.source import TensorSpec
+from modelpress.store.locations import file_name
+
+from ..errors import Judged
+from .columns import Array, Columns, open_columns
+from .fitting import check_axes, check_finite, fit
+
+DEFAULT_TARGET = "label"
+"""Column of the target of the first output, if the dataset names none."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a dataset; the first axis of every array counts them."""
+
+    inputs: dict[str, Array]
+    """By the model's input names, with the element types that the model takes."""
+    targets: dict[str, Array]
+    """By the model's output names; those outputs that have a target. Whole numbers stay such, floats are float32."""
+    count: int
+    """Number of samples, at least 1."""
+    columns: dict[str, Array] = field(default_factory=dict)
+    """Further columns that were asked for, by their own names."""
+
+
+def read(  # noqa: PLR0917 - agreed between those who train and those who judge
+    dataset: Dataset,
+    folder: Path,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    seed: int,
+    columns: Collection[str] = (),
+) -> Samples:
+    """Return the samples of `dataset`, whose file lies in `folder`, for a model with these `inputs` and `outputs`.
+
+    `columns`: names of further columns to read. Raises Judged: DatasetInvalid, DatasetDoesNotFit, NotFinite.
+    """
+    opened = open_dataset(dataset, folder)
+    source = f"dataset {opened.path.name}"
+    _check_names(dataset.inputs, [spec.name for spec in inputs], "inputs", source)
+    _check_names(dataset.targets, [spec.name for spec in outputs], "targets", source)
+    input_columns = {spec.name: (dataset.inputs or {}).get(spec.name, spec.name) for spec in inputs}
+    target_columns = _target_columns(dataset, opened, outputs)
+    loaded = {
+        name: _load(opened, name, source) for name in {*input_columns.values(), *target_columns.values(), *columns}
+    }
+    chosen = _choose(loaded, dataset.samples, seed, source)
+    if chosen is not None:
+        loaded = {name: array[chosen] for name, array in loaded.items()}
+    fitted = {
+        spec.name: fit(loaded[input_columns[spec.name]], spec, input_columns[spec.name], source) for spec in inputs
+    }
+    check_axes(fitted, inputs, source)
+    targets = {output: as_target(loaded[column], column, source) for output, column in target_columns.items()}
+    further = {column: as_target(loaded[column], column, source) for column in columns}
+    return Samples(fitted, targets, len(next(iter(loaded.values()))), further)
+
+
+def open_dataset(dataset: Dataset, folder: Path) -> Columns:
+    """Return the columns of the file of `dataset` in `folder`. Raises Judged with DatasetInvalid."""
+    path = folder / file_name(dataset.uri)
+    try:
+        file_format = dataset_format(dataset)
+    except ValueError as error:
+        raise Judged(Reason.DATASET_INVALID, str(error)) from error
+    if not path.is_file():
+        raise Judged(Reason.DATASET_INVALID, f"dataset {dataset.uri} is no single file: name one file")
+    return open_columns(path, file_format)
+
+
+def as_target(array: Array, column: str, source: str) -> Array:
+    """Return `array` as it is compared with outputs: truth values and whole numbers as int64, others as float32."""
+    check_finite(array, column, source)
+    return array.astype(numpy.float32 if array.dtype.kind == "f" else numpy.int64, copy=False)
+
+
+def _check_names(mapping: dict[str, str] | None, known: list[str], what: str, source: str) -> None:
+    unknown = sorted(set(mapping or {}) - set(known))
+    if unknown:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT, f"{source}: {what} names {unknown[0]!r}, the model has {', '.join(known)}"
+        )
+
+
+def _target_columns(dataset: Dataset, opened: Columns, outputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Return the column of each output that has a target."""
+    if dataset.targets is not None:
+        return dict(dataset.targets)
+    return {outputs[0].name: DEFAULT_TARGET} if outputs and DEFAULT_TARGET in opened else {}
+
+
+def _load(opened: Columns, name: str, source: str) -> Array:
+    if name not in opened:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"{source} has no column {name!r}; it has {', '.join(opened.names)[:300]}: map it with inputs or targets",
+        )
+    return opened.load(name)
+
+
+def _choose(loaded: dict[str, Array], samples: int | None, seed: int, source: str) -> Array | None:
+    """Return the rows to use, None for all, in the order of the file."""
+    lengths = {name: len(array) for name, array in loaded.items()}
+    if len(set(lengths.values())) != 1:
+        listed = ", ".join(f"{name} {length}" for name, length in sorted(lengths.items()))
+        raise Judged(Reason.DATASET_INVALID, f"{source}: columns differ in length: {listed}")
+    count = next(iter(lengths.values()))
+    if count == 0:
+        raise Judged(Reason.DATASET_INVALID, f"{source} holds no samples")
+    if samples is None or samples >= count:
+        return None
+    return numpy.sort(numpy.random.default_rng(seed).choice(count, samples, replace=False))
