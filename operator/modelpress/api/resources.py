@@ -160,8 +160,12 @@ class ModelArtifactStatus(ApiType):
     """Digest of manifest.json."""
     report_digest: Digest | None = None
     """Digest of report.json."""
+    report: str = ""
+    """URI of the report that `figures` are from."""
     figures: Figures | None = None
     """What it cost and brought."""
+    ratio_text: str = ""
+    """Original size by the size of the result, for people: `5.3x`."""
     evaluated_by: str | None = None
     """Hash of the evaluation (metrics, latency, digest of the test data) that `figures` answer."""
     batched: bool = False
