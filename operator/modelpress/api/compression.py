@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from .base import ApiType, Duration, rules
 from .data import CompressionData
-from .fields import Name, ResourceRequirements, SecretName
+from .fields import Name, Quantity, ResourceRequirements, SecretName
 from .stages import Stage
 
 
@@ -30,14 +30,10 @@ class Objective(ApiType):
     """Output that the loss is taken of. Default: the first."""
 
 
-
-
-
-
 class Scratch(ApiType):
     """Disk of a compression pod."""
 
-    size: Annotated[str, Field(max_length=32)]
+    size: Quantity
     """Limit of each scratch volume, as a quantity: `20Gi`."""
 
 
@@ -66,13 +62,19 @@ class Compression(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "!self.stages.exists(stage, has(stage.finetune)) || has(self.data) && has(self.data.train) && has(self.objective)",
+                "!self.stages.exists(stage, has(stage.finetune))"
+                " || has(self.data) && has(self.data.train) && has(self.objective)",
                 "a finetune stage needs compression.data.train and compression.objective",
             ),
             (
                 "!self.stages.exists(stage, has(stage.quantize) && stage.quantize.preset == 'INT8')"
                 " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
                 "quantize with preset INT8 needs compression.data.calibration or compression.data.train",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.quantize)) || has(self.stages[self.stages.size() - 1].quantize)"
+                " && self.stages.filter(stage, has(stage.quantize)).size() == 1",
+                "quantize works on the exported graph: compression.stages may have it once, as the last stage",
             ),
         )
     )

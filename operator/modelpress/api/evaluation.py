@@ -35,7 +35,8 @@ class Metric(ApiType):
     name: MetricName
     """Name by which gates refer to it. `size` and `latency` are taken."""
     type: MetricType
-    """accuracy, f1: of the class with the highest score. mse, mae: errors. cosine: mean similarity over the last axis."""
+    """accuracy, f1: of the class with the highest score. mse, mae: errors. cosine: mean similarity over the last axis.
+    """
     args: dict[str, Any] | None = None
     """Arguments of the metric: `{top_k: 5}`, `{average: macro}`. Default: none."""
     output: Name | None = None
@@ -49,8 +50,10 @@ class Metric(ApiType):
 class Latency(ApiType):
     """How latency is measured: original and result in alternation, in one process."""
 
-    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] | None = None
-    """Batch sizes to measure. Default: 1."""
+    batch_sizes: (
+        Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] | None
+    ) = None
+    """Batch sizes to measure, in samples; a gate on latency judges the first. Default: 1."""
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Threads of the runtime. Default: 1."""
 
@@ -78,14 +81,17 @@ class Gate(ApiType):
     metric: MetricName
     """Name of a metric of `evaluation.metrics`, or `size`, or `latency`."""
     goal: Goal
-    """Threshold: the result is at least (or, where lower is better, at most) value. MaxDegradation: it is worse than the original by at most
-    value, in the metric's own unit. PercentMaxDegradation: by at most value percent. MinImprovement, PercentMinImprovement: better by at least value."""
+    """Threshold: the result is at least (or, where lower is better, at most) value. MaxDegradation: it is worse than
+    the original by at most value, in the metric's own unit. PercentMaxDegradation: by at most value percent of the
+    original. MinImprovement, PercentMinImprovement: it is better by at least value."""
     value: float
     """The limit: in the metric's own unit, or in percent (0 to 100) where the goal says Percent."""
     confidence: Fraction | None = None
-    """Confidence with which the limit must be kept, for quality metrics: the whole interval must lie on the right side. Default: 0.95."""
+    """Confidence with which the limit must be kept, for quality metrics: a result that is worse than the limit passes
+    in at most 1 - confidence of all test sets. Default: 0.95."""
     on_inconclusive: OnInconclusive | None = None
-    """What it means that the interval lies on both sides of the limit: too few samples to tell. Default: Fail."""
+    """What it means that the interval lies on both sides of the limit, so that there are too few samples to tell.
+    Default: Fail."""
 
 
 class Evaluation(ApiType):
@@ -100,6 +106,11 @@ class Evaluation(ApiType):
             (
                 "!has(self.metrics) || self.metrics.all(metric, metric.name != 'size' && metric.name != 'latency')",
                 "the metric names size and latency are taken: they are always measured",
+            ),
+            (
+                "!has(self.metrics)"
+                " || self.metrics.all(metric, self.metrics.exists_one(other, other.name == metric.name))",
+                "each of evaluation.metrics needs a name of its own",
             ),
             (
                 "!has(self.gates) || self.gates.all(gate, gate.metric == 'size' || gate.metric == 'latency'"

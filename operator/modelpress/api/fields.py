@@ -11,11 +11,14 @@ from .base import ApiType
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 SecretName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
+Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")]
+"""An amount as Kubernetes writes it: `500m`, `2`, `20Gi`."""
+
 
 class ResourceRequirements(ApiType):
     """Requests and limits, as in a container."""
 
-    requests: dict[str, str | int] | None = None
+    requests: dict[str, Annotated[int, Field(ge=0)] | Quantity] | None = None
     """Least that is reserved, by resource: `cpu: "1"`, `memory: 2Gi`, `nvidia.com/gpu: 1`."""
-    limits: dict[str, str | int] | None = None
+    limits: dict[str, Annotated[int, Field(ge=0)] | Quantity] | None = None
     """Most that may be used, by resource."""

@@ -24,7 +24,9 @@ def keyed_name(model: str, key: str) -> str:
     return f"{model}-{key[:10]}"
 
 
-def labels(model: str, role: str | None = None, *, revision: str | None = None, artifact: str | None = None) -> dict[str, str]:
+def labels(
+    model: str, role: str | None = None, *, revision: str | None = None, artifact: str | None = None
+) -> dict[str, str]:
     """Return the labels of a derived object of `model`."""
     found = {MANAGED_BY_LABEL: FIELD_MANAGER, MODEL_LABEL: model}
     if role:

@@ -1,4 +1,7 @@
-"""Reasons of conditions, Events and failures: constants that machines read. What each means, and what to do: docs/conditions.md."""
+"""Reasons of conditions, Events and failures: constants that machines read.
+
+What each means, and what to do about it: `reason_texts.py` and docs/conditions.md.
+"""
 
 from __future__ import annotations
 

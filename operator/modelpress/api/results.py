@@ -54,7 +54,8 @@ class PublishResult(ApiType):
     batched: bool
     """Whether the model has a batch axis, so that the server may batch requests."""
     warnings: tuple[str, ...] = ()
-    """Sentences that a person should read: a layer that could not be quantized, samples that are in both training and test data."""
+    """Sentences that a person should read: a layer that could not be quantized, samples that are in both training and
+    test data."""
 
 
 class Progress(ApiType):

@@ -1,4 +1,7 @@
-"""What a serving pod should hold: key `models.json` of the revision's ConfigMap. Read by the agent, again whenever it changes."""
+"""What a serving pod should hold: key `models.json` of the revision's ConfigMap.
+
+Read by the agent, again whenever it changes.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,10 @@ class SourceFormat(StrEnum):
     ONNX = "onnx"
 
 
+Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9_]*$")]
+"""A size, or the name of a dynamic axis."""
+
+
 class TensorSpec(ApiType):
     """One input or output of the model."""
 
@@ -25,8 +29,9 @@ class TensorSpec(ApiType):
     """Name by which clients and datasets call it."""
     dtype: Annotated[str, Field(pattern="^(bool|uint8|int8|int16|int32|int64|float16|float32|float64)$")] | None = None
     """Type of the elements. Default: float32 for an input of a torch model, else as the model has it."""
-    shape: Annotated[tuple[int | Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], ...], Field(max_length=8)] | None = None
-    """Sizes of the axes; an axis with a name instead is dynamic. An axis `batch` must come first; without one the model is served unbatched."""
+    shape: Annotated[tuple[Axis, ...], Field(max_length=8)] | None = None
+    """Sizes of the axes; an axis with a name instead is dynamic: `[batch, 1, 8, 8]`. An axis `batch` must come first;
+    without one the model is served unbatched. Needed for inputs of a torch model. Default: as the model has it."""
 
 
 class Source(ApiType):
@@ -34,13 +39,23 @@ class Source(ApiType):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.format != 'torch' || has(self.entrypoint)", "format torch needs source.entrypoint, as file:function"),
-            ("self.format != 'torch' || has(self.trustCode) && self.trustCode", "format torch runs code out of the source: set source.trustCode to true"),
             (
-                "self.format != 'torch' || has(self.inputs) && self.inputs.size() > 0 && self.inputs.all(input, has(input.shape))",
+                "self.format != 'torch' || has(self.entrypoint)",
+                "format torch needs source.entrypoint, as file:function",
+            ),
+            (
+                "self.format != 'torch' || has(self.trustCode) && self.trustCode",
+                "format torch runs code out of the source: set source.trustCode to true",
+            ),
+            (
+                "self.format != 'torch'"
+                " || has(self.inputs) && self.inputs.size() > 0 && self.inputs.all(input, has(input.shape))",
                 "format torch needs source.inputs, with a name and a shape each",
             ),
-            ("self.format != 'torch' || has(self.outputs) && self.outputs.size() > 0", "format torch needs source.outputs, with a name each"),
+            (
+                "self.format != 'torch' || has(self.outputs) && self.outputs.size() > 0",
+                "format torch needs source.outputs, with a name each",
+            ),
             ("self.format != 'onnx' || !has(self.entrypoint)", "format onnx takes no source.entrypoint"),
         )
     )
@@ -48,20 +63,26 @@ class Source(ApiType):
     uri: Uri
     """fsspec URL of the folder, or of the one file of an ONNX model: `s3://models/digits/`."""
     digest: Digest | None = None
-    """What the source must hold. Refused with DigestMismatch if it does not. Default: whatever is there, looked up by a Job."""
+    """What the source must hold. Refused with DigestMismatch if it does not. Default: whatever is there, looked up by
+    a Job."""
     format: SourceFormat
     """torch: an entrypoint with `weights.safetensors` beside it. onnx: `model.onnx`, external data beside it."""
-    entrypoint: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]*:[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] | None = None
-    """`file:function` of the source; `model:build` calls `build(**kwargs)` of `model.py`, which returns a torch.nn.Module."""
+    entrypoint: (
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]*:[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] | None
+    ) = None
+    """`file:function` of the source; `model:build` calls `build(**kwargs)` of `model.py`, which returns a
+    torch.nn.Module. Needed by format torch. Default: none."""
     kwargs: dict[str, Any] | None = None
     """Keyword arguments of the entrypoint. Default: none."""
     trust_code: bool | None = None
     """Whether code out of the source may run, in a container without credentials. Default: false."""
     inputs: Annotated[tuple[TensorSpec, ...], Field(max_length=16)] | None = None
-    """The inputs, in the order of the module's forward. format onnx: default as in the file."""
+    """The inputs, in the order of the module's forward. Needed by format torch. Default: as in the ONNX file."""
     outputs: Annotated[tuple[TensorSpec, ...], Field(max_length=16)] | None = None
-    """The outputs, in the order in which forward returns them (a tensor, a tuple, or a mapping by these names). format onnx: default as in the file."""
+    """The outputs, in the order in which forward returns them (a tensor, a tuple, or a mapping by these names). Needed
+    by format torch. Default: as in the ONNX file."""
     assets: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=32)] | None = None
     """Glob patterns of files that are carried into the artifact: `tokenizer*`, `labels.txt`. Default: none."""
     secret_name: SecretName | None = None
-    """Secret of the same namespace with keys accessKeyId, secretAccessKey and optionally endpointUrl, region, sessionToken, caBundle. Default: none, anonymous or the service account's own identity."""
+    """Secret of the same namespace with keys accessKeyId, secretAccessKey and optionally endpointUrl, region,
+    sessionToken, caBundle. Default: none, anonymous or the service account's own identity."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from .base import ApiType, Duration, Uri
+from .base import ApiType, Duration, Uri, rules
 from .compression import Compression
 from .evaluation import Evaluation
 from .fields import SecretName
@@ -48,12 +48,27 @@ class Rollout(ApiType):
 class Update(ApiType):
     """When the source is looked at again."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(("duration(self.interval) >= duration('10s')", "update.interval must be at least 10s"))
+    )
+
     interval: Duration
     """Time between two looks: `5m`. At least 10s."""
 
 
 class CompressedModelSpec(ApiType):
     """The wanted state of one model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.source.format != 'onnx'"
+                " || !self.compression.stages.exists(stage, has(stage.prune) || has(stage.finetune))",
+                "prune and finetune work on a torch module: with source.format onnx, compression.stages may have"
+                " fuse and quantize",
+            )
+        )
+    )
 
     suspend: bool | None = None
     """While true nothing new is started; what serves goes on serving. Default: false."""

@@ -1,4 +1,4 @@
-"""The compression vocabulary: one type per stage. A stage, a preset or an algorithm that is not built is not in here."""
+"""The compression vocabulary: one type per stage. A stage, preset or algorithm that is not built is not in here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PruneStructure(StrEnum):
 
 
 class Importance(StrEnum):
-    """How the weights that may go are ranked: by the L1 or the L2 norm (Li et al. 2017, arXiv:1608.08710, section 3.1)."""
+    """How the weights that may go are ranked: by L1 or L2 norm (Li et al. 2017, arXiv:1608.08710, section 3.1)."""
 
     L1 = "L1"
     L2 = "L2"
@@ -30,16 +30,19 @@ class PruneAmount(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.channels), has(self.sparsity), has(self.parameters), has(self.macs)].filter(set, set).size() == 1",
-                "set exactly one of channels, sparsity, parameters, macs",
+                "[has(self.channels), has(self.sparsity), has(self.parameters), has(self.macs)]"
+                ".filter(set, set).size() == 1",
+                "amount has exactly one of channels, sparsity, parameters, macs",
             )
         )
     )
 
     channels: Fraction | None = None
-    """Fraction of the channels of each layer that is removed. Structure Channel only. About (1 - channels)^2 of the parameters stay."""
+    """Fraction of the channels of each layer that is removed. Structure Channel only. About (1 - channels)^2 of the
+    parameters stay."""
     sparsity: Fraction | None = None
-    """Fraction of the weights that is set to zero. Structure Unstructured only. Size and latency stay as they are unless the runtime exploits zeros."""
+    """Fraction of the weights that is set to zero. Structure Unstructured only. Size and latency stay as they are
+    unless the runtime exploits zeros."""
     parameters: Fraction | None = None
     """Fraction of the model's parameters that is removed by removing channels. Structure Channel only."""
     macs: Fraction | None = None
@@ -53,27 +56,34 @@ class Prune(ApiType):
         json_schema_extra=rules(
             (
                 "self.structure == 'Unstructured' ? has(self.amount.sparsity) : !has(self.amount.sparsity)",
-                "structure Unstructured takes amount.sparsity; structure Channel takes amount.channels, amount.parameters or amount.macs",
+                "structure Unstructured takes amount.sparsity;"
+                " structure Channel takes amount.channels, amount.parameters or amount.macs",
             )
         )
     )
 
     structure: PruneStructure
-    """What is removed together: single weights (Unstructured) or whole channels with everything that depends on them (Channel)."""
+    """What is removed together: single weights (Unstructured) or whole channels with everything that depends on them
+    (Channel)."""
     importance: Importance | None = None
     """How candidates are ranked. Default: L1."""
     amount: PruneAmount
     """How much is removed."""
     scope: Annotated[str, Field(pattern="^(Global|Layer)$")] | None = None
-    """Whether candidates of all layers compete (Global) or each layer loses the same fraction (Layer). Default: Layer for Channel, Global for Unstructured."""
+    """Whether candidates of all layers compete (Global) or each layer loses the same fraction (Layer). Default: Layer
+    for Channel, Global for Unstructured."""
     round_to: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Channels that stay are a multiple of this number. Structure Channel only. Default: 1."""
     ignore: Annotated[tuple[str, ...], Field(max_length=64)] | None = None
-    """Layers that are left alone, by module name or as `re:<regular expression>`. Outputs of the model are never pruned. Default: none."""
+    """Layers that are left alone, by module name or as `re:<regular expression>`. Outputs of the model are never
+    pruned. Default: none."""
 
 
 class Finetune(ApiType):
-    """Train the model on `compression.data.train` with `compression.objective`; the best epoch on validation data wins, if there is any."""
+    """Train the model on `compression.data.train` with `compression.objective`.
+
+    The best epoch on validation data wins, if there is any.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=10000)]
     """Number of passes over the training data."""
@@ -88,7 +98,10 @@ class Finetune(ApiType):
 
 
 class Fuse(ApiType):
-    """Fold batch normalization into the convolution or linear layer before it (Jacob et al. 2018, arXiv:1712.05877, section 3.2)."""
+    """Fold batch normalization into the convolution or linear layer before it.
+
+    Jacob et al. 2018, arXiv:1712.05877, section 3.2.
+    """
 
 
 class QuantizePreset(StrEnum):
@@ -114,7 +127,7 @@ class Granularity(StrEnum):
 
 
 class Quantize(ApiType):
-    """Store weights, and with INT8 activations too, as 8-bit integers. Works on the exported graph, so it comes last."""
+    """Store weights, and with INT8 activations too, as 8-bit integers. Works on the exported graph: comes last."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -126,7 +139,8 @@ class Quantize(ApiType):
     )
 
     preset: QuantizePreset
-    """INT8: weights and activations, static, calibrated. INT8_DYNAMIC: weights ahead of time, activations at run time."""
+    """INT8: weights and activations, static, calibrated. INT8_DYNAMIC: weights ahead of time, activations at run time.
+    """
     algorithm: QuantizeAlgorithm | None = None
     """How calibration finds the range of an activation. Preset INT8 only. Default: MinMax."""
     granularity: Granularity | None = None
@@ -144,7 +158,8 @@ class Stage(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.prune), has(self.finetune), has(self.fuse), has(self.quantize)].filter(set, set).size() == 1",
+                "[has(self.prune), has(self.finetune), has(self.fuse), has(self.quantize)]"
+                ".filter(set, set).size() == 1",
                 "each stage has exactly one key: prune, finetune, fuse or quantize",
             )
         )
@@ -162,7 +177,8 @@ class Stage(ApiType):
     @model_validator(mode="after")
     def _exactly_one(self) -> Stage:
         if len(self.keys()) != 1:
-            raise ValueError(f"each stage has exactly one key of {', '.join(STAGE_KINDS)}; this one has {self.keys() or 'none'}")
+            kinds = ", ".join(STAGE_KINDS)
+            raise ValueError(f"each stage has exactly one key of {kinds}; this one has {self.keys() or 'none'}")
         return self
 
     def keys(self) -> list[str]:

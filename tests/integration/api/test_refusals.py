@@ -1,0 +1,128 @@
+"""What the API server itself refuses, and that its message names the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.api.specs import SPEC, artifact, model, revision, spec_with
+from tests.support.apiserver import ApiServer
+
+NAME = "digits"
+
+
+def apply(server: ApiServer, manifest: dict[str, Any], *more: str) -> str:
+    """Apply `manifest`; return the message of the refusal, or nothing."""
+    done = server.kubectl("apply", "-f", "-", *more, stdin=json.dumps(manifest))
+    return done.stderr if done.returncode else ""
+
+
+def test_a_spec_in_order_is_accepted(server: ApiServer) -> None:
+    assert apply(server, model(NAME, SPEC), "--dry-run=server") == ""
+
+
+REFUSED = {
+    "unknown field": ("serving.replica", 3, 'unknown field "spec.serving.replica"'),
+    "unknown stage": (
+        "compression.stages.0",
+        {"distill": {"epochs": 3}},
+        'unknown field "spec.compression.stages[0].distill"',
+    ),
+    "two keys in one stage": (
+        "compression.stages.0",
+        {"fuse": {}, "finetune": {"epochs": 3}},
+        "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, finetune, fuse or quantize",
+    ),
+    "no key in a stage": ("compression.stages.0", {}, "spec.compression.stages[0]: Invalid value: each stage has exactly"),
+    "amount out of range": (
+        "compression.stages.0.prune.amount.channels",
+        1.5,
+        "spec.compression.stages[0].prune.amount.channels",
+    ),
+    "amount of everything": ("compression.stages.0.prune.amount.channels", 1, "prune.amount.channels"),
+    "two amounts": (
+        "compression.stages.0.prune.amount.macs",
+        0.5,
+        "spec.compression.stages[0].prune.amount: Invalid value: amount has exactly one of channels, sparsity",
+    ),
+    "amount that the structure does not take": (
+        "compression.stages.0.prune.amount",
+        {"sparsity": 0.5},
+        "spec.compression.stages[0].prune: Invalid value: structure Unstructured takes amount.sparsity",
+    ),
+    "quantize before the end": ("compression.stages.0", {"quantize": {"preset": "INT8"}}, "as the last stage"),
+    "calibration without calibrating": (
+        "compression.stages.3.quantize",
+        {"preset": "INT8_DYNAMIC", "algorithm": "Entropy"},
+        "spec.compression.stages[3].quantize: Invalid value: algorithm is for preset INT8 only",
+    ),
+    "torch without entrypoint": ("source.entrypoint", None, "spec.source: Invalid value: format torch needs source.entryp"),
+    "torch without trust": ("source.trustCode", None, "set source.trustCode to true"),
+    "torch without a shape": ("source.inputs", [{"name": "image"}], "format torch needs source.inputs"),
+    "onnx with an entrypoint": ("source.format", "onnx", "format onnx takes no source.entrypoint"),
+    "unknown format": ("source.format", "tensorflow", 'spec.source.format: Unsupported value: "tensorflow"'),
+    "an address that is none": ("source.uri", "models/digits", "spec.source.uri"),
+    "axis of no length": ("source.inputs.0.shape", ["batch", 0], "spec.source.inputs[0].shape[1]"),
+    "dataset of unknown format": (
+        "evaluation.test.uri",
+        "s3://data/test.bin",
+        "spec.evaluation.test: Invalid value: the ending of uri does not tell the format",
+    ),
+    "gate on an unknown metric": (
+        "evaluation.gates.0.metric",
+        "top5",
+        "spec.evaluation: Invalid value: a gate's metric must be size, latency or the name of one of evaluation.metrics",
+    ),
+    "two metrics of one name": (
+        "evaluation.metrics",
+        [{"name": "top1", "type": "accuracy"}, {"name": "top1", "type": "f1"}],
+        "each of evaluation.metrics needs a name of its own",
+    ),
+    "a metric called size": ("evaluation.metrics.0.name", "size", "the metric names size and latency are taken"),
+    "metrics without data": ("evaluation.test", None, "evaluation.metrics need evaluation.test"),
+    "confidence of 100 %": ("evaluation.gates.0.confidence", 1.0, "spec.evaluation.gates[0].confidence"),
+    "finetune without data": ("compression.data", None, "a finetune stage needs compression.data.train"),
+    "finetune without objective": ("compression.objective", None, "and compression.objective"),
+    "an interval too short": ("update.interval", "9s", "spec.update: Invalid value: update.interval must be at least 10s"),
+    "a duration that is none": ("update.interval", "5 minutes", "spec.update.interval"),
+    "replicas below zero": ("serving.replicas", -1, "spec.serving.replicas"),
+    "a quantity that is none": ("serving.resources.requests.memory", "much", "spec.serving.resources.requests.memory"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case: str) -> None:
+    path, value, message = REFUSED[case]
+    refusal = apply(server, model(NAME, spec_with(path, value)), "--dry-run=server")
+    refusal = refusal.replace("Invalid value: null: ", "Invalid value: ").replace('Invalid value: "object": ', "Invalid value: ")
+    assert message in refusal
+
+
+def test_onnx_takes_no_stage_for_torch(server: ApiServer) -> None:
+    spec = {**SPEC, "source": {"uri": "s3://models/digits.onnx", "format": "onnx"}}
+    assert "prune and finetune work on a torch module" in apply(server, model(NAME, spec), "--dry-run=server")
+    spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
+    assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+
+
+@pytest.mark.parametrize("name", ["a" * 41, "1digits", "digits.v1"])
+def test_a_name_that_no_service_can_have_is_refused(server: ApiServer, name: str) -> None:
+    assert "metadata.name must be at most 40 characters" in apply(server, model(name, SPEC), "--dry-run=server")
+
+
+def test_a_name_of_40_characters_is_accepted(server: ApiServer) -> None:
+    assert apply(server, model("a" * 40, SPEC), "--dry-run=server") == ""
+
+
+def test_the_spec_of_an_artifact_cannot_be_changed_not_even_deep_inside(server: ApiServer) -> None:
+    assert apply(server, artifact("digits-0000000000")) == ""
+    assert apply(server, artifact("digits-0000000000")) == ""
+    for change in ({"entrypoint": "other:build"}, {"kwargs": {"width": 64}}):
+        assert "spec of a ModelArtifact cannot be changed" in apply(server, artifact("digits-0000000000", **change))
+
+
+def test_the_spec_of_a_revision_cannot_be_changed_not_even_in_its_pod_template(server: ApiServer) -> None:
+    assert apply(server, revision("digits-1111111111", "triton:1")) == ""
+    assert "spec of a ModelRevision cannot be changed" in apply(server, revision("digits-1111111111", "triton:2"))
