@@ -1,0 +1,82 @@
+"""Ending without losing a request.
+
+    stopping appears     readiness goes off; Kubernetes takes the pod out of the Services' endpoints
+    + drain_delay        by now no node sends new connections here; Envoy asks every connection to end with its next
+                         answer: `Connection: close` in HTTP/1, GOAWAY in HTTP/2. New connections are still taken
+    connections gone     or drain_limit is over: what is left then is idle, or slower than the limit
+    drained appears      Triton's preStop hook ends, Triton gets its SIGTERM, and after it the sidecars
+
+A client whose connection is idle all that time sees it closed; it has no request in flight.
+If `stopping` goes away again (Triton's container was restarted in its pod), the pod serves as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+import aiohttp
+
+from .proxy import Admin
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 0.1
+_AWAY = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Drain:
+    """The drain of one pod."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def begun(self) -> bool:
+        """Whether the pod is to end. From the file itself: readiness must not lag behind it."""
+        return self._settings.stopping_file.exists()
+
+    async def run(self) -> None:
+        """Drain whenever the pod is to end, for ever."""
+        async with aiohttp.ClientSession() as session:
+            admin = Admin(self._settings.ports.envoy_admin, session)
+            while True:
+                await self._until_begun(True)
+                await self._drain(admin)
+                await self._until_begun(False)
+                log.info("the pod serves again")
+                await self._tell(admin.end_drain())
+
+    async def _drain(self, admin: Admin) -> None:
+        clock = asyncio.get_running_loop().time
+        log.info("the pod is to end; waiting %s s for clients to be sent elsewhere", self._settings.drain_delay)
+        await asyncio.sleep(self._settings.drain_delay)
+        end = clock() + self._settings.drain_limit
+        await self._tell(admin.begin_drain())
+        while self.begun and clock() < end:
+            try:
+                connections, requests = await admin.active()
+            except _AWAY as error:
+                log.warning("Envoy is gone, nothing is left to drain: %s", error)
+                break
+            if connections == 0:
+                break
+            log.debug("%d connections, %d requests", connections, requests)
+            await asyncio.sleep(INTERVAL)
+        else:
+            log.warning("some connections did not end within %s s", self._settings.drain_limit)
+        if self.begun:
+            self._settings.drained_file.touch()
+            log.info("drained")
+
+    async def _until_begun(self, begun: bool) -> None:
+        while self.begun is not begun:  # noqa: ASYNC110 - another container's file
+            await asyncio.sleep(INTERVAL)
+
+    async def _tell(self, call: Awaitable[None]) -> None:
+        try:
+            await call
+        except _AWAY as error:
+            log.warning("Envoy does not answer: %s", error)
