@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
@@ -35,7 +35,7 @@ class EffectivePrune(Prune):
     """Prune without gaps."""
 
     importance: Importance = Importance.L1
-    scope: str = "Layer"
+    scope: Literal["Global", "Layer"] = "Layer"
     round_to: int = 1
     ignore: tuple[str, ...] = ()
 

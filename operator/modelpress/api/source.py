@@ -11,6 +11,11 @@ from .base import ApiType, Digest, Uri, rules
 from .fields import Name, SecretName
 
 
+DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+Dtype = Annotated[str, Field(pattern=f"^({'|'.join(DTYPES)})$", json_schema_extra={"enum": list(DTYPES)})]
+"""A type of elements, as numpy calls it."""
+
+
 class SourceFormat(StrEnum):
     """How the model lies in the store."""
 
@@ -27,7 +32,7 @@ class TensorSpec(ApiType):
 
     name: Name
     """Name by which clients and datasets call it."""
-    dtype: Annotated[str, Field(pattern="^(bool|uint8|int8|int16|int32|int64|float16|float32|float64)$")] | None = None
+    dtype: Dtype | None = None
     """Type of the elements. Default: float32 for an input of a torch model, else as the model has it."""
     shape: Annotated[tuple[Axis, ...], Field(max_length=8)] | None = None
     """Sizes of the axes; an axis with a name instead is dynamic: `[batch, 1, 8, 8]`. An axis `batch` must come first;

@@ -75,7 +75,7 @@ class CompressedModelSpec(ApiType):
     source: Source
     """Where the model comes from."""
     compression: Compression
-    """How it is made smaller."""
+    """How it is made smaller: the stages of the recipe, and the data they may learn from."""
     evaluation: Evaluation | None = None
     """How result and original are compared, and what is demanded. Default: sizes only, nothing is demanded."""
     artifacts: Artifacts | None = None

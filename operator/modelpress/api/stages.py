@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -69,7 +69,7 @@ class Prune(ApiType):
     """How candidates are ranked. Default: L1."""
     amount: PruneAmount
     """How much is removed."""
-    scope: Annotated[str, Field(pattern="^(Global|Layer)$")] | None = None
+    scope: Literal["Global", "Layer"] | None = None
     """Whether candidates of all layers compete (Global) or each layer loses the same fraction (Layer). Default: Layer
     for Channel, Global for Unstructured."""
     round_to: Annotated[int, Field(ge=1, le=1024)] | None = None

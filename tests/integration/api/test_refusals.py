@@ -35,7 +35,11 @@ REFUSED = {
         {"fuse": {}, "finetune": {"epochs": 3}},
         "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, finetune, fuse or quantize",
     ),
-    "no key in a stage": ("compression.stages.0", {}, "spec.compression.stages[0]: Invalid value: each stage has exactly"),
+    "no key in a stage": (
+        "compression.stages.0",
+        {},
+        "spec.compression.stages[0]: Invalid value: each stage has exactly",
+    ),
     "amount out of range": (
         "compression.stages.0.prune.amount.channels",
         1.5,
@@ -58,7 +62,11 @@ REFUSED = {
         {"preset": "INT8_DYNAMIC", "algorithm": "Entropy"},
         "spec.compression.stages[3].quantize: Invalid value: algorithm is for preset INT8 only",
     ),
-    "torch without entrypoint": ("source.entrypoint", None, "spec.source: Invalid value: format torch needs source.entryp"),
+    "torch without entrypoint": (
+        "source.entrypoint",
+        None,
+        "spec.source: Invalid value: format torch needs source.entryp",
+    ),
     "torch without trust": ("source.trustCode", None, "set source.trustCode to true"),
     "torch without a shape": ("source.inputs", [{"name": "image"}], "format torch needs source.inputs"),
     "onnx with an entrypoint": ("source.format", "onnx", "format onnx takes no source.entrypoint"),
@@ -85,7 +93,11 @@ REFUSED = {
     "confidence of 100 %": ("evaluation.gates.0.confidence", 1.0, "spec.evaluation.gates[0].confidence"),
     "finetune without data": ("compression.data", None, "a finetune stage needs compression.data.train"),
     "finetune without objective": ("compression.objective", None, "and compression.objective"),
-    "an interval too short": ("update.interval", "9s", "spec.update: Invalid value: update.interval must be at least 10s"),
+    "an interval too short": (
+        "update.interval",
+        "9s",
+        "spec.update: Invalid value: update.interval must be at least 10s",
+    ),
     "a duration that is none": ("update.interval", "5 minutes", "spec.update.interval"),
     "replicas below zero": ("serving.replicas", -1, "spec.serving.replicas"),
     "a quantity that is none": ("serving.resources.requests.memory", "much", "spec.serving.resources.requests.memory"),
@@ -96,7 +108,9 @@ REFUSED = {
 def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case: str) -> None:
     path, value, message = REFUSED[case]
     refusal = apply(server, model(NAME, spec_with(path, value)), "--dry-run=server")
-    refusal = refusal.replace("Invalid value: null: ", "Invalid value: ").replace('Invalid value: "object": ', "Invalid value: ")
+    refusal = refusal.replace("Invalid value: null: ", "Invalid value: ").replace(
+        'Invalid value: "object": ', "Invalid value: "
+    )
     assert message in refusal
 
 
