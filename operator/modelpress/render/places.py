@@ -26,15 +26,15 @@ def learning_datasets(model: CompressedModel) -> dict[str, Dataset]:
     return {role: dataset for role in LEARNING_ROLES if (dataset := getattr(data, role)) is not None}
 
 
-def test_dataset(model: CompressedModel) -> Dataset | None:
-    """Return the held-out data, if there is any."""
-    return (model.spec.evaluation or Evaluation()).test
+def test_dataset(model: CompressedModel) -> dict[str, Dataset]:
+    """Return the held-out data by its role, if there is any."""
+    test = (model.spec.evaluation or Evaluation()).test
+    return {TEST_ROLE: test} if test else {}
 
 
 def all_datasets(model: CompressedModel) -> dict[str, Dataset]:
     """Return every dataset of `model`, by role."""
-    test = test_dataset(model)
-    return learning_datasets(model) | ({TEST_ROLE: test} if test else {})
+    return learning_datasets(model) | test_dataset(model)
 
 
 def source_location(model: CompressedModel) -> Location:

@@ -13,6 +13,7 @@ tenant's code leaves in `out` is data to the judge.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelpress.api.data import Dataset
@@ -37,7 +38,7 @@ from modelpress.api.tasks import (
 
 from ..containers import mount
 from ..installation import Installation, job_settings, store_settings
-from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location
+from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location, test_dataset
 from ..security import without_identity
 from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
 
@@ -59,6 +60,7 @@ def compress_job(
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
+        readings=readings(all_datasets(model)),
     )
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),
@@ -107,9 +109,7 @@ def fetched(*names: str) -> list[dict[str, Any]]:
 
 def judge(model: CompressedModel, installation: Installation, settings: EffectiveJobSettings) -> dict[str, Any]:
     """Return the container that measures original and result; it sees neither source nor training data."""
-    evaluation = model.spec.evaluation or Evaluation()
-    if evaluation.test:
-        evaluation = evaluation.model_copy(update={"test": without_secret(evaluation.test)})
+    evaluation = (model.spec.evaluation or Evaluation()).model_copy(update=readings(test_dataset(model)))
     task = JudgeTask(evaluation=evaluation, seed=model.spec.compression.seed or 0)
     return worker("judge", task, installation, settings.resources, disks("out", "test", "report", write=("report",)))
 
@@ -120,9 +120,9 @@ def publisher(task: PublishTask, installation: Installation, *, all_secrets: lis
     return mover("publish", task, installation, secrets=secrets, all_secrets=all_secrets, mounts=disks("out", "report"))
 
 
-def without_secret(dataset: Dataset) -> Dataset:
-    """Return how to read `dataset`, without the name of what opens it: of no use to whoever reads a file."""
-    return dataset.model_copy(update={"secret_name": None})
+def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return how to read `datasets`, without the names of what opens them: of no use to whoever reads a file."""
+    return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
 
 
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
         source=model.spec.source.model_copy(update={"secret_name": None}),
         stages=compression.stages,
         objective=compression.objective,
-        datasets={role: without_secret(dataset) for role, dataset in learning_datasets(model).items()},
+        datasets=readings(learning_datasets(model)),
         seed=compression.seed or 0,
         timeout_seconds=seconds(settings.timeout),
     )

@@ -1,7 +1,7 @@
 """The Job that measures an artifact anew: other test data or metrics, the same files. Nothing is compressed.
 
-fetch (test data, and the artifact's files by the digest of its manifest) → judge → publish (the new report beside the
-old one). No code of tenants runs in it.
+fetch (test data, training data to see whether the two overlap, the artifact's files by its manifest's digest) → judge →
+publish (the new report beside the old one). No code of tenants runs in it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from modelpress.api.resources import CompressedModel, ModelArtifact
 from modelpress.api.tasks import FetchTask, Location, PublishTask
 
 from ..installation import Installation, job_settings, store_settings
-from ..places import TEST_ROLE, MissingFactError, pinned, pinned_datasets, test_dataset
+from ..places import TEST_ROLE, MissingFactError, all_datasets, pinned, pinned_datasets
 from ..security import without_identity
-from .compress import fetched, judge, publisher
+from .compress import fetched, judge, publisher, readings
 from .job import DEADLINE_MARGIN_SECONDS, job, mover
+
+FETCHED = ("data", "test", "out")
+"""Disks that are filled from the store; the artifact's files go where compression would have left them."""
 
 
 def evaluate_job(
@@ -32,11 +35,11 @@ def evaluate_job(
     if manifest_digest is None:
         raise MissingFactError(f"{artifact.metadata.name} is not in the store yet: there is nothing to evaluate")
     settings, store = job_settings(model, installation), store_settings(model, installation)
-    test = test_dataset(model)
-    datasets = pinned_datasets(model, {TEST_ROLE: test} if test else {}, artifact)
+    compared = {role: data for role, data in all_datasets(model).items() if role in (TEST_ROLE, "train")}
+    datasets = pinned_datasets(model, compared, artifact)
     key = evaluation_key(model.spec, {role: place.digest for role, place in datasets.items()})
     folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
-    fetch = FetchTask(artifact=pinned(folder, manifest_digest), datasets=datasets)
+    fetch = FetchTask(artifact=pinned(folder, manifest_digest), datasets=datasets, readings=readings(compared))
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),
         artifact=artifact.metadata.name,
@@ -55,11 +58,18 @@ def evaluate_job(
         artifact=artifact.metadata.name,
         deadline_seconds=seconds(settings.timeout) + DEADLINE_MARGIN_SECONDS,
         containers=[
-            mover("fetch", fetch, installation, secrets=read, all_secrets=read + write, mounts=fetched("out", "test")),
+            mover(
+                "fetch",
+                fetch,
+                installation,
+                secrets=read,
+                all_secrets=read + write,
+                mounts=fetched("out", "test", "data"),
+            ),
             judge(model, installation, settings),
             publisher(publish, installation, all_secrets=read + write),
         ],
-        volumes=("test", "out", "report"),
+        volumes=(*FETCHED, "report"),
         secrets=read + write,
         annotations=without_identity("judge"),
     )

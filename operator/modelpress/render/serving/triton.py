@@ -28,6 +28,7 @@ EXIT_TIMEOUT_SECONDS = 10
 def triton_script() -> str:
     """Return the shell script that starts Triton once the agent has written the key of the restricted APIs.
 
+    A container that was restarted in its pod takes back what its preStop hook had announced.
     The key is read from a file of the pod, so it stands in no manifest; `$(…)` is avoided, which Kubernetes expands.
     """
     restricted = f"{','.join(RESTRICTED_APIS)}:{RESTRICTED_KEY_NAME}=$key"
@@ -46,6 +47,7 @@ def triton_script() -> str:
     )
     return (
         "trap 'exit 143' TERM\n"
+        f"rm -f {STOPPING_FILE} {DRAINED_FILE}\n"
         f"until [ -s {KEY_FILE} ]; do sleep 0.2; done\n"
         f'read -r key < {KEY_FILE} || [ -n "$key" ]\n'
         "exec tritonserver " + " \\\n  ".join(arguments) + "\n"
