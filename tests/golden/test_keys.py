@@ -18,7 +18,10 @@ from modelpress.api.spec import CompressedModelSpec
 
 FOLDER = Path(__file__).parent / "keys"
 SOURCE = "sha256:" + "a" * 64
-DATASETS = {role: f"sha256:{letter * 64}" for role, letter in zip(("train", "validation", "calibration", "test"), "bcde")}
+DATASETS = {
+    role: f"sha256:{letter * 64}"
+    for role, letter in zip(("train", "validation", "calibration", "test"), "bcde", strict=True)
+}
 
 KEYS: dict[str, Callable[[CompressedModelSpec], str]] = {
     "artifact": lambda spec: keys.artifact_key(spec, SOURCE, DATASETS),

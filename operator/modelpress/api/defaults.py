@@ -220,7 +220,10 @@ def with_defaults(value: Any) -> Any:
 
 
 def dependent_defaults(value: ApiType) -> dict[str, Any]:
-    """Return the defaults of `value` that depend on its other fields, by field name."""
+    """Return the defaults of `value` that depend on its other fields, by field name.
+
+    They are the same whether the field itself is set or not, but for the format of a dataset.
+    """
     if isinstance(value, Prune):
         return {"scope": "Layer" if value.structure is PruneStructure.CHANNEL else "Global"}
     if isinstance(value, Metric):

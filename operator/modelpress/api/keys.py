@@ -16,8 +16,9 @@ from typing import Any
 
 from .base import ApiType
 from .data import CompressionData, Dataset
-from .defaults import EFFECTIVE, with_defaults
+from .defaults import EFFECTIVE, dataset_format, dependent_defaults
 from .evaluation import Evaluation
+from .fields import ResourceRequirements
 from .serving import Serving
 from .source import Source, SourceFormat
 from .spec import Artifacts, CompressedModelSpec, Rollout
@@ -92,7 +93,7 @@ def gates_key(spec: CompressedModelSpec, datasets: Mapping[str, str]) -> str:
         {
             "gates": [_canonical(gate) for gate in gates],
             "evaluation": _evaluation(spec, datasets),
-            "retryToken": (spec.rollout or Rollout()).retry_token,
+            "retryToken": (spec.rollout or Rollout()).retry_token or None,
         },
     )
 
@@ -135,7 +136,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
 def _dataset(dataset: Dataset) -> dict[str, Any]:
     """Return how a dataset is read; its format in full, as it may follow from a URI that is not in the key."""
     found = _canonical(dataset, without=("uri", "digest", "secret_name", "format"))
-    return {**found, "format": with_defaults(dataset).format}
+    return {**found, "format": dataset_format(dataset)}
 
 
 def _evaluation(spec: CompressedModelSpec, datasets: Mapping[str, str]) -> dict[str, Any]:
@@ -154,6 +155,8 @@ def _canonical(value: Any, without: tuple[str, ...] = ()) -> Any:
     """Return the wire form of `value` without what is unset, holds its default, or is named in `without`."""
     if not isinstance(value, ApiType):
         return value
+    if isinstance(value, ResourceRequirements):
+        return _amounts(value)
     found = {}
     for name, field in type(value).model_fields.items():
         part = getattr(value, name)
@@ -164,11 +167,19 @@ def _canonical(value: Any, without: tuple[str, ...] = ()) -> Any:
     return _without_gaps(found)
 
 
+def _amounts(value: ResourceRequirements) -> dict[str, Any]:
+    """Return requests and limits with every amount as a string: 1 and "1" are the same."""
+    both = {"requests": value.requests or {}, "limits": value.limits or {}}
+    return _without_gaps({kind: {name: str(amount) for name, amount in part.items()} for kind, part in both.items()})
+
+
 def _default(value: ApiType, name: str) -> Any:
     """Return what field `name` of `value` would be if it were unset."""
-    if type(value) not in EFFECTIVE:
+    effective = EFFECTIVE.get(type(value))
+    if effective is None:
         return None
-    return getattr(with_defaults(value.model_copy(update={name: None})), name)
+    fixed = effective.model_fields[name].get_default(call_default_factory=True)
+    return dependent_defaults(value).get(name, fixed)
 
 
 def _without_gaps(content: dict[str, Any]) -> dict[str, Any]:

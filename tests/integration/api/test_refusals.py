@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-
 from tests.integration.api.specs import SPEC, artifact, model, revision, spec_with
 from tests.support.apiserver import ApiServer
 
@@ -81,7 +80,7 @@ REFUSED = {
     "gate on an unknown metric": (
         "evaluation.gates.0.metric",
         "top5",
-        "spec.evaluation: Invalid value: a gate's metric must be size, latency or the name of one of evaluation.metrics",
+        "spec.evaluation: Invalid value: a gate's metric must be size, latency or the name of one of evaluation.metri",
     ),
     "two metrics of one name": (
         "evaluation.metrics",
