@@ -159,9 +159,10 @@ class _Comparison:
         if self.bounds is None or self.estimate == self.limit:
             return None
         reach = self.bounds.high - self.estimate if self.estimate < self.limit else self.estimate - self.bounds.low
-        wanted = self.samples * (reach / abs(self.limit - self.estimate)) ** 2
-        if not wanted < MOST_SAMPLES:
+        excess = reach / abs(self.limit - self.estimate)
+        if not excess < math.sqrt(MOST_SAMPLES / max(self.samples, 1)):
             return None
+        wanted = self.samples * excess**2
         step = int(10 ** max(len(str(math.ceil(wanted))) - 2, 0))
         return math.ceil(wanted / step) * step
 
