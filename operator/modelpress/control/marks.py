@@ -1,0 +1,37 @@
+"""Annotations by which the planner recognizes what it made, and why. Written when an object is made, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelpress.api.base import GROUP
+from modelpress.control.plan import Manifest
+
+ATTEMPT = f"{GROUP}/attempt"
+"""On Jobs: number of the attempt, from 1."""
+ANSWERS = f"{GROUP}/answers"
+"""On Jobs: key of what was asked (resolution or evaluation), so that a late answer is not taken for another question's."""
+JUDGED_BY = f"{GROUP}/judged-by"
+"""On Jobs: digest of what its verdict depends on beside the key."""
+RETRY_TOKEN = f"{GROUP}/retry-token"
+"""On Jobs: `rollout.retryToken` at that time."""
+SERVING = f"{GROUP}/serving"
+"""On ModelRevisions: key of how the model is served, without the runtime's image, which only new revisions take."""
+SWITCHED_AT = f"{GROUP}/switched-at"
+"""On the main Service: when it was pointed at its revision, RFC 3339."""
+
+
+def marked(manifest: Manifest, marks: Mapping[str, str]) -> Manifest:
+    """Return `manifest` with `marks` among its annotations."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **marks}}}
+
+
+def mark(manifest: Manifest, name: str) -> str:
+    """Return an annotation of `manifest`, empty if it has none of that name."""
+    return str((manifest["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def label(manifest: Manifest, name: str) -> str:
+    """Return a label of `manifest`, empty if it has none of that name."""
+    return str((manifest["metadata"].get("labels") or {}).get(name, ""))

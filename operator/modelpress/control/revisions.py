@@ -1,0 +1,111 @@
+"""The ModelRevision that the spec asks for: one that was made before if any fits, a new one if none does.
+
+A revision keeps the pod template it was rendered with. So a revision fits if artifact, files and everything the user says of serving are
+the same, whatever image and renderer it was made by: an upgrade of the operator finds every revision fitting, and restarts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from modelpress.api import keys, names
+from modelpress.api.base import API_VERSION
+from modelpress.api.reasons import Reason
+from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
+from modelpress.control import marks, reading
+from modelpress.control.draft import Draft
+from modelpress.control.plan import Manifest
+from modelpress.control.standing import Course, Standing
+from modelpress.render.metadata import metadata
+from modelpress.render.serving import models_json, pod_template
+
+
+def wanted_revision(draft: Draft, artifact: ModelArtifact, serving_now: str | None) -> ModelRevision | Standing:
+    """Return the revision that is to serve `artifact`, or why it is not there yet. `serving_now` names the one that serves."""
+    fitting = [revision for revision in all_revisions(draft) if _fits(draft, artifact, revision)]
+    key = _key_of_new(draft, artifact)
+    chosen = _choose(draft, fitting, serving_now, names.keyed_name(draft.model.metadata.name, key))
+    if chosen is not None:
+        return chosen
+    if draft.suspended:
+        return Standing(Course.HELD, Reason.SUSPENDED, "spec.suspend is set: nothing new is started.")
+    manifest = _manifest(draft, artifact, key)
+    draft.apply(manifest, once=True)
+    return Standing(Course.MOVING, Reason.STARTING, f"Preparing the revision {manifest['metadata']['name']}.")
+
+
+def all_revisions(draft: Draft) -> list[ModelRevision]:
+    """Return the model's revisions that can be read and are there to stay, the newest first."""
+    living = [manifest for manifest in draft.observed.of_kind("ModelRevision") if not draft.is_going(manifest)]
+    living.sort(
+        key=lambda item: (item["metadata"].get("creationTimestamp", ""), item["metadata"]["name"]), reverse=True
+    )
+    return [revision for manifest in living if (revision := reading.read_revision(manifest)) is not None]
+
+
+def rejection_of(draft: Draft, revision: ModelRevision) -> Rejection | None:
+    """Return why `revision` is not to be tried again, if that still holds."""
+    rejected = revision.status.rejected if revision.status else None
+    return rejected if rejected is not None and rejected.judged_by == verdict_key(draft) else None
+
+
+def verdict_key(draft: Draft) -> str:
+    """Return what a verdict on a revision depends on beside the revision: the word to try again."""
+    return hashlib.sha256(keys.canonical_json(["revision", draft.rollout.retry_token])).hexdigest()
+
+
+def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision) -> bool:
+    manifest = draft.observed.find("ModelRevision", revision.metadata.name)
+    digest = artifact.status.manifest_digest if artifact.status else None
+    return (
+        manifest is not None
+        and revision.spec.artifact == artifact.metadata.name
+        and revision.spec.manifest_digest == digest
+        and marks.mark(manifest, marks.SERVING) == _serving_key(draft, artifact)
+    )
+
+
+def _choose(
+    draft: Draft, fitting: list[ModelRevision], serving_now: str | None, name_of_new: str
+) -> ModelRevision | None:
+    """Return which of `fitting` to serve: what serves now, else what was not rejected, else what a new one would be called."""
+    by_name = {revision.metadata.name: revision for revision in fitting}
+    if serving_now in by_name:
+        return by_name[serving_now]
+    unrejected = [revision for revision in fitting if rejection_of(draft, revision) is None]
+    return unrejected[0] if unrejected else by_name.get(name_of_new)
+
+
+def _serving_key(draft: Draft, artifact: ModelArtifact) -> str:
+    return keys.revision_key(artifact.metadata.name, draft.model.spec, runtime_image="")
+
+
+def _key_of_new(draft: Draft, artifact: ModelArtifact) -> str:
+    """Return the key of a revision made now. Files that were made again under the same key need a revision of their own."""
+    image = draft.installation.images.triton
+    key = keys.revision_key(artifact.metadata.name, draft.model.spec, runtime_image=image)
+    digest = (artifact.status.manifest_digest if artifact.status else None) or ""
+    taken = draft.revision(names.keyed_name(draft.model.metadata.name, key))
+    if taken is not None and taken.spec.manifest_digest != digest:
+        return hashlib.sha256(f"{key}/{digest}".encode()).hexdigest()
+    return key
+
+
+def _manifest(draft: Draft, artifact: ModelArtifact, key: str) -> Manifest:
+    name = names.keyed_name(draft.model.metadata.name, key)
+    digest = artifact.status.manifest_digest if artifact.status else None
+    assert digest is not None, "a revision is made of an artifact that is in the store"
+    spec = ModelRevisionSpec(
+        key=key,
+        artifact=artifact.metadata.name,
+        manifest_digest=digest,
+        pod_template=pod_template(draft.model, artifact, name, draft.installation),
+        models=models_json(draft.model, artifact, draft.installation),
+    )
+    manifest = {
+        "apiVersion": API_VERSION,
+        "kind": "ModelRevision",
+        "metadata": metadata(name, draft.model, revision=name, artifact=artifact.metadata.name),
+        "spec": spec.to_wire(),
+    }
+    return marks.marked(manifest, {marks.SERVING: _serving_key(draft, artifact)})
