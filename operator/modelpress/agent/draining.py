@@ -3,7 +3,7 @@
     stopping appears     readiness goes off; Kubernetes takes the pod out of the Services' endpoints
     + drain_delay        by now no node sends new connections here; Envoy asks every connection to end with its next
                          answer: `Connection: close` in HTTP/1, GOAWAY in HTTP/2. New connections are still taken
-    connections gone     or drain_limit is over: what is left then is idle, or slower than the limit
+    connections gone     or drain_seconds are over: what is left then is idle, or slower than the limit
     drained appears      Triton's preStop hook ends, Triton gets its SIGTERM, and after it the sidecars
 
 A client whose connection is idle all that time sees it closed; it has no request in flight.
@@ -53,7 +53,7 @@ class Drain:
         clock = asyncio.get_running_loop().time
         log.info("the pod is to end; waiting %s s for clients to be sent elsewhere", self._settings.drain_delay)
         await asyncio.sleep(self._settings.drain_delay)
-        end = clock() + self._settings.drain_limit
+        end = clock() + self._settings.task.drain_seconds
         await self._tell(admin.begin_drain())
         while self.begun and clock() < end:
             try:
@@ -66,7 +66,7 @@ class Drain:
             log.debug("%d connections, %d requests", connections, requests)
             await asyncio.sleep(INTERVAL)
         else:
-            log.warning("some connections did not end within %s s", self._settings.drain_limit)
+            log.warning("some connections did not end within %s s", self._settings.task.drain_seconds)
         if self.begun:
             self._settings.drained_file.touch()
             log.info("drained")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelpress.api.reasons import Reason
 from modelpress.api.servingpod import ServedModel
-from modelpress.api.tasks import Location
+from modelpress.api.tasks import AgentTask, Location
 from modelpress.store import artifacts, manifest, reference
 from modelpress.store.errors import StoreError
 from modelpress.store.manifest import Manifest
@@ -39,7 +39,7 @@ class Prepared:
     """The judge's answers."""
 
 
-def prepare(model: ServedModel, folder: Path, backend: Backend) -> Prepared:
+def prepare(model: ServedModel, folder: Path, task: AgentTask) -> Prepared:
     """Bring `model` into the repository `folder`. Blocks.
 
     Raises AgentError: what the store says, ArtifactChanged if the files are not what was accepted, ModelLoadFailed if
@@ -50,7 +50,7 @@ def prepare(model: ServedModel, folder: Path, backend: Backend) -> Prepared:
         described = _kept(model, fetched) or _fetch(model, fetched)
         answers = reference.read(fetched / described.reference)
         if not _in_place(model, folder):
-            _put(model, described, fetched, folder, backend)
+            _put(model, described, fetched, folder, task)
     except StoreError as error:
         raise AgentError(error.reason, error.message) from error
     except ValueError as error:
@@ -85,11 +85,13 @@ def _fetch(model: ServedModel, fetched: Path) -> Manifest:
     return found
 
 
-def _put(model: ServedModel, described: Manifest, fetched: Path, folder: Path, backend: Backend) -> None:
+def _put(model: ServedModel, described: Manifest, fetched: Path, folder: Path, task: AgentTask) -> None:
+    backend = Backend(task.backend)
     text = config.config(
         model.name,
         described,
         backend,
+        threads=task.threads,
         version=model.version,
         max_batch_size=model.max_batch_size,
         queue_delay_microseconds=model.max_queue_delay_microseconds,

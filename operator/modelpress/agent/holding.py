@@ -131,7 +131,7 @@ class Keeper:
             if held.prepared is None:
                 log.info("bringing in %s from %s", name, held.wanted.uri)
                 held.prepared = await asyncio.to_thread(
-                    fetching.prepare, held.wanted, self._settings.repository, self._settings.backend
+                    fetching.prepare, held.wanted, self._settings.repository, self._settings.task
                 )
             await self._load(held)
             await self._prove(held.prepared)

@@ -31,13 +31,8 @@ def program() -> str:
 def become(settings: Settings) -> NoReturn:
     """Replace this process with Envoy, configured for this pod."""
     settings.envoy_file.write_text(json.dumps(envoy.config(settings), indent=1), encoding="utf-8")
-    arguments = [
-        "envoy",
-        f"--config-path={settings.envoy_file}",
-        "--disable-hot-restart",
-        f"--concurrency={WORKERS}",
-        "--log-level=warning",
-    ]
+    options = {"--config-path": str(settings.envoy_file), "--concurrency": str(WORKERS), "--log-level": "warning"}
+    arguments = ["envoy", "--disable-hot-restart", *(part for pair in options.items() for part in pair)]
     os.execv(program(), arguments)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from modelpress.triton.command import GRPC_PREFIX, KEY_HEADER
+from modelpress.api.servingpod import RESTRICTED_KEY_NAME
 
 MODEL = r"/v2/models/[A-Za-z0-9][A-Za-z0-9._-]*(/versions/[0-9]+)?"
 READ_PATHS = ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats")
@@ -77,7 +77,7 @@ def metrics_routes(cluster: str) -> list[Route]:
     ]
 
 
-REMOVED_HEADERS = [KEY_HEADER, GRPC_PREFIX + KEY_HEADER]
+REMOVED_HEADERS = [RESTRICTED_KEY_NAME, f"triton-grpc-protocol-{RESTRICTED_KEY_NAME}"]
 """Nobody outside can carry the key, not even one who guessed it."""
 
 

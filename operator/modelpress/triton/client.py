@@ -12,7 +12,7 @@ from tritonclient.http import InferInput, InferRequestedOutput
 from tritonclient.http.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from .command import KEY_HEADER
+from modelpress.api.servingpod import RESTRICTED_KEY_NAME
 
 CALL_SECONDS = 900.0
 """Longest call: loading a big model from a slow disk."""
@@ -33,7 +33,7 @@ class TritonClient:
 
     def __init__(self, address: str, key: str = "") -> None:
         self._client = InferenceServerClient(address, conn_timeout=CALL_SECONDS)
-        self._headers = {KEY_HEADER: key} if key else {}
+        self._headers = {RESTRICTED_KEY_NAME: key} if key else {}
 
     async def __aenter__(self) -> Self:
         return self

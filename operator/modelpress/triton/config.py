@@ -27,6 +27,9 @@ DTYPES = {
 }
 """Triton's types by numpy's names. bfloat16 is left out: neither numpy nor Triton's Python backend has it."""
 
+THREADS = "intra_op_thread_count"
+"""Parameter of Triton's onnxruntime backend; the model of the Python backend reads the same one."""
+
 
 class Backend(StrEnum):
     """Which backend runs ONNX in Triton's image. A fact of the image, declared once."""
@@ -45,11 +48,13 @@ def config(
     version: int,
     max_batch_size: int,
     queue_delay_microseconds: int,
+    threads: int | None = None,
 ) -> str:
     """Return the text of config.pbtxt.
 
     `max_batch_size` counts samples and is ignored by a model without a batch axis. `queue_delay_microseconds` is how
-    long a request waits for others. Raises ValueError if a tensor has a type that Triton lacks.
+    long a request waits for others; `threads` is how many one execution may use, None being as many as the machine has.
+    Raises ValueError if a tensor has a type that Triton lacks.
     """
     batch = max_batch_size if manifest.batched else 0
     message = model_config_pb2.ModelConfig(
@@ -61,6 +66,8 @@ def config(
         instance_group=[{"count": 1, "kind": _kind(backend)}],
         version_policy={"specific": {"versions": [version]}},
     )
+    if threads:
+        message.parameters[THREADS].string_value = str(threads)
     if batch:
         message.dynamic_batching.max_queue_delay_microseconds = queue_delay_microseconds
     return str(text_format.MessageToString(message))

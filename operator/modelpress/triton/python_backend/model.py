@@ -17,6 +17,7 @@ import numpy
 import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]
 
+THREADS = "intra_op_thread_count"
 FILES_FOLDER = "model-files"
 """Apart from this file, under a name that no import can reach: nothing that lies beside the model is ever code."""
 
@@ -31,7 +32,8 @@ class TritonPythonModel:
         self._inputs = [entry["name"] for entry in config["input"]]
         self._outputs = [entry["name"] for entry in config["output"]]
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = processors()
+        threads = config.get("parameters", {}).get(THREADS, {}).get("string_value")
+        options.intra_op_num_threads = int(threads) if threads else processors()
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = Path(args["model_repository"]) / args["model_version"] / FILES_FOLDER / "model.onnx"
