@@ -32,7 +32,9 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MODELPRESS", "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, context_settings={"auto_envvar_prefix": "MODELPRESS", "help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="modelpress")
 def main() -> None:
     """Compress models, gate them on accuracy, serve them on Triton."""

@@ -32,7 +32,9 @@ def _default_of(name: str) -> str:
     default="",
     help="Namespaces to serve, separated by commas. Default: all of the cluster.",
 )
-@_option("kubeconfig", "File that says how to reach the API server. Default: $KUBECONFIG, else the pod's service account.")
+@_option(
+    "kubeconfig", "File that says how to reach the API server. Default: $KUBECONFIG, else the pod's service account."
+)
 @_option("installation", "File with images and defaults.", type=click.Path(path_type=Path))
 @_option("lease_name", "Name of the Lease by which one operator leads.")
 @_option("identity", "Who holds the Lease. Default: the pod's name.")
@@ -57,7 +59,9 @@ def command(watch_namespaces: str, **given: Any) -> None:
 
     namespaces = tuple(part for name in watch_namespaces.split(",") if (part := name.strip()))
     try:
-        settings = Settings(watch_namespaces=namespaces, **{name: value for name, value in given.items() if value is not None})
+        settings = Settings(
+            watch_namespaces=namespaces, **{name: value for name, value in given.items() if value is not None}
+        )
         installation = Installation.model_validate(yaml.safe_load(settings.installation.read_text()) or {})
     except (BadSettingsError, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error

@@ -96,11 +96,21 @@ def _walk_map(
             continue
         if part in fields:
             yield from _walk(value, live.get(name, _MISSING), fields[part], here)
-        elif here not in _IDENTITY:
-            yield Difference(here, "Unowned", value, live.get(name))
+        else:
+            yield from _unowned(value, live.get(name), here)
     for part in fields:
         if part[:2] != "f:" or wanted.get(part[2:]) is None:
             yield Difference((*path, part), "Leftover", None, live.get(part[2:]))
+
+
+def _unowned(wanted: Any, live: Any, path: Path) -> Iterator[Difference]:
+    """Yield each field below `path`: none of them is recorded as ours."""
+    if isinstance(wanted, Mapping) and wanted:
+        below = live if isinstance(live, Mapping) else {}
+        for name, value in wanted.items():
+            yield from _unowned(value, below.get(name), (*path, f"f:{name}"))
+    else:
+        yield Difference(path, "Unowned", wanted, live)
 
 
 def _walk_list(wanted: list[Any], live: Any, fields: Mapping[str, Any], path: Path) -> Iterator[Difference]:

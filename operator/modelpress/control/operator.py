@@ -8,7 +8,6 @@ with its own exit code, and the kubelet starts a fresh one, which holds nothing 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Collection, Coroutine
@@ -189,6 +188,4 @@ async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel what still runs and wait until it has ended."""
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
+    await asyncio.wait(tasks)

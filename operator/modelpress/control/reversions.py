@@ -26,6 +26,7 @@ FIRST_REST = 60.0
 LAST_REST = 1800.0
 """Seconds that the doubling stops at."""
 
+
 @dataclass(slots=True)
 class _Record:
     """What is remembered of one object."""

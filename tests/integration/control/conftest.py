@@ -19,7 +19,7 @@ from modelpress.control.metrics import Metrics
 from modelpress.control.operator import Operator
 from modelpress.control.plan import Reference
 from modelpress.control.seam import Seam
-from modelpress.control.sender import APPLY_PATCH, MERGE_PATCH, ApiError, Sender, load_configuration
+from modelpress.control.sender import MERGE_PATCH, ApiError, Sender, load_configuration
 from modelpress.control.settings import Settings
 
 from tests.integration.control import tiny
@@ -59,7 +59,9 @@ class Bench:
             running = asyncio.create_task(operator.run(stop))
             operator.ended = running  # type: ignore[attr-defined]
             try:
-                await self.until(lambda: operator.health.leading and not operator.objects.missing_lists(), "the first LISTs")
+                await self.until(
+                    lambda: operator.health.leading and not operator.objects.missing_lists(), "the first LISTs"
+                )
                 yield operator
             finally:
                 stop.set()
@@ -85,7 +87,9 @@ class Bench:
     async def patch(self, kind: str, name: str, body: Any, manager: str = "someone", subresource: str = "") -> Any:
         path = path_of(self.reference(kind, name), subresource)
         parameters = {"fieldManager": manager}
-        return (await self.sender.send("PATCH", path, kind="test", body=body, params=parameters, content_type=MERGE_PATCH)).body
+        return (
+            await self.sender.send("PATCH", path, kind="test", body=body, params=parameters, content_type=MERGE_PATCH)
+        ).body
 
     async def delete(self, kind: str, name: str) -> None:
         await self.sender.send("DELETE", path_of(self.reference(kind, name)), kind="test")
@@ -126,7 +130,9 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def served_kinds(api_server: ApiServer) -> ApiServer:
-    done = api_server.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": tiny.definitions()}))
+    done = api_server.kubectl(
+        "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": tiny.definitions()})
+    )
     assert done.returncode == 0, done.stderr
     done = api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     assert done.returncode == 0, done.stderr
@@ -141,6 +147,3 @@ async def bench(served_kinds: ApiServer) -> AsyncIterator[Bench]:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         await sender.send("POST", "/api/v1/namespaces", kind="Namespace", body=body)
         yield Bench(namespace, served_kinds.kubeconfig, sender)
-
-
-__all__ = ["APPLY_PATCH", "Bench"]

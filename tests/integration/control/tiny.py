@@ -27,7 +27,9 @@ def plan(observed: Observed, _now: datetime, _installation: None) -> Plan:
             for wish in spec.get("apply", ())
         ),
         scale=tuple(
-            Scale(Reference.of(deployment), spec["scale"][name]) for name, deployment in deployments.items() if deployment
+            Scale(Reference.of(deployment), spec["scale"][name])
+            for name, deployment in deployments.items()
+            if deployment
         ),
         delete=tuple(Delete(Reference.of(child), child["metadata"]["uid"]) for child in doomed if child),
         status=(
@@ -38,7 +40,9 @@ def plan(observed: Observed, _now: datetime, _installation: None) -> Plan:
                 {
                     "observedGeneration": metadata["generation"],
                     "children": sorted(f"{child['kind']}/{child['metadata']['name']}" for child in observed.children),
-                    "problems": sorted(f"{problem.reason}: {problem.message}" for problem in observed.problems.values()),
+                    "problems": sorted(
+                        f"{problem.reason}: {problem.message}" for problem in observed.problems.values()
+                    ),
                 },
             ),
         ),
@@ -58,6 +62,11 @@ def owned(manifest: dict[str, Any], model: Any) -> dict[str, Any]:
             "ownerReferences": [owner | {"name": model["metadata"]["name"], "uid": model["metadata"]["uid"]}],
         }
     }
+
+
+def owned_by_label(manifest: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """Return `manifest` with the model's label alone."""
+    return manifest | {"metadata": manifest["metadata"] | {"labels": {MODEL_LABEL: model_name}}}
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -95,7 +104,13 @@ def definitions() -> list[dict[str, Any]]:
                 "scope": "Namespaced",
                 "names": {"kind": kind.kind, "plural": kind.plural, "singular": kind.kind.lower()},
                 "versions": [
-                    {"name": kind.version, "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+                    {
+                        "name": kind.version,
+                        "served": True,
+                        "storage": True,
+                        "schema": schema,
+                        "subresources": {"status": {}},
+                    }
                 ],
             },
         }
