@@ -14,7 +14,7 @@ from typing import Any
 
 from modelpress.api.reasons import Reason
 
-from .digests import CHUNK, LISTING, Entry, Listing, content_digest, hash_place, list_place, read_chunks
+from .digests import CHUNK, LISTING, Entry, content_digest, hash_place, list_place, read_chunks
 from .errors import ScratchError, StoreError, attempt
 from .locations import Place
 from .progress import Transfer
@@ -79,6 +79,7 @@ def put_bytes(content: bytes, relative: str, place: Place) -> None:
     path = place.at(relative)
 
     def write() -> None:
+        _make_folder(place, path)
         place.filesystem.pipe_file(path, content)
 
     attempt(write, f"{place.uri.rstrip('/')}/{relative}", Reason.STORE_UNAVAILABLE)
@@ -125,12 +126,17 @@ def _put(place: Place, relative: str, path: Path, transfer: Transfer) -> None:
         options = {"chunksize": max(CHUNK, -(-size // MOST_PARTS)), "max_concurrency": 2}
 
     def put() -> None:
-        if place.protocol == "file":
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(place, target)
         place.filesystem.put_file(str(path), target, **options)
 
     attempt(put, f"{place.uri.rstrip('/')}/{relative}", Reason.STORE_UNAVAILABLE)
     transfer.advance(size)
+
+
+def _make_folder(place: Place, path: str) -> None:
+    """Make the folder of `path` where a store has such a thing."""
+    if place.protocol == "file":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -157,6 +163,3 @@ def _short(digest: str | None) -> str:
         return "files without checksums of the store"
     scheme, _, value = digest.partition(":")
     return f"{scheme}:{value[:12]}…"
-
-
-__all__ = ["Listing", "download", "fetch_files", "get_bytes", "put_bytes", "resolve", "upload"]

@@ -1,0 +1,77 @@
+"""Both models' answers to the same samples, batch by batch; and how often they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+from .models import Model
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+MOST_SAMPLES, MOST_BYTES = 64, 32 * 1024 * 1024
+"""Samples of a batch, and bytes of its inputs."""
+ABSOLUTE, RELATIVE = 1e-3, 1e-2
+"""Values this close are the same answer."""
+
+
+def batches(inputs: Arrays, count: int, *, batched: bool) -> Iterator[slice]:
+    """Yield the samples that are run together; one by one for a model without a batch axis."""
+    size = 1
+    if batched:
+        sample = max(sum(array[:1].nbytes for array in inputs.values()), 1)
+        size = max(1, min(MOST_SAMPLES, MOST_BYTES // sample))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def ask(model: Model, inputs: Arrays, rows: slice) -> Arrays:
+    """Return the answers of `model` to samples `rows`, (samples, …). Raises Judged: EvaluationFailed, NotFinite."""
+    feeds = {name: numpy.ascontiguousarray(array[rows]) for name, array in inputs.items()}
+    if model.batched:
+        answers = model.run(feeds)
+        count = rows.stop - rows.start
+        for name, array in answers.items():
+            if array.shape[:1] != (count,):
+                raise Judged(
+                    Reason.EXPORT_FAILED,
+                    f"{model.label} answers {count} samples with shape {list(array.shape)} in {name!r}",
+                )
+    else:
+        answers = {
+            name: array[None] for name, array in model.run({name: array[0] for name, array in feeds.items()}).items()
+        }
+    for name, array in answers.items():
+        if array.dtype.kind == "f" and not numpy.isfinite(array).all():
+            row = rows.start + int(numpy.argwhere(~numpy.isfinite(array))[0][0])
+            raise Judged(
+                Reason.NOT_FINITE, f"{model.label} answers sample {row} with NaN or infinity in output {name!r}"
+            )
+    return answers
+
+
+def agreeing(original: Arrays, result: Arrays, highest: Mapping[str, bool]) -> Array:
+    """Return for each sample whether all outputs are the same answer.
+
+    `highest` says for each output whether its answer is the place of the highest score; else it is its values.
+    """
+    same: Array | None = None
+    for name, expected in original.items():
+        given = result[name]
+        if given.shape != expected.shape:
+            here: Array = numpy.zeros(len(expected), bool)
+        elif highest.get(name) and expected.ndim > 1:
+            here = numpy.asarray(expected.argmax(axis=-1) == given.argmax(axis=-1))
+        else:
+            near = ABSOLUTE + RELATIVE * abs(expected.astype(numpy.float64))
+            here = numpy.asarray(abs(given.astype(numpy.float64) - expected) <= near)
+        whole = here.reshape(len(expected), -1).all(axis=1)
+        same = numpy.asarray(whole) if same is None else same & whole
+    return numpy.asarray(same)

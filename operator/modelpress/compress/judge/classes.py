@@ -1,0 +1,99 @@
+"""Scores against labels: which axis counts classes, whether labels are in range, what was predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores and labels of a few samples, in one layout."""
+
+    scores: Array
+    """(samples, classes, positions)."""
+    labels: Array
+    """(samples, positions), int64, 0 to classes - 1."""
+
+    @property
+    def predicted(self) -> Array:
+        """Class with the highest score, (samples, positions)."""
+        return numpy.asarray(self.scores.argmax(axis=1))
+
+
+def align(scores: Array, labels: Array, output: str) -> Scored:
+    """Bring an output and its labels, both (samples, …), into one layout.
+
+    Classes are counted by the last axis, or by the second. An output with one score (or a label) for each label is of
+    two classes, divided by 0 (`centred`). Raises Judged:
+    DatasetDoesNotFit, LabelsOutOfRange.
+    """
+    labels = whole_numbers(labels, output)
+    if labels.ndim > 1 and labels.shape[-1] == 1 and scores.ndim == labels.ndim and scores.shape[-1] > 1:
+        labels = labels[..., 0]
+    if scores.ndim > labels.ndim + 1 and scores.shape[1] == 1:
+        scores = scores[:, 0]
+    scores = _by_class(scores, labels, output)
+    classes = scores.shape[1]
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise Judged(
+            Reason.LABELS_OUT_OF_RANGE,
+            f"the test data has label {int(wrong)}, output {output!r} has classes 0 to {classes - 1}: correct it",
+        )
+    count = len(labels)
+    return Scored(scores.reshape(count, classes, -1), labels.reshape(count, -1))
+
+
+def is_single(scores: Array, labels: Array) -> bool:
+    """Return whether an output has one score for each label, where two classes need no more."""
+    return scores.shape in (labels.shape, (*labels.shape, 1))
+
+
+def centred(original: Array, result: Array) -> tuple[Array, Array]:
+    """Return single scores of both models so that 0 divides the classes: 0.5 if the original's are probabilities."""
+    if original.dtype.kind == "f" and original.min() >= 0 and original.max() <= 1:
+        return original - 0.5, result - 0.5
+    return original, result
+
+
+def whole_numbers(labels: Array, output: str) -> Array:
+    """Return `labels` as int64. Raises Judged with DatasetDoesNotFit if they are none."""
+    whole = labels.astype(numpy.int64)
+    if labels.dtype.kind == "f" and (whole != labels).any():
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT, f"the target of output {output!r} holds {labels.dtype}, not labels of classes"
+        )
+    return whole
+
+
+def _by_class(scores: Array, labels: Array, output: str) -> Array:
+    """Return `scores` with the classes in the second axis."""
+    if is_single(scores, labels):
+        flat = scores.reshape(labels.shape)
+        if flat.dtype.kind in "iub":  # the model answers with classes itself
+            return _one_hot(flat.astype(numpy.int64), int(max(labels.max(initial=0), flat.max(initial=0), 1)) + 1)
+        return numpy.stack([-flat, flat], axis=1)
+    if scores.shape[:-1] == labels.shape:
+        return numpy.moveaxis(scores, -1, 1)
+    if scores.ndim >= 2 and (scores.shape[0], *scores.shape[2:]) == labels.shape:
+        return scores
+    raise Judged(
+        Reason.DATASET_DOES_NOT_FIT,
+        f"output {output!r} has shape {list(scores.shape[1:])} for a sample and its target {list(labels.shape[1:])}: "
+        "no axis of it counts classes",
+    )
+
+
+def _one_hot(classes: Array, count: int) -> Array:
+    hot = numpy.eye(count, dtype=numpy.float32)[classes]
+    return numpy.moveaxis(hot, -1, 1)

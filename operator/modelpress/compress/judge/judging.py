@@ -1,0 +1,204 @@
+"""`judge`: original and result on the same samples, in one process; report.json and reference.npz for publish."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from modelpress.api.data import Dataset
+from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
+from modelpress.api.figures import Figures
+from modelpress.api.reasons import Reason
+from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
+from modelpress.store import reference
+from modelpress.store.locations import in_root
+from modelpress.store.manifest import REFERENCE_FILE, REPORT_FILE
+from modelpress.store.report import Report
+
+from ..datasets import Samples, read
+from ..errors import Judged
+from .answers import agreeing, ask, batches
+from .environment import describe_environment
+from .latency import measure, request
+from .metrics import OF_CLASSES, Scorer, check_arguments
+from .models import Model, check_same, numpy_dtype, open_model
+
+Arrays = dict[str, NDArray[Any]]
+
+ORIGINAL, COMPRESSED = "original", "compressed"
+LEAKS_FILE = "leaks.json"
+"""Left by `fetch` in TEST_FOLDER: sentences about test samples that others may have seen."""
+REFERENCE_SAMPLES = 8
+RANDOM_SAMPLES, DYNAMIC_LENGTH = 32, 8
+"""Without test data: how many random samples, and how long their dynamic axes are."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What both models answered."""
+
+    scorers: tuple[Scorer, ...]
+    agreement: float
+    largest: float
+    """Greatest absolute value of the result's answers."""
+
+
+def judge(task: JudgeTask) -> None:
+    """Measure what compression left in OUT_FOLDER and write report.json and reference.npz. Raises Judged."""
+    report, answers = compare(task, in_root(OUT_FOLDER), in_root(TEST_FOLDER))
+    folder = in_root(REPORT_FOLDER)
+    reference.write(answers, folder / REFERENCE_FILE)
+    (folder / REPORT_FILE).write_text(
+        report.model_dump_json(by_alias=True, exclude_none=True, indent=1), encoding="utf-8"
+    )
+
+
+def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.Reference]:
+    """Return all figures about the models below `out` on the test data in `test`. Raises Judged."""
+    evaluation = with_defaults(task.evaluation.model_copy(update={"test": None}))
+    for metric in evaluation.metrics:
+        check_arguments(metric)
+    threads = evaluation.latency.threads
+    original = open_model(out, ORIGINAL, "the original", threads)
+    result = open_model(out, COMPRESSED, "the result", threads)
+    check_same(original, result)
+    samples = _samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
+    scorers = tuple(_scorer(metric, original, samples) for metric in evaluation.metrics)
+    batched = original.batched and result.batched
+    found = _compare(original, result, samples, scorers)
+    sizes, warnings = _batch_sizes(evaluation, batched=batched)
+    latency = [measure(original, result, request(samples.inputs, size, batched=batched), size) for size in sizes]
+    if result.size >= original.size:
+        warnings.append(f"the result has {result.size} bytes, the original {original.size}: it became no smaller")
+    report = Report(
+        figures=Figures(
+            original_bytes=original.size,
+            compressed_bytes=result.size,
+            metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
+            latency=tuple(latency),
+            agreement=found.agreement,
+        ),
+        batched=batched,
+        inputs=result.inputs,
+        outputs=result.outputs,
+        original=original.files,
+        compressed=result.files,
+        samples=samples.count if task.evaluation.test else 0,
+        seed=task.seed,
+        evaluation=task.evaluation.model_copy(update={"gates": None}).to_wire(),
+        environment=describe_environment(threads),
+        warnings=(*_leaks(test), *warnings),
+    )
+    return report, _reference(
+        result, open_model(out, COMPRESSED, "the result", 1, optimized=False), samples, found.largest
+    )
+
+
+def _samples(
+    dataset: Dataset | None, metrics: Iterable[EffectiveMetric], model: Model, test: Path, seed: int
+) -> Samples:
+    """Return the test samples with every column that a metric names; random ones without test data."""
+    if dataset is None:
+        return random_samples(model, seed)
+    columns = {metric.target for metric in metrics if metric.target}
+    return read(dataset, test, model.input_specs(), model.output_specs(), seed, columns)
+
+
+def random_samples(model: Model, seed: int) -> Samples:
+    """Return random inputs of the declared shapes: normal floats, integers and truth values of 0 and 1."""
+    random = numpy.random.default_rng(seed)
+    count = RANDOM_SAMPLES if model.batched else 1
+    inputs = {}
+    for tensor in model.inputs:
+        axes = tensor.shape[1:] if model.batched else tensor.shape
+        shape = (count, *(length if length >= 0 else DYNAMIC_LENGTH for length in axes))
+        dtype = numpy_dtype(tensor)
+        values = random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
+        inputs[tensor.name] = values.astype(dtype)
+    return Samples(inputs, {}, count)
+
+
+def _scorer(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
+    """Return what computes `metric`. Raises Judged if the model has no such output, or the data not the truth."""
+    names = [tensor.name for tensor in model.outputs]
+    output = metric.output or names[0]
+    if output not in names:
+        raise Judged(
+            Reason.EVALUATION_FAILED,
+            f"metric {metric.name}: the model has no output {output!r}; it has {', '.join(names)}",
+        )
+    if metric.type in OF_CLASSES and metric.target is None and output not in samples.targets:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"metric {metric.name}: the test data has no labels for {output!r}: name their column in test.targets",
+        )
+    return Scorer(metric, output)
+
+
+def _compare(original: Model, result: Model, samples: Samples, scorers: Iterable[Scorer]) -> Comparison:
+    """Run both models over all samples, batch by batch, and count."""
+    scorers = tuple(scorers)
+    highest = _highest(original, scorers)
+    agreed, largest = 0, 0.0
+    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched):
+        before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
+        for scorer in scorers:
+            truth = (
+                samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)
+            )
+            scorer.add(before[scorer.output], after[scorer.output], None if truth is None else truth[rows])
+        agreed += int(agreeing(before, after, highest).sum())
+        largest = max(largest, *(float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values()))
+    return Comparison(scorers, agreed / samples.count, largest)
+
+
+def _highest(model: Model, scorers: Iterable[Scorer]) -> dict[str, bool]:
+    """Return for each output whether its answer is the highest score: metrics count classes in it, or it has 2 axes."""
+    kinds: dict[str, set[bool]] = {}
+    for scorer in scorers:
+        kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
+    unmeasured = {
+        tensor.name: tensor.dtype.startswith("float") and len(tensor.shape) == 2 and tensor.shape[-1] not in {-1, 1}
+        for tensor in model.outputs
+    }
+    return unmeasured | {name: True in found for name, found in kinds.items()}
+
+
+def _batch_sizes(evaluation: EffectiveEvaluation, *, batched: bool) -> tuple[list[int], list[str]]:
+    """Return the batch sizes to measure, and a warning about those that the model cannot be asked with."""
+    sizes = list(dict.fromkeys(evaluation.latency.batch_sizes))
+    if batched or sizes == [1]:
+        return sizes, []
+    return [1], ["the model has no batch axis: latency is that of one sample, whatever batchSizes says"]
+
+
+def _reference(result: Model, plain: Model, samples: Samples, largest: float) -> reference.Reference:
+    """Return a few samples and the result's answers.
+
+    The tolerance is what other kernels for the same graph make of it (the same model unoptimized), four times over, and
+    at least 0.1 % and at most 10 % of the greatest value.
+    """
+    rows = slice(0, min(REFERENCE_SAMPLES, samples.count) if result.batched else 1)
+    answers, other = ask(result, samples.inputs, rows), ask(plain, samples.inputs, rows)
+    off = max(float(abs(array.astype(numpy.float64) - other[name]).max(initial=0)) for name, array in answers.items())
+    tolerance = min(max(4 * off, 1e-3 * largest, 1e-6), max(0.1 * largest, 1e-6))
+    inputs = {name: numpy.ascontiguousarray(array[rows]) for name, array in samples.inputs.items()}
+    if not result.batched:
+        inputs, answers = ({name: array[0] for name, array in arrays.items()} for arrays in (inputs, answers))
+    assert math.isfinite(tolerance)
+    return reference.Reference(inputs, answers, absolute_tolerance=tolerance)
+
+
+def _leaks(test: Path) -> list[str]:
+    """Return the sentences that fetch left about leaks."""
+    path = test / LEAKS_FILE
+    if not path.is_file():
+        return []
+    return [str(text) for text in json.loads(path.read_text(encoding="utf-8"))]

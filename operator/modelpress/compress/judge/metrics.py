@@ -1,0 +1,201 @@
+"""Metrics of original and result over the same samples, by torchmetrics; kept as few numbers for each sample.
+
+Accuracy on one label a sample yields discordant pairs; every other metric the standard error of the paired difference,
+by bootstrap over samples. mse, mae and cosine of an output that has no target are taken against the original's answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional import cosine_similarity
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+from modelpress.api.defaults import EffectiveMetric
+from modelpress.api.evaluation import MetricType
+from modelpress.api.figures import DiscordantPairs, MetricFigure
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+from .classes import Scored, align, centred, is_single
+
+Array = NDArray[Any]
+RESAMPLES = 1000
+F1_RESAMPLES = 200
+AVERAGES = ("macro", "micro", "weighted")
+ARGUMENTS: Mapping[MetricType, frozenset[str]] = MappingProxyType(
+    {MetricType.ACCURACY: frozenset({"top_k"}), MetricType.F1: frozenset({"average"})}
+)
+"""Arguments that each type takes."""
+OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1})
+"""Types that compare classes, and so need labels."""
+
+
+@dataclass
+class Scorer:
+    """One metric, told batch after batch."""
+
+    metric: EffectiveMetric
+    output: str
+    """Output that is measured."""
+    _values: tuple[list[Array], list[Array]] = field(default_factory=lambda: ([], []))
+    """For each sample, of original and result: its value, or for f1 the predicted classes."""
+    _labels: list[Array] = field(default_factory=list)
+    _single: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    _classes: int = 0
+
+    def add(self, original: Array, result: Array, target: Array | None) -> None:
+        """Count a batch: answers of both models, (samples, …), and the truth; None: the original's answers."""
+        if self.metric.type in OF_CLASSES:
+            assert target is not None
+            if is_single(original, target) and original.shape == result.shape:
+                self._single.append(
+                    (original, result, target)
+                )  # only all scores together tell what divides the classes
+            else:
+                self._add_classes(original, result, target)
+            return
+        truth = original if target is None else target
+        for values, answers in zip(self._values, (original, result), strict=True):
+            values.append(_of_numbers(self.metric.type, answers, truth, self.output))
+
+    def figure(self, seed: int) -> MetricFigure:
+        """Return the metric over all that was counted."""
+        if self._single:
+            before, after, target = (numpy.concatenate(parts) for parts in zip(*self._single, strict=True))
+            self._single.clear()
+            self._add_classes(*centred(before, after), target)
+        original, result = (numpy.concatenate(values) for values in self._values)
+        if self.metric.type is MetricType.F1:
+            return self._f1(original, result, seed)
+        pairs, error, own_error = None, None, None
+        if self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1:
+            right, still_right = original > 0.5, result > 0.5
+            pairs = DiscordantPairs(
+                original_only=int((right & ~still_right).sum()), compressed_only=int((still_right & ~right).sum())
+            )
+        else:
+            error, own_error = _bootstrap(original, result, seed)
+        return self._figure(float(original.mean()), float(result.mean()), len(result), pairs, error, own_error)
+
+    def _add_classes(self, original: Array, result: Array, target: Array) -> None:
+        pair = [align(scores, target, self.output) for scores in (original, result)]
+        self._labels.append(pair[0].labels)
+        self._classes = max(self._classes, *(scored.scores.shape[1] for scored in pair))
+        for values, scored in zip(self._values, pair, strict=True):
+            values.append(self._of_classes(scored))
+
+    def _of_classes(self, scored: Scored) -> Array:
+        """Return a value for each sample: part of right labels, or for f1 the predicted classes."""
+        if self.metric.type is MetricType.F1:
+            return scored.predicted
+        top = int(self.metric.args.get("top_k", 1))
+        if top > scored.scores.shape[1]:
+            raise Judged(
+                Reason.EVALUATION_FAILED,
+                f"metric {self.metric.name}: top_k is more than the classes of {self.output!r}",
+            )
+        right = multiclass_accuracy(
+            _tensor(scored.scores.astype(numpy.float32)),
+            _tensor(scored.labels),
+            num_classes=max(scored.scores.shape[1], 2),
+            average="micro",
+            top_k=top,
+            multidim_average="samplewise",
+        )
+        return numpy.asarray(right.numpy(), numpy.float64)
+
+    def _f1(self, original: Array, result: Array, seed: int) -> MetricFigure:
+        labels = numpy.concatenate(self._labels)
+        average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
+
+        def score(predicted: Array, truth: Array) -> float:
+            given, wanted = _tensor(predicted.reshape(-1)), _tensor(truth.reshape(-1))
+            return float(multiclass_f1_score(given, wanted, num_classes=classes, average=average))
+
+        random = numpy.random.default_rng(seed)
+        resampled = []
+        for _ in range(F1_RESAMPLES):
+            rows = random.integers(0, len(labels), len(labels))
+            resampled.append((score(original[rows], labels[rows]), score(result[rows], labels[rows])))
+        before, after = numpy.asarray(resampled).T
+        values = score(original, labels), score(result, labels)
+        return self._figure(*values, len(labels), None, float((after - before).std()), float(after.std()))
+
+    def _figure(  # noqa: PLR0917
+        self,
+        original: float,
+        compressed: float,
+        samples: int,
+        pairs: DiscordantPairs | None,
+        error: float | None,
+        own_error: float | None,
+    ) -> MetricFigure:
+        return MetricFigure(
+            name=self.metric.name,
+            original=original,
+            compressed=compressed,
+            higher_is_better=self.metric.higher_is_better,
+            samples=samples,
+            pairs=pairs,
+            standard_error=error,
+            compressed_standard_error=own_error,
+        )
+
+
+def check_arguments(metric: EffectiveMetric) -> None:
+    """Raise Judged with EvaluationFailed unless `metric` has only arguments that its type takes, with usable values."""
+    known = ARGUMENTS.get(metric.type, frozenset())
+    unknown = sorted(set(metric.args) - known)
+    if unknown:
+        takes = ", ".join(sorted(known)) or "none"
+        raise _refused(metric, f"no argument {unknown[0]!r} is taken by {metric.type}; it takes {takes}")
+    top = metric.args.get("top_k", 1)
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise _refused(metric, "top_k must be a whole number, 1 or more")
+    if metric.args.get("average", "macro") not in AVERAGES:
+        raise _refused(metric, f"average must be one of {', '.join(AVERAGES)}")
+
+
+def _refused(metric: EffectiveMetric, problem: str) -> Judged:
+    return Judged(Reason.EVALUATION_FAILED, f"metric {metric.name}: {problem}")
+
+
+def _of_numbers(kind: MetricType, answers: Array, truth: Array, output: str) -> Array:
+    """Return a value for each sample: mean squared or absolute error, or mean similarity over the last axis."""
+    if answers.shape != truth.shape and answers.size == truth.size:
+        truth = truth.reshape(answers.shape)
+    if answers.shape != truth.shape:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"output {output!r} has shape {list(answers.shape[1:])} for a sample, its target {list(truth.shape[1:])}: "
+            "name the right column, or set test.targets to {} to compare with the original's answers",
+        )
+    given, wanted = answers.astype(numpy.float64), truth.astype(numpy.float64)
+    if kind is MetricType.COSINE:
+        width = given.shape[-1] if given.ndim > 1 else 1
+        similarity = cosine_similarity(_tensor(given.reshape(-1, width)), _tensor(wanted.reshape(-1, width)), "none")
+        return numpy.asarray(similarity.numpy().reshape(len(given), -1).mean(axis=1))
+    off = (given - wanted).reshape(len(given), -1)
+    return numpy.asarray((off**2 if kind is MetricType.MSE else abs(off)).mean(axis=1))
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    return torch.from_numpy(numpy.ascontiguousarray(array))
+
+
+def _bootstrap(original: Array, result: Array, seed: int) -> tuple[float, float]:
+    """Return the standard errors of mean(result - original) and of mean(result), over resampled samples."""
+    random = numpy.random.default_rng(seed)
+    changes, means = [], []
+    for _ in range(RESAMPLES):
+        rows = random.integers(0, len(result), len(result))
+        changes.append((result[rows] - original[rows]).mean())
+        means.append(result[rows].mean())
+    return float(numpy.std(changes)), float(numpy.std(means))

@@ -1,0 +1,1 @@
+"""What the containers of Jobs do: a function for each task, answering in one JSON document."""

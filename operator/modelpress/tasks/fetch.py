@@ -1,0 +1,97 @@
+"""`fetch`: source (or artifact) and data into the pod, checked by digest; and whether test data leaked.
+
+Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
+the others. More than one sample in a hundred of the test data in train or validation ends the Job with DataLeak, before
+anything is spent on training; fewer, and any in calibration, are warnings that the judge passes on (`leaks.json`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from modelpress.api.data import Dataset
+from modelpress.api.defaults import dataset_format
+from modelpress.api.reasons import Reason
+from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, SOURCE_FOLDER, TEST_FOLDER, FetchTask, PinnedLocation
+from modelpress.compress.datasets import count_leaks, row_digests
+from modelpress.compress.errors import Judged
+from modelpress.store import artifacts, transfer
+from modelpress.store.locations import file_name, in_root, open_place
+from modelpress.store.manifest import ONNX, ORIGINAL
+
+from .running import log
+
+COMPRESSED = "compressed"
+"""Folder of the result in OUT_FOLDER."""
+LEAKS_FILE = "leaks.json"
+"""In TEST_FOLDER: sentences about test samples that others may have seen."""
+TEST = "test"
+MOST_LEAKS = 0.01
+"""Part of the test samples that may be in train or validation."""
+
+
+def fetch(task: FetchTask) -> None:
+    """Bring everything of `task` into the pod. Raises StoreError, or Judged with DataLeak or DatasetInvalid."""
+    if task.source:
+        _download("source", task.source, in_root(SOURCE_FOLDER), Reason.SOURCE_NOT_FOUND)
+    if task.artifact:
+        _fetch_artifact(task.artifact, in_root(OUT_FOLDER))
+    folders = {role: _dataset_folder(role) for role in sorted(task.datasets)}
+    for role, folder in folders.items():
+        _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
+    if TEST in folders:
+        readings = {role: task.readings.get(role) or Dataset(uri=place.uri) for role, place in task.datasets.items()}
+        warnings = find_leaks(readings, folders)
+        (folders[TEST] / LEAKS_FILE).write_text(json.dumps(warnings, ensure_ascii=False), encoding="utf-8")
+
+
+def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[str]:
+    """Return a sentence for each other dataset that test samples are in too. Raises Judged with DataLeak for too many.
+
+    `readings` and `folders` say how and where to read the datasets, by role.
+    """
+    unread = [role for role in readings if not _readable(readings[role])]
+    warnings = [f"leaks were not looked for in {role}: this image does not read its format" for role in unread]
+    others = sorted(set(readings) - {TEST, *unread})
+    if TEST in unread or not others:
+        return warnings
+    digests = {role: row_digests(readings[role], folders[role]) for role in (TEST, *others)}
+    count = len(digests[TEST])
+    leaks = count_leaks(digests[TEST], {role: digests[role] for role in others})
+    for role, leaked in leaks.items():
+        if leaked:
+            text = f"{leaked} of {count} test samples are also in {role}"
+            log("leak", role=role, leaked=leaked, of=count)
+            if role != "calibration" and leaked > MOST_LEAKS * count:
+                raise Judged(Reason.DATA_LEAK, f"{text}: take them out of one of the two")
+            warnings.append(text)
+    return warnings
+
+
+def _dataset_folder(role: str) -> Path:
+    return in_root(TEST_FOLDER) if role == TEST else in_root(DATA_FOLDER) / role
+
+
+def _download(role: str, location: PinnedLocation, into: Path, missing: Reason) -> None:
+    digest = transfer.download(open_place(location), into, location.digest, missing, file_name(location.uri))
+    log("fetched", role=role, uri=location.uri, digest=digest)
+
+
+def _fetch_artifact(location: PinnedLocation, into: Path) -> None:
+    """Lay the artifact's models out as compression leaves them."""
+    manifest = artifacts.fetch(location, location.digest, into, (ONNX, ORIGINAL))
+    (into / manifest.variants[ONNX]).rename(into / COMPRESSED)
+    if manifest.original != ORIGINAL:
+        (into / manifest.original).rename(into / ORIGINAL)
+    log("fetched", role="artifact", uri=location.uri, digest=location.digest)
+
+
+def _readable(dataset: Dataset) -> bool:
+    """Return whether this image reads the format of `dataset`."""
+    try:
+        if dataset_format(dataset) == "parquet":
+            import pyarrow.parquet  # noqa: F401, PLC0415
+    except (ValueError, ImportError):
+        return False
+    return True
