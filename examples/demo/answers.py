@@ -69,10 +69,16 @@ def show(console: Console, model: str, status: dict[str, Any], answers: Answers)
     for column in ("", "original", "compressed", ""):
         table.add_column(column, justify="left" if not column else "right")
     table.add_row(
-        "bytes on disk", f"{compression['originalBytes']:,}", f"{compression['compressedBytes']:,}", compression["ratioText"]
+        "bytes on disk",
+        f"{compression['originalBytes']:,}",
+        f"{compression['compressedBytes']:,}",
+        compression["ratioText"],
     )
     table.add_row(
-        f"{metric['name']}, offline", f"{metric['original']:.1%}", f"{metric['compressed']:.1%}", f"n={metric['samples']}"
+        f"{metric['name']}, offline",
+        f"{metric['original']:.1%}",
+        f"{metric['compressed']:.1%}",
+        f"n={metric['samples']}",
     )
     table.add_row(
         f"{metric['name']}, through Triton",

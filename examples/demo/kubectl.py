@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """A command ended with an error; the message holds the command and what it printed."""
 
 
 def run(*command: str, stdin: str | None = None) -> str:
-    """Run `command` and return what it printed; raise CommandFailed with its words if it fails."""
+    """Run `command` and return what it printed; raise CommandError with its words if it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CommandFailed(f"`{' '.join(command)}` failed:\n{done.stderr.strip() or done.stdout.strip()}")
+        raise CommandError(f"`{' '.join(command)}` failed:\n{done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
@@ -57,7 +57,7 @@ def port_forward(namespace: str, target: str, *ports: int) -> Iterator[tuple[str
                 if len(addresses) == len(ports):
                     break
             else:
-                raise CommandFailed(f"`{' '.join(command)}` failed:\n{process.stderr.read().strip()}")
+                raise CommandError(f"`{' '.join(command)}` failed:\n{process.stderr.read().strip()}")
             yield tuple(addresses.values())
         finally:
             process.terminate()

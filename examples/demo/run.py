@@ -1,6 +1,6 @@
 """`make demo`: install the chart, put two models into the store, apply them, and ask what serves.
 
-The cluster is the one that KUBECONFIG names; nothing else is touched. See `make help` for a cluster of your own.
+The cluster is the one that --kubeconfig names; whatever else you are logged in to is not touched.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import answers
+import installation
 import kubectl
-import store
+import stores
 import watch
 from rich.console import Console
 
@@ -24,21 +25,26 @@ EXAMPLES = ("digits", "digits-onnx")
 def main() -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--namespace", default="demo")
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="folder for trained models and data")
     arguments = parser.parse_args()
     console = Console(highlight=False)
     try:
-        demonstrate(console, arguments.namespace, arguments.build)
-    except (kubectl.CommandFailed, watch.NotReady, store.StoreNotFound) as problem:
+        demonstrate(console, arguments.kubeconfig, arguments.namespace, arguments.build)
+    except (kubectl.CommandError, watch.NotReadyError, stores.StoreNotFoundError) as problem:
         console.print(f"[red]{problem}[/red]")
         return 1
     return 0
 
 
-def demonstrate(console: Console, namespace: str, build: Path) -> None:
+def demonstrate(console: Console, kubeconfig: Path, namespace: str, build: Path) -> None:
     """Do all steps, each announced by what one would type."""
     started = time.monotonic()
+    installation.use(kubeconfig)
+    store = stores.find(kubeconfig)
+    console.rule(f"helm upgrade --install modelpress charts/modelpress --namespace {installation.NAMESPACE}")
+    installation.install(kubeconfig)
     console.rule("two models, trained here")
     for example in EXAMPLES:
         if not (build / example / "source").exists():
@@ -61,7 +67,7 @@ def demonstrate(console: Console, namespace: str, build: Path) -> None:
     answers.show(console, digits.name, digits.status, found)
     console.print(
         f"\n{time.monotonic() - started:.0f} s. Look around with\n"
-        f"  export KUBECONFIG=$PWD/.cluster/kubeconfig PATH=$PWD/.cluster/bin:$PATH\n"
+        f"  export KUBECONFIG={kubeconfig.resolve()}\n"
         f"  kubectl get cmodel,martifact,mrevision,pods --namespace {namespace}\n"
         f"  kubectl explain cmodel.spec.compression\n"
         f"and take it down with `make cluster-down`."

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 
-class NotReady(Exception):
+class NotReadyError(Exception):
     """A model did not become Ready; the message is its own sentence."""
 
 
@@ -46,7 +46,7 @@ class ModelState:
 
 
 def until_ready(namespace: str, names: list[str], console: Console, timeout: float = 900.0) -> list[ModelState]:
-    """Return the models' states once all are Ready; raise NotReady if one stalls or `timeout` seconds pass."""
+    """Return the models' states once all are Ready; raise NotReadyError if one stalls or `timeout` seconds pass."""
     started = time.monotonic()
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
@@ -57,9 +57,9 @@ def until_ready(namespace: str, names: list[str], console: Console, timeout: flo
             if all(state.ready == "True" for state in states):
                 return states
             if stalled := next((state for state in states if state.stalled), None):
-                raise NotReady(f"{stalled.name} is stalled ({stalled.reason}): {stalled.message}")
+                raise NotReadyError(f"{stalled.name} is stalled ({stalled.reason}): {stalled.message}")
             if seconds > timeout:
-                raise NotReady("; ".join(f"{state.name}: {state.reason}, {state.message}" for state in states))
+                raise NotReadyError("; ".join(f"{state.name}: {state.reason}, {state.message}" for state in states))
             time.sleep(1)
 
 

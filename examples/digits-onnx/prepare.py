@@ -27,7 +27,9 @@ def as_onnx(network: MLPClassifier) -> onnx.ModelProto:
         ]
         final = number == len(network.coefs_) - 1
         output = "scores" if final else f"dense{number}"
-        nodes.append(helper.make_node("Gemm", [last, f"kernel{number}", f"bias{number}"], [output], name=f"dense{number}"))
+        nodes.append(
+            helper.make_node("Gemm", [last, f"kernel{number}", f"bias{number}"], [output], name=f"dense{number}")
+        )
         last = output
         if not final:
             nodes.append(helper.make_node("Relu", [output], [f"relu{number}"], name=f"relu{number}"))
@@ -52,7 +54,9 @@ def main(folder: Path) -> None:
     splits = {"test": slice(0, 500), "calibration": slice(500, 700), "train": slice(700, None)}
     for name in ("test", "calibration"):
         np.savez(folder / "data" / f"{name}.npz", pixels=pixels[splits[name]], label=labels[splits[name]])
-    network = MLPClassifier((256, 128), max_iter=60, random_state=0).fit(pixels[splits["train"]], labels[splits["train"]])
+    network = MLPClassifier((256, 128), max_iter=60, random_state=0).fit(
+        pixels[splits["train"]], labels[splits["train"]]
+    )
     onnx.save(as_onnx(network), folder / "source" / "model.onnx")
     right = network.score(pixels[splits["test"]], labels[splits["test"]])
     print(f"trained: {right:.1%} of 500 held-out images right; written to {folder}")

@@ -1,6 +1,6 @@
 """Ask the served model, over gRPC and over HTTP, with NVIDIA's own client.
 
-    python examples/digits/client.py --http localhost:8000 --grpc localhost:8001 build/digits/data/test.npz
+python examples/digits/client.py --http localhost:8000 --grpc localhost:8001 build/digits/data/test.npz
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with np.load(arguments.test) as test:
         images, labels = test["image"], test["label"]
-    answers = {name: ask(name, getattr(arguments, name), arguments.model, images).argmax(1) for name in ("http", "grpc")}
+    answers = {
+        name: ask(name, getattr(arguments, name), arguments.model, images).argmax(1) for name in ("http", "grpc")
+    }
     for name, found in answers.items():
         print(f"{name}: {(found == labels).mean():.1%} of {len(labels)} images right")
     for number in range(5):

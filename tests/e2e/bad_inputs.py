@@ -86,6 +86,22 @@ def _infinite_weights(folder: Path) -> None:
     )
 
 
+def _drop_row(folder: Path) -> None:
+    path = folder / "data" / "test.npz"
+    with np.load(path) as data:
+        np.savez(path.with_suffix(".new.npz"), label=data["label"])
+    path.with_suffix(".new.npz").rename(path)
+
+
+def _few_right_answers(folder: Path) -> None:
+    """Eight samples: no interval is narrow enough to say on which side of 0.3 it lies."""
+    path = folder / "data" / "test.npz"
+    with np.load(path) as data:
+        kept = {name: column[:8] for name, column in data.items()}
+    kept["label"] = np.arange(8) % 3
+    np.savez(path, **kept)
+
+
 ACCURACY = {"metrics": [{"name": "top1", "type": "accuracy"}]}
 
 BAD_INPUTS = (
@@ -95,7 +111,9 @@ BAD_INPUTS = (
     BadInput("wrong-digest", "DigestMismatch", "sha256:", source={"digest": "sha256:" + "0" * 64}),
     BadInput("truncated", "SourceInvalid", "weights.safetensors", _truncate),
     BadInput("pickled", "PickleRefused", "safetensors", _pickle),
-    BadInput("raises", "EntrypointFailed", "no such luck", _code("def build():\n    raise RuntimeError('no such luck')\n")),
+    BadInput(
+        "raises", "EntrypointFailed", "no such luck", _code("def build():\n    raise RuntimeError('no such luck')\n")
+    ),
     BadInput("no-function", "EntrypointFailed", "assemble", source={"entrypoint": "net:assemble"}),
     BadInput(
         "loops",
@@ -112,11 +130,18 @@ BAD_INPUTS = (
         compression={"job": {"retries": 0, "resources": {"limits": {"memory": "900Mi"}}}},
     ),
     BadInput(
-        "exits", "EntrypointFailed", "exit", _code("import os\n\ndef build():\n    os._exit(0)\n"), compression={"job": {"retries": 0}}
+        "exits",
+        "EntrypointFailed",
+        "exit",
+        _code("import os\n\ndef build():\n    os._exit(0)\n"),
+        compression={"job": {"retries": 0}},
     ),
-    BadInput("missing-column", "DatasetDoesNotFit", "row", lambda folder: _drop_row(folder)),
+    BadInput("missing-column", "DatasetDoesNotFit", "row", _drop_row),
     BadInput(
-        "wrong-shape", "DatasetDoesNotFit", "row", lambda folder: rewrite_test(folder, row=np.zeros((60, 5), dtype=np.float32))
+        "wrong-shape",
+        "DatasetDoesNotFit",
+        "row",
+        lambda folder: rewrite_test(folder, row=np.zeros((60, 5), dtype=np.float32)),
     ),
     BadInput("objects", "DatasetInvalid", "pickle", _objects),
     BadInput("not-finite", "NotFinite", "NaN", _infinite_weights),
@@ -131,26 +156,10 @@ BAD_INPUTS = (
         "gate-unclear",
         "GateInconclusive",
         "top1",
-        lambda folder: _few_right_answers(folder),
+        _few_right_answers,
         evaluation={**ACCURACY, "gates": [{"metric": "top1", "goal": "Threshold", "value": 0.3}]},
     ),
 )
-
-
-def _drop_row(folder: Path) -> None:
-    path = folder / "data" / "test.npz"
-    with np.load(path) as data:
-        np.savez(path.with_suffix(".new.npz"), label=data["label"])
-    path.with_suffix(".new.npz").rename(path)
-
-
-def _few_right_answers(folder: Path) -> None:
-    """Eight samples: no interval is narrow enough to say on which side of 0.3 it lies."""
-    path = folder / "data" / "test.npz"
-    with np.load(path) as data:
-        kept = {name: column[:8] for name, column in data.items()}
-    kept["label"] = np.arange(8) % 3
-    np.savez(path, **kept)
 
 
 def manifest(bad: BadInput, namespace: str) -> dict[str, Any]:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import installation
 import kubectl
 import pytest
-import store
-from support.workplace import Workplace
+import stores
+from tests.support.workplace import Workplace
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Path, images: dict[str, str], store: Path) -> Path:
+    """The local cluster's kubeconfig, with the chart of this clone installed; kubectl and helm use it."""
+    installation.use(cluster)
+    installation.install(cluster)
+    return cluster
 
 
 @pytest.fixture(scope="module")
-def workplace(installed: None, request: pytest.FixtureRequest) -> Iterator[Workplace]:
+def workplace(installed: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
     """A namespace named after the test module, with the store's Secrets; deleted afterwards."""
     name = re.sub("[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))[:40].strip("-")
+    found = stores.find(installed)
     kubectl.ensure_namespace(name)
-    for document in store.secrets(name):
+    for document in found.secrets(name):
         kubectl.apply(document, name)
-    yield Workplace(name)
-    kubectl.run("kubectl", "delete", "namespace", name, "--wait=true", "--timeout=120s")
+    yield Workplace(name, found)
+    kubectl.run("kubectl", "delete", "namespace", name, "--wait=true", "--timeout=180s")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import kubectl
 import pytest
-from bad_inputs import BAD_INPUTS, BadInput, manifest, write_good
-from support.workplace import Workplace, wait_for
+from tests.e2e.bad_inputs import BAD_INPUTS, BadInput, manifest, write_good
+from tests.support.workplace import Workplace, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,8 @@ def applied(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> I
     secret = kubectl.get(workplace.namespace, "secret", "models-read")
     wrong = {"accessKeyId": "bm9ib2R5", "secretAccessKey": "bm90aGluZw=="}
     kubectl.apply(
-        kubectl.as_json({**secret, "metadata": {"name": "wrong-key"}, "data": secret["data"] | wrong}), workplace.namespace
+        kubectl.as_json({**secret, "metadata": {"name": "wrong-key"}, "data": secret["data"] | wrong}),
+        workplace.namespace,
     )
     for bad in BAD_INPUTS:
         folder = tmp_path_factory.mktemp(bad.name)
@@ -59,7 +60,7 @@ def test_code_of_the_source_finds_no_credentials_and_its_own_report_is_not_belie
         "    assert not [name for name in os.environ if 'KEY' in name.upper() or 'TOKEN' in name.upper()]\n"
         "    for place in ('/work/out/report.json', '/work/report/report.json'):\n"
         "        try:\n"
-        "            pathlib.Path(place).write_text(json.dumps({'figures': {'metrics': [{'name': 'top1', 'compressed': 1.0}]}}))\n"
+        "            pathlib.Path(place).write_text(json.dumps({'metrics': [{'name': 'top1', 'compressed': 1.0}]}))\n"
         "        except OSError as refused:\n"
         "            print(place, refused)\n"
         "    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))\n"

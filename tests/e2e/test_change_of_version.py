@@ -7,8 +7,8 @@ from pathlib import Path
 import kubectl
 import numpy as np
 import pytest
-from bad_inputs import BadInput, manifest, write_good
-from support.workplace import Workplace, wait_for
+from tests.e2e.bad_inputs import BadInput, manifest, write_good
+from tests.support.workplace import Workplace, wait_for
 
 NAME = "changing"
 ROW = {"row": np.zeros((1, 4), dtype=np.float32)}

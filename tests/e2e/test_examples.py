@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support.workplace import Workplace
+from tests.support.workplace import Workplace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

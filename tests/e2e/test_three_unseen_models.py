@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.sources import UNSEEN
-from support.workplace import Workplace
+from tests.support.sources import UNSEEN
+from tests.support.workplace import Workplace
 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=lambda unseen: unseen.__name__)

@@ -43,7 +43,10 @@ class UnseenModel:
         module = names["build"](**self.source.get("kwargs", {}))
         save_file(module.state_dict(), folder / "source" / "weights.safetensors")
         for split, columns in self.data.items():
-            save_arrays({key: np.ascontiguousarray(value) for key, value in columns.items()}, folder / "data" / f"{split}.safetensors")
+            save_arrays(
+                {key: np.ascontiguousarray(value) for key, value in columns.items()},
+                folder / "data" / f"{split}.safetensors",
+            )
 
     def manifest(self, namespace: str, **changes: Any) -> dict[str, Any]:
         """Return the CompressedModel for `namespace`; `changes` replace parts of the spec."""
@@ -102,7 +105,9 @@ def batch_normalized_mlp() -> UnseenModel:
                 )
             """
         ),
-        data=_splits({"features": features, "kind": kind.astype(np.int64)}, {"train": 500, "validation": 100, "test": 300}),
+        data=_splits(
+            {"features": features, "kind": kind.astype(np.int64)}, {"train": 500, "validation": 100, "test": 300}
+        ),
         source={
             "kwargs": {"width": 96},
             "inputs": [{"name": "features", "shape": ["batch", 12]}],
@@ -158,7 +163,10 @@ def two_inputs_two_outputs() -> UnseenModel:
                 return Pair()
             """
         ),
-        data=_splits({"left": left, "right": right, "sum": total, "positive": sign}, {"train": 350, "calibration": 50, "test": 200}),
+        data=_splits(
+            {"left": left, "right": right, "sum": total, "positive": sign},
+            {"train": 350, "calibration": 50, "test": 200},
+        ),
         source={
             "inputs": [{"name": "left", "shape": ["batch", 6]}, {"name": "right", "shape": ["batch", 4, 5]}],
             "outputs": [{"name": "sign"}, {"name": "total"}],
@@ -198,7 +206,8 @@ def residual_depthwise() -> UnseenModel:
                 def __init__(self, channels):
                     super().__init__()
                     self.body = nn.Sequential(
-                        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+                        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+                        nn.BatchNorm2d(channels), nn.ReLU(),
                         nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels),
                     )
 
@@ -219,7 +228,9 @@ def residual_depthwise() -> UnseenModel:
                 return Net(channels, blocks)
             """
         ),
-        data=_splits({"picture": images, "label": kind.astype(np.int64)}, {"train": 300, "calibration": 40, "test": 160}),
+        data=_splits(
+            {"picture": images, "label": kind.astype(np.int64)}, {"train": 300, "calibration": 40, "test": 160}
+        ),
         source={
             "inputs": [{"name": "picture", "shape": ["batch", 3, 12, 12]}],
             "outputs": [{"name": "places"}],
@@ -234,7 +245,10 @@ def residual_depthwise() -> UnseenModel:
             ],
         },
         evaluation={
-            "metrics": [{"name": "top1", "type": "accuracy"}, {"name": "f1", "type": "f1", "args": {"average": "macro"}}],
+            "metrics": [
+                {"name": "top1", "type": "accuracy"},
+                {"name": "f1", "type": "f1", "args": {"average": "macro"}},
+            ],
             "gates": [
                 {"metric": "top1", "goal": "Threshold", "value": 0.5},
                 {"metric": "size", "goal": "PercentMinImprovement", "value": 30},

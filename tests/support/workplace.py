@@ -1,4 +1,4 @@
-"""A namespace of a test's own on the real cluster: put files into the store, apply models, await conditions, ask the server."""
+"""A namespace of a test's own on the real cluster: files into the store, models applied, conditions awaited, answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import kubectl
-import numpy as np
 import numpy.typing as npt
-import store
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from stores import Store
 from tritonclient.utils import np_to_triton_dtype
 
 PATIENCE = 300.0
@@ -41,10 +40,11 @@ class Workplace:
     """One namespace, with the Secrets models-read, artifacts-write and artifacts-read in it."""
 
     namespace: str
+    store: Store
 
     def put(self, folder: Path, name: str) -> None:
         """Upload `folder`/source to s3://models/<namespace>/<name>/ and `folder`/data to s3://data/<namespace>/<name>/."""
-        store.upload(folder, f"{self.namespace}/{name}")
+        self.store.upload(folder, f"{self.namespace}/{name}")
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """`kubectl apply` one manifest."""
@@ -62,7 +62,9 @@ class Workplace:
             return {}
         return {condition["type"]: condition for condition in status.get("conditions", [])}
 
-    def await_condition(self, name: str, kind: str, status: str, reason: str | None = None, seconds: float = PATIENCE) -> dict[str, Any]:
+    def await_condition(
+        self, name: str, kind: str, status: str, reason: str | None = None, seconds: float = PATIENCE
+    ) -> dict[str, Any]:
         """Return the condition once it has `status` (and `reason`)."""
 
         def look() -> dict[str, Any] | None:
@@ -88,7 +90,11 @@ class Workplace:
     def events(self, name: str) -> list[tuple[str, str]]:
         """Return (reason, message) of the model's Events."""
         found = kubectl.get(self.namespace, "events", "--field-selector", f"involvedObject.name={name}")["items"]
-        return [(event["reason"], event["message"]) for event in found if event["involvedObject"]["kind"] == "CompressedModel"]
+        return [
+            (event["reason"], event["message"])
+            for event in found
+            if event["involvedObject"]["kind"] == "CompressedModel"
+        ]
 
     def explain(self, name: str) -> str:
         """Say what the cluster knows of the model, for a failed test."""
@@ -96,7 +102,9 @@ class Workplace:
         pods = kubectl.run("kubectl", "get", "pods", "--namespace", self.namespace)
         return json.dumps(status.get("conditions", []), indent=1) + "\n" + pods
 
-    def ask(self, name: str, inputs: Mapping[str, Array], outputs: list[str], protocol: str = "grpc") -> dict[str, Array]:
+    def ask(
+        self, name: str, inputs: Mapping[str, Array], outputs: list[str], protocol: str = "grpc"
+    ) -> dict[str, Array]:
         """Ask the model's Service and return the answers."""
         library = triton_grpc if protocol == "grpc" else triton_http
         port = 8001 if protocol == "grpc" else 8000
@@ -117,4 +125,6 @@ class Workplace:
 
     def delete(self, name: str, seconds: float = 60.0) -> None:
         """Delete the model and wait until it is gone."""
-        kubectl.run("kubectl", "delete", "compressedmodel", name, "--namespace", self.namespace, f"--timeout={seconds:.0f}s")
+        kubectl.run(
+            "kubectl", "delete", "compressedmodel", name, "--namespace", self.namespace, f"--timeout={seconds:.0f}s"
+        )
