@@ -1,0 +1,35 @@
+"""What is rendered for two models, to be read by people: one that sets everything, one that sets almost nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.golden import assert_golden
+from tests.support.rendering import (
+    EVERYTHING,
+    FULL_INSTALLATION,
+    INSTALLATION,
+    MINIMAL,
+    jobs_of,
+    model_of,
+    served_of,
+)
+
+from modelpress.render.installation import Installation
+
+CASES = {"minimal": (MINIMAL, INSTALLATION), "everything": (EVERYTHING, FULL_INSTALLATION)}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("part", ["jobs", "serving"])
+def test_manifests_are_as_reviewed(case: str, part: str) -> None:
+    spec, installation = CASES[case]
+    manifests = (jobs_of if part == "jobs" else served_of)(model_of(spec), installation)
+    text = yaml.safe_dump_all(manifests, sort_keys=False, width=120)
+    assert_golden(Path(__file__).parent / f"{case}-{part}.yaml", text)
+
+
+def test_installation_reads_what_it_writes() -> None:
+    assert Installation.model_validate(FULL_INSTALLATION.to_wire()) == FULL_INSTALLATION

@@ -1,0 +1,163 @@
+"""What holds for every pod of ours, whatever the model says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.rendering import (
+    EVERYTHING,
+    FULL_INSTALLATION,
+    INSTALLATION,
+    MINIMAL,
+    artifact_of,
+    everything_of,
+    model_of,
+)
+
+from modelpress.api.tasks import CompressTask
+from modelpress.render.installation import Installation
+from modelpress.render.jobs import compress_job
+from modelpress.render.serving import pod_template
+
+CASES = [(MINIMAL, INSTALLATION), (EVERYTHING, INSTALLATION), (EVERYTHING, FULL_INSTALLATION)]
+every_case = pytest.mark.parametrize(("spec", "installation"), CASES)
+
+
+def pods(spec: dict[str, Any], installation: Installation) -> Iterator[dict[str, Any]]:
+    for manifest in everything_of(model_of(spec), installation):
+        if "template" in manifest["spec"] if "spec" in manifest else False:
+            yield manifest["spec"]["template"]["spec"]
+
+
+def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in [*pod.get("initContainers", []), *pod["containers"]]}
+
+
+def compression_pod(
+    spec: dict[str, Any] = EVERYTHING, installation: Installation = FULL_INSTALLATION
+) -> dict[str, Any]:
+    model = model_of(spec)
+    found: dict[str, Any] = compress_job(model, artifact_of(model, installation), 1, installation)["spec"]["template"]
+    return found["spec"]  # type: ignore[no-any-return]
+
+
+def mounted(container: dict[str, Any], *, writable: bool = False) -> set[str]:
+    return {mount["name"] for mount in container["volumeMounts"] if not (writable and mount.get("readOnly"))}
+
+
+def secrets_of(pod: dict[str, Any], container: str) -> set[str]:
+    by_volume = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    return {by_volume[volume] for volume in mounted(containers(pod)[container]) & by_volume.keys()}
+
+
+@every_case
+def test_no_container_can_do_more_than_its_work(spec: dict[str, Any], installation: Installation) -> None:
+    found = [(pod, one) for pod in pods(spec, installation) for one in containers(pod).values()]
+    assert len(found) == 1 + 4 + 3 + 3
+    for pod, container in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & pod.keys()
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all(volume.keys() & {"emptyDir", "secret", "configMap"} for volume in pod["volumes"])
+
+
+@every_case
+def test_tenants_code_has_no_secret_and_no_test_data(spec: dict[str, Any], installation: Installation) -> None:
+    pod = compression_pod(spec, installation)
+    container = containers(pod)["compress"]
+    assert mounted(container) == {"tmp-compress", "source", "data", "out"}
+    task = CompressTask.model_validate_json(task_json(container))
+    secrets = {"models.read", "data-read", "test-read", "own-write", "own-read", "artifacts-write", "artifacts-read"}
+    assert "test" not in task.datasets
+    assert not [secret for secret in secrets if secret in json.dumps(container)]
+
+
+def test_the_judge_has_neither_secret_nor_source_nor_training_data() -> None:
+    pod = compression_pod()
+    assert mounted(containers(pod)["judge"]) == {"tmp-judge", "out", "test", "report"}
+    assert mounted(containers(pod)["judge"], writable=True) == {"tmp-judge", "report"}
+    assert "Secret" not in json.dumps(containers(pod)["judge"])
+
+
+@every_case
+def test_what_tenants_code_can_write_nobody_else_can_and_nobody_runs(
+    spec: dict[str, Any], installation: Installation
+) -> None:
+    found = containers(compression_pod(spec, installation))
+    written = mounted(found["compress"], writable=True)
+    assert written == {"tmp-compress", "out"}
+    for name, container in found.items():
+        if name != "compress":
+            assert not written & mounted(container, writable=True)
+            assert "tmp-compress" not in mounted(container)
+            assert {"name": "HOME", "value": "/tmp"} in container["env"]
+            assert all(
+                mount["mountPath"] != "/tmp" or mount["name"] == f"tmp-{name}" for mount in container["volumeMounts"]
+            )
+
+
+def test_each_secret_is_where_it_is_needed_and_nowhere_else() -> None:
+    pod = compression_pod()
+    read = {"models.read", "data-read", "test-read"}
+    assert {name: secrets_of(pod, name) for name in containers(pod)} == {
+        "fetch": read,
+        "compress": set(),
+        "judge": set(),
+        "publish": {"own-write"},
+    }
+    model = model_of(EVERYTHING)
+    serving_pod = pod_template(model, artifact_of(model), "digits-bbbbbbbbbb", INSTALLATION)["spec"]
+    assert {name: secrets_of(serving_pod, name) for name in containers(serving_pod)} == {
+        "agent": {"own-read"},
+        "proxy": set(),
+        "triton": set(),
+    }
+
+
+@every_case
+def test_a_missing_secret_does_not_hold_up_the_pod(spec: dict[str, Any], installation: Installation) -> None:
+    found = [volume["secret"] for pod in pods(spec, installation) for volume in pod["volumes"] if "secret" in volume]
+    assert found
+    assert all(secret["optional"] is True for secret in found)
+
+
+@every_case
+def test_every_mount_has_its_volume_and_every_volume_its_mount(
+    spec: dict[str, Any], installation: Installation
+) -> None:
+    for pod in pods(spec, installation):
+        volumes = [volume["name"] for volume in pod["volumes"]]
+        assert len(volumes) == len(set(volumes))
+        assert set(volumes) == set().union(*(mounted(one) for one in containers(pod).values()))
+
+
+def task_json(container: dict[str, Any]) -> str:
+    """The task as Kubernetes hands it over: `$(NAME)` of a known name replaced, `$$` shortened."""
+    value = next(str(one["value"]) for one in container["env"] if one["name"] == "MODELPRESS_TASK")
+    return re.sub(r"\$\$|\$\((\w+)\)", lambda match: f"<{match[1]}>" if match[1] else "$", value)
+
+
+def test_tasks_survive_the_expansion_of_dollar_signs() -> None:
+    task = CompressTask.model_validate_json(task_json(containers(compression_pod())["compress"]))
+    assert task.source.kwargs == EVERYTHING["source"]["kwargs"]
+    assert task.stages[3].settings.ignore == ("re:.*head$",)
+
+
+def test_numeric_libraries_use_the_cpus_that_the_container_may_use() -> None:
+    limited, free = containers(compression_pod()), containers(compression_pod(MINIMAL, INSTALLATION))
+    reference = {"resource": "limits.cpu", "divisor": "1"}
+    wanted = {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": reference}}
+    assert wanted in limited["compress"]["env"]
+    assert wanted in limited["judge"]["env"]
+    assert "OMP_NUM_THREADS" not in json.dumps(free)
