@@ -1,4 +1,4 @@
-"""A namespace of a test's own on the real cluster: files into the store, models applied, conditions awaited, answers."""
+"""A namespace of a test's own on the real cluster: upload, apply, await conditions, ask."""
 
 from __future__ import annotations
 

@@ -1,0 +1,136 @@
+"""Fifty HTTP and fifty gRPC connections, retries off: no request fails and none is answered wrongly.
+
+Not while the version changes, and not while a pod is deleted. A control without the drain fails, so the test can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import kubectl
+import numpy as np
+import pytest
+from tests.e2e.bad_inputs import BadInput, manifest, write_good
+from tests.support.load import Load, Question
+from tests.support.workplace import Array, Workplace
+
+NAME = "steady"
+ROW = {"row": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
+CHANGES = 2
+"""Changes of version under load; `make test-long` runs five."""
+
+
+def wanted(workplace: Workplace, batch: int) -> dict[str, Any]:
+    """Two replicas of a small model; another `batch` is another revision that gives the same answers."""
+    found = manifest(BadInput(NAME, "", ""), workplace.namespace)
+    found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch}}
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """The model with two replicas, Ready."""
+    folder = tmp_path_factory.mktemp(NAME)
+    write_good(folder)
+    workplace.put(folder, NAME)
+    workplace.apply(wanted(workplace, 8))
+    workplace.await_ready(NAME, seconds=600)
+    return workplace
+
+
+def load_on(workplace: Workplace, answer: Mapping[str, Array]) -> Load:
+    """Fifty connections of each protocol, together 100 requests a second."""
+    return Load(
+        Question(NAME, ROW, {"any": answer}),
+        http=workplace.service_address(NAME, 8000),
+        grpc=workplace.service_address(NAME, 8001),
+        interval=1.0,
+    )
+
+
+async def change_versions(workplace: Workplace, count: int) -> Load:
+    """Change the version `count` times under load, with ten seconds before and after each; return the load."""
+    answer = await asyncio.to_thread(workplace.ask, NAME, ROW, ["scores"])
+    load = load_on(workplace, answer)
+    revisions = [workplace.model(NAME)["status"]["currentRevision"]]
+    async with load:
+        for number in range(count):
+            await load.until_sent(500)
+            await asyncio.to_thread(workplace.apply, wanted(workplace, 4 if number % 2 == 0 else 8))
+            status = await asyncio.to_thread(workplace.await_ready, NAME)
+            revisions.append(status["currentRevision"])
+            await asyncio.to_thread(_await_only, workplace, revisions[-1])
+            await load.until_sent(500)
+    assert all(before != after for before, after in zip(revisions, revisions[1:], strict=False))
+    return load
+
+
+def _await_only(workplace: Workplace, revision: str) -> None:
+    """Wait until no pod of another revision is left."""
+    kubectl.run(
+        "kubectl",
+        "wait",
+        "--namespace",
+        workplace.namespace,
+        "--for=delete",
+        "pods",
+        f"--selector=modelpress.io/model={NAME},modelpress.io/role=serve,modelpress.io/revision!={revision}",
+        "--timeout=180s",
+    )
+
+
+async def test_no_request_is_lost_while_versions_change(served: Workplace) -> None:
+    load = await change_versions(served, CHANGES)
+    assert load.http.clean, f"HTTP: {load.http}"
+    assert load.grpc.clean, f"gRPC: {load.grpc}"
+
+
+@pytest.mark.long
+async def test_no_request_is_lost_through_five_changes_of_version(served: Workplace) -> None:
+    load = await change_versions(served, 5)
+    assert load.http.clean, f"HTTP: {load.http}"
+    assert load.grpc.clean, f"gRPC: {load.grpc}"
+
+
+async def test_no_request_is_lost_while_a_pod_is_deleted(served: Workplace) -> None:
+    answer = await asyncio.to_thread(served.ask, NAME, ROW, ["scores"])
+    load = load_on(served, answer)
+    async with load:
+        await load.until_sent(500)
+        await asyncio.to_thread(_delete_a_pod, served)
+        await load.until_sent(500)
+    assert load.http.clean, f"HTTP: {load.http}"
+    assert load.grpc.clean, f"gRPC: {load.grpc}"
+
+
+async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
+    """The control: the same pod deletion without grace must fail, or the load proves nothing."""
+    answer = await asyncio.to_thread(served.ask, NAME, ROW, ["scores"])
+    load = load_on(served, answer)
+    async with load:
+        await load.until_sent(500)
+        await asyncio.to_thread(_delete_a_pod, served, "--grace-period=0", "--force")
+        await load.until_sent(500)
+    assert load.http.failures or load.grpc.failures
+
+
+def _delete_a_pod(workplace: Workplace, *how: str) -> None:
+    selector = f"modelpress.io/model={NAME},modelpress.io/role=serve"
+    pods = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
+    name = next(pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+    kubectl.run("kubectl", "delete", "pod", name, "--namespace", workplace.namespace, "--wait=true", *how)
+    kubectl.run(
+        "kubectl",
+        "rollout",
+        "status",
+        "--namespace",
+        workplace.namespace,
+        "--timeout=180s",
+        f"deployment/{_deployment(pods)}",
+    )
+
+
+def _deployment(pods: list[dict[str, Any]]) -> str:
+    return str(pods[0]["metadata"]["labels"]["modelpress.io/revision"])
