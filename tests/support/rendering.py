@@ -1,4 +1,4 @@
-"""Facts to render from: a model that sets everything, one that sets nothing it need not, and all that is made of them."""
+"""Facts to render from: a model that sets everything, one that sets as little as can be, and what is made of them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ EVERYTHING: dict[str, Any] = {
         "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1500m", "memory": "2Gi"}},
         "nodeSelector": {"pool": "serving"},
         "tolerations": [{"key": "serving", "operator": "Exists"}],
-        "affinity": {"nodeAffinity": {}},
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}},
         "serviceAccountName": "server",
         "imagePullSecrets": ["pull"],
     },

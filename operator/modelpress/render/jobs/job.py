@@ -79,7 +79,7 @@ def job(
             "backoffLimit": 0,
             "activeDeadlineSeconds": round(deadline_seconds),
             "template": {
-                "metadata": {"labels": meta["labels"], "annotations": annotations},
+                "metadata": {"labels": dict(meta["labels"]), **({"annotations": annotations} if annotations else {})},
                 "spec": {field: value for field, value in pod.items() if value not in (None, [], {})},
             },
         },
