@@ -71,7 +71,7 @@ def missing_metrics(figures: Figures, gates: Sequence[Gate]) -> list[str]:
 
 
 def _joined(outcomes: Sequence[GateOutcome]) -> str:
-    return ". ".join(outcome.message for outcome in outcomes)
+    return " ".join(f"{outcome.message}." for outcome in outcomes)
 
 
 def _judge(figures: Figures, gate: EffectiveGate) -> GateOutcome:

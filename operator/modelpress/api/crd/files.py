@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import yaml
 
-from .definitions import DEFINITIONS, manifest
+from . import conditions_page, reference
+from .definitions import DEFINITIONS, Definition, manifest
 
 _NOTE = "# Generated from operator/modelpress/api by `make generate`. Changes belong there.\n"
 
 
 def generated() -> dict[str, str]:
     """Return every generated file."""
-    return {f"crds/{item.plural}.yaml": _yaml(manifest(item)) for item in DEFINITIONS}
+    definitions = {f"crds/{item.plural}.yaml": _text(item) for item in DEFINITIONS}
+    return definitions | {"docs/api.md": reference.page(), "docs/conditions.md": conditions_page.page()}
 
 
-def _yaml(document: object) -> str:
-    return _NOTE + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
+@cache
+def _text(definition: Definition) -> str:
+    return _NOTE + yaml.safe_dump(manifest(definition), sort_keys=False, width=120, allow_unicode=True)

@@ -1,0 +1,204 @@
+"""What each reason means, and what a person does about it. Shown in docs/conditions.md; every reason has a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from .reasons import Reason
+
+
+class ReasonText(NamedTuple):
+    """One reason, for a person."""
+
+    meaning: str
+    remedy: str
+
+
+_NOTHING = "Nothing: it goes on by itself."
+_NONE = "Nothing."
+
+COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
+    {
+        Reason.NEW: ReasonText(
+            "The operator has not looked at the resource yet.",
+            "If it stays, look whether the operator runs and watches this namespace.",
+        ),
+        Reason.RESOLVING: ReasonText("A Job looks up what the URIs hold now.", _NOTHING),
+        Reason.RESOLVED: ReasonText("The digests of source and data are known.", _NOTHING),
+        Reason.COMPRESSING: ReasonText("A Job compresses and measures.", _NOTHING),
+        Reason.EVALUATING: ReasonText("A Job measures a result that is already there anew.", _NOTHING),
+        Reason.COMPRESSED: ReasonText("The result is in the store and measured.", _NOTHING),
+        Reason.GATES_PASSED: ReasonText("The result keeps every gate.", _NONE),
+        Reason.STARTING: ReasonText("Pods of the revision are starting.", _NOTHING),
+        Reason.SERVING: ReasonText("What the spec says is what answers.", _NONE),
+        Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
+        Reason.ROLLED_OUT: ReasonText("The revision that the spec asks for has arrived.", _NONE),
+        Reason.SCALED_TO_ZERO: ReasonText(
+            "`serving.replicas` is 0: nothing answers, as asked.", "Raise `serving.replicas` when it should answer."
+        ),
+        Reason.SUSPENDED: ReasonText(
+            "`suspend` is set: nothing new is started; what serves goes on.", "Set `suspend` to false."
+        ),
+        Reason.PAUSED: ReasonText(
+            "`rollout.paused` is set: a new revision is ready to be started.", "Set `rollout.paused` to false."
+        ),
+        Reason.DELETING: ReasonText("The resource is being deleted; what it owns goes with it.", _NOTHING),
+        Reason.WAITING: ReasonText("An earlier step has to end first.", _NOTHING),
+        Reason.REFERENCE_ANSWERS_REPRODUCED: ReasonText(
+            "Serving pods gave the answers that were judged, on the same inputs.", _NONE
+        ),
+    }
+)
+
+JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
+    {
+        Reason.INVALID_SPEC: ReasonText(
+            "The spec cannot be followed, though the API server let it pass.",
+            "Change the field that the message names.",
+        ),
+        Reason.SOURCE_NOT_FOUND: ReasonText(
+            "Nothing lies at `source.uri`, or a file that the format needs is missing.",
+            "Correct the URI or upload the file; then change `rollout.retryToken`.",
+        ),
+        Reason.DATASET_NOT_FOUND: ReasonText(
+            "Nothing lies at the URI of a dataset.",
+            "Correct the URI or upload the file; then change `rollout.retryToken`.",
+        ),
+        Reason.DIGEST_MISMATCH: ReasonText(
+            "Something else lies there than the digest says.",
+            "Set the digest of what is meant, or drop it; find out who changed the files if nobody should have.",
+        ),
+        Reason.SOURCE_INVALID: ReasonText(
+            "A file of the source is damaged or not what its format says: truncated weights, an ONNX file that the"
+            " runtime rejects.",
+            "Write the file again and load it on your own machine first.",
+        ),
+        Reason.PICKLE_REFUSED: ReasonText(
+            "A file holds pickled objects, which run code when they are read.",
+            "Save weights as safetensors and data without objects.",
+        ),
+        Reason.ENTRYPOINT_FAILED: ReasonText(
+            "The entrypoint is missing, raised, or returned no torch.nn.Module.",
+            "Run it with the same kwargs on your own machine; the message has its last lines.",
+        ),
+        Reason.WEIGHTS_DO_NOT_FIT: ReasonText(
+            "Names or shapes in weights.safetensors differ from those of the module.",
+            "Save the weights of the module that the entrypoint builds with these kwargs.",
+        ),
+        Reason.EXPORT_FAILED: ReasonText(
+            "The module cannot be exported to ONNX, or answers differently once it is.",
+            "Look at the operation that the message names; take data-dependent control flow out of forward.",
+        ),
+        Reason.STAGE_FAILED: ReasonText(
+            "A stage could not do its work on this model.", "Change or drop the stage that the message names."
+        ),
+        Reason.RECIPE_INVALID: ReasonText(
+            "The stages do not fit together, or not to this source.", "Change the stages as the message says."
+        ),
+        Reason.DATASET_INVALID: ReasonText(
+            "A dataset cannot be read: damaged, of another format, columns of unequal length.",
+            "Write the file again; set `format` if its name does not tell.",
+        ),
+        Reason.DATASET_DOES_NOT_FIT: ReasonText(
+            "Names, shapes or types of a dataset differ from what the model takes.",
+            "Set `inputs` and `targets` of the dataset, or write the columns as the model takes them.",
+        ),
+        Reason.LABELS_OUT_OF_RANGE: ReasonText(
+            "A label is negative or beyond the number of classes.", "Correct the labels; they count from 0."
+        ),
+        Reason.NOT_FINITE: ReasonText(
+            "The model answers with NaN or infinity.",
+            "Look whether the original does too on this data; if not, take a milder recipe.",
+        ),
+        Reason.TRAINING_DIVERGED: ReasonText(
+            "The loss became NaN or infinite.", "Lower `finetune.learningRate`; look for broken training data."
+        ),
+        Reason.DATA_LEAK: ReasonText(
+            "The test data is training, validation or calibration data.",
+            "Give it test data that nothing was chosen by.",
+        ),
+        Reason.COMPRESSION_TIMEOUT: ReasonText(
+            "An attempt took longer than `compression.job.timeout`.",
+            "Raise it, train for fewer epochs, or use less data.",
+        ),
+        Reason.OUT_OF_MEMORY: ReasonText(
+            "A container used more memory than its limit.",
+            "Raise `compression.job.resources.limits.memory` (or `serving.resources`), or lower `batchSize`.",
+        ),
+        Reason.OUT_OF_SCRATCH: ReasonText("A scratch volume is full.", "Raise `compression.job.scratch.size`."),
+        Reason.EVALUATION_FAILED: ReasonText(
+            "Original or result could not be measured.", "Look at what the message says of metric, output and target."
+        ),
+        Reason.GATE_FAILED: ReasonText(
+            "The result does not keep a gate.", "Take a milder recipe, train longer, or loosen the gate."
+        ),
+        Reason.GATE_INCONCLUSIVE: ReasonText(
+            "There is too little test data to tell whether a gate is kept.",
+            "Add test data (the message says about how much), loosen the gate, or set `onInconclusive: Pass`.",
+        ),
+        Reason.ARTIFACT_CHANGED: ReasonText(
+            "Files in the store are not those that were accepted.",
+            "Find out who wrote there; change `rollout.retryToken` to have them made again.",
+        ),
+        Reason.ANSWERS_DIFFER: ReasonText(
+            "Serving pods answer differently from what was judged.",
+            "Compare the runtimes' versions; change `rollout.retryToken` to try again.",
+        ),
+        Reason.MODEL_LOAD_FAILED: ReasonText(
+            "Triton cannot load the model.", "Look at the message and the log of the container triton."
+        ),
+        Reason.CRASHED: ReasonText(
+            "A container ended without saying why, more often than `compression.job.retries` allows.",
+            "Look at the pod's log; change `rollout.retryToken` to try again.",
+        ),
+    }
+)
+
+SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
+    {
+        Reason.SECRET_NOT_FOUND: ReasonText(
+            "A Secret that the spec names is missing or empty.",
+            "Create it in this namespace, with the keys accessKeyId and secretAccessKey.",
+        ),
+        Reason.ACCESS_DENIED: ReasonText(
+            "The store refuses these credentials.", "Correct the Secret, or the rights that it has in the store."
+        ),
+        Reason.STORE_UNAVAILABLE: ReasonText(
+            "The store does not answer.", "Look whether it runs and can be reached from pods of this namespace."
+        ),
+        Reason.STORE_FULL: ReasonText("The store takes no more.", "Make room in the store."),
+        Reason.POD_UNSCHEDULABLE: ReasonText(
+            "No node takes the pod.", "Lower its requests, change nodeSelector and tolerations, or add nodes."
+        ),
+        Reason.IMAGE_UNAVAILABLE: ReasonText(
+            "An image cannot be pulled.", "Correct the image's name or `serving.imagePullSecrets`."
+        ),
+        Reason.NODE_LOST: ReasonText("The node of a pod went away.", _NOTHING),
+        Reason.REPLICAS_NOT_READY: ReasonText(
+            "Fewer pods answer than `serving.replicas` asks for.", "If it stays, look at the pods' events."
+        ),
+    }
+)
+
+OPERATOR: Mapping[Reason, ReasonText] = MappingProxyType(
+    {
+        Reason.NAME_CONFLICT: ReasonText(
+            "An object of a name that is needed belongs to somebody else.", "Rename the model, or remove that object."
+        ),
+        Reason.FIELD_CONFLICT: ReasonText(
+            "Somebody else keeps changing a field that the operator sets.",
+            "Stop the other writer that the message names.",
+        ),
+        Reason.WRITE_REFUSED: ReasonText(
+            "The API server refuses a write: a quota, a policy, a webhook.",
+            "Change the quota or policy that the message names, or the field that it objects to.",
+        ),
+        Reason.OPERATOR_ERROR: ReasonText(
+            "The operator met an error of its own and tries again.", "Report it, with the operator's log of this time."
+        ),
+    }
+)
+
+TEXTS: Mapping[Reason, ReasonText] = MappingProxyType({**COURSE, **JUDGEMENTS, **SURROUNDINGS, **OPERATOR})

@@ -1,0 +1,122 @@
+"""The generated CRDs and pages: complete, within limits, and as the types say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from modelpress.api.base import ApiType
+from modelpress.api.crd.__main__ import main
+from modelpress.api.crd.conditions_page import STATES
+from modelpress.api.crd.definitions import DEFINITIONS, Definition, manifest, root_schema
+from modelpress.api.crd.files import generated
+from modelpress.api.crd.schema import structural, undescribed
+from modelpress.api.reason_texts import COURSE, JUDGEMENTS, OPERATOR, SURROUNDINGS, TEXTS
+from modelpress.api.reasons import ENVIRONMENT, Reason
+
+EACH = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.kind)
+
+
+def fields(schema: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Return all fields below `schema`, with their paths."""
+    found = []
+    for name, field in schema.get("properties", {}).items():
+        found += [(f"{path}.{name}", field), *fields(field, f"{path}.{name}")]
+    for below in ("items", "additionalProperties"):
+        if isinstance(schema.get(below), dict):
+            found += fields(schema[below], f"{path}[]")
+    return found
+
+
+def required(schema: dict[str, Any], path: str = "") -> set[str]:
+    """Return the paths of all required fields below `schema`."""
+    found = {f"{path}.{name}" for name in schema.get("required", ())}
+    for name, field in schema.get("properties", {}).items():
+        found |= required(field, f"{path}.{name}")
+    if isinstance(schema.get("items"), dict):
+        found |= required(schema["items"], f"{path}[]")
+    return found
+
+
+@EACH
+def test_every_field_is_described(definition: Definition) -> None:
+    schema = root_schema(definition)
+    del schema["properties"]["metadata"]
+    assert undescribed(schema) == []
+    assert schema["description"]
+
+
+def test_every_field_that_may_be_left_out_says_what_that_means() -> None:
+    """A part whose fields say it themselves, and a union that says which field is set, need not."""
+    schema = root_schema(DEFINITIONS[0])["properties"]["spec"]
+    silent = [
+        path
+        for path, field in fields(schema)
+        if path not in required(schema)
+        and "efault" not in field["description"]
+        and not field.get("properties")
+        and not re.search(r"\.(amount|stages\[\])\.[a-z]+$", path)
+        and not re.search(r"\.(requests|limits)$", path)
+    ]
+    assert silent == []
+
+
+@EACH
+def test_no_default_is_written_into_a_spec(definition: Definition) -> None:
+    spec = root_schema(definition)["properties"]["spec"]
+    assert not [path for path, field in fields(spec) if "default" in field]
+
+
+@EACH
+def test_the_file_is_well_below_what_etcd_takes(definition: Definition) -> None:
+    assert len(generated()[f"crds/{definition.plural}.yaml"].encode()) < 200_000
+
+
+def test_names_columns_and_scale_are_as_kubectl_users_know_them() -> None:
+    spec = manifest(DEFINITIONS[0])["spec"]
+    assert spec["names"]["shortNames"] == ["cmodel"]
+    assert "all" in spec["names"]["categories"]
+    assert spec["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.replicas"
+
+
+class _Choice(ApiType):
+    """Something that Kubernetes cannot express."""
+
+    field: Annotated[list[str] | int, Field(description="A list or a number.")]
+
+
+def test_what_kubernetes_cannot_express_is_refused_when_the_definitions_are_made() -> None:
+    with pytest.raises(ValueError, match=r"_Choice\.field is a choice of"):
+        structural(_Choice)
+
+
+def test_check_tells_a_stale_file_and_write_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--root", str(tmp_path)]
+    assert main(["--write", *root]) == 0
+    assert main(["--check", *root]) == 0
+    (tmp_path / "docs/api.md").write_text("by hand")
+    assert main(["--check", *root]) == 1
+    assert "docs/api.md" in capsys.readouterr().err
+
+
+def test_the_committed_files_are_as_generated() -> None:
+    root = Path(__file__).resolve().parents[3]
+    stale = [name for name, text in generated().items() if (root / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "run `make generate`"
+
+
+def test_every_reason_has_one_text() -> None:
+    groups = (COURSE, JUDGEMENTS, SURROUNDINGS, OPERATOR)
+    assert set(TEXTS) == set(Reason)
+    assert sum(map(len, groups)) == len(Reason)
+    assert set(SURROUNDINGS) >= ENVIRONMENT
+    assert all(text.meaning.endswith(".") and text.remedy.endswith(".") for text in TEXTS.values())
+
+
+def test_every_state_has_a_cell_for_each_condition() -> None:
+    assert {len(cells) for _, _, cells in STATES} == {7}
+    assert all(reason in set(Reason) for _, reason, _ in STATES if " " not in reason)
