@@ -1,0 +1,62 @@
+"""What compression.json says: what each stage changed. Written beside tenants' code, so it is shown and never judged by."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from modelpress.api.base import ApiType
+
+
+class Size(ApiType):
+    """How big a model is at one point of the recipe."""
+
+    parameters: int | None = None
+    """Number of elements of all weights."""
+    nonzero: int | None = None
+    """Number of those that are not zero. Torch modules only."""
+    macs: int | None = None
+    """Multiply-accumulate operations for one sample. Torch modules only."""
+    bytes: int | None = None
+    """Bytes of the weights in memory (torch) or of the files on disk (graph)."""
+
+
+class StageFacts(ApiType):
+    """What one stage did."""
+
+    position: int
+    """Number of the stage, from 1."""
+    kind: str
+    """Key of the stage: `prune`."""
+    works_on: str
+    """`module` or `graph`."""
+    before: Size
+    """Size before the stage."""
+    after: Size
+    """Size after the stage."""
+    seconds: float
+    """How long it took."""
+    notes: tuple[str, ...] = ()
+    """What it did, in sentences."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know, in sentences."""
+
+
+class CompressionFacts(ApiType):
+    """The whole of compression.json."""
+
+    format: str
+    """Format of the source."""
+    batched: bool
+    """Whether the model has a batch axis."""
+    stages: tuple[StageFacts, ...] = ()
+    """In the order of the recipe."""
+    original_bytes: int
+    """Bytes on disk of the original's export."""
+    compressed_bytes: int
+    """Bytes on disk of the result."""
+    seconds: float
+    """How long all of it took."""
+    warnings: tuple[str, ...] = Field(default=())
+    """All warnings, those of the stages with their names in front."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that did it."""
