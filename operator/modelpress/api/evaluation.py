@@ -42,7 +42,8 @@ class Metric(ApiType):
     output: Name | None = None
     """Output that is measured. Default: the first."""
     target: Name | None = None
-    """Column of the test data that holds the truth. Default: the dataset's target of that output."""
+    """Column of the test data that holds the truth. Default: the dataset's target of that output; where it has none, mse, mae
+    and cosine compare with the original's answers."""
     higher_is_better: bool | None = None
     """Default: as the type has it; true for accuracy, f1 and cosine."""
 
@@ -122,7 +123,7 @@ class Evaluation(ApiType):
 
     test: Dataset | None = None
     """Held-out data; never used to choose anything. Default: none, and no metrics."""
-    metrics: Annotated[tuple[Metric, ...], Field(max_length=8)] | None = None
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=5)] | None = None
     """What is measured on it. Default: nothing."""
     latency: Latency | None = None
     """How latency is measured. Default: one thread, batch size 1."""

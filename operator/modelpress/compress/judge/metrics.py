@@ -12,10 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy
-import torch
 from numpy.typing import NDArray
-from torchmetrics.functional import cosine_similarity
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from modelpress.api.defaults import EffectiveMetric
 from modelpress.api.evaluation import MetricType
@@ -101,23 +98,18 @@ class Scorer:
                 Reason.EVALUATION_FAILED,
                 f"metric {self.metric.name}: top_k is more than the classes of {self.output!r}",
             )
-        right = multiclass_accuracy(
-            _tensor(scored.scores.astype(numpy.float32)),
-            _tensor(scored.labels),
-            num_classes=max(scored.scores.shape[1], 2),
-            average="micro",
-            top_k=top,
-            multidim_average="samplewise",
-        )
-        return numpy.asarray(right.numpy(), numpy.float64)
+        from .computing import accuracy  # noqa: PLC0415 - seconds to import, and not every model is scored
+
+        return accuracy(scored.scores, scored.labels, top)
 
     def _f1(self, original: Array, result: Array, seed: int) -> MetricFigure:
+        from .computing import f1  # noqa: PLC0415
+
         labels = numpy.concatenate(self._labels)
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
         def score(predicted: Array, truth: Array) -> float:
-            given, wanted = _tensor(predicted.reshape(-1)), _tensor(truth.reshape(-1))
-            return float(multiclass_f1_score(given, wanted, num_classes=classes, average=average))
+            return f1(predicted.reshape(-1), truth.reshape(-1), classes, average)
 
         random = numpy.random.default_rng(seed)
         resampled = []
@@ -179,15 +171,11 @@ def _of_numbers(kind: MetricType, answers: Array, truth: Array, output: str) -> 
         )
     given, wanted = answers.astype(numpy.float64), truth.astype(numpy.float64)
     if kind is MetricType.COSINE:
-        width = given.shape[-1] if given.ndim > 1 else 1
-        similarity = cosine_similarity(_tensor(given.reshape(-1, width)), _tensor(wanted.reshape(-1, width)), "none")
-        return numpy.asarray(similarity.numpy().reshape(len(given), -1).mean(axis=1))
+        from .computing import cosine  # noqa: PLC0415
+
+        return cosine(given, wanted)
     off = (given - wanted).reshape(len(given), -1)
     return numpy.asarray((off**2 if kind is MetricType.MSE else abs(off)).mean(axis=1))
-
-
-def _tensor(array: Array) -> torch.Tensor:
-    return torch.from_numpy(numpy.ascontiguousarray(array))
 
 
 def _bootstrap(original: Array, result: Array, seed: int) -> tuple[float, float]:
