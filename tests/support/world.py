@@ -6,13 +6,14 @@ scripts that a test may replace at any time.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
+
+import orjson
 
 from modelpress.control.draft import attempt_of
 from modelpress.control.plan import Observed, Plan, Problem, Reference
@@ -58,6 +59,11 @@ def healthy(deployment: dict[str, Any], index: int) -> dict[str, Any]:
         "initContainerStatuses": [{"name": "agent", **running}],
         "containerStatuses": [{"name": "triton", **running}],
     }
+
+
+def wire(value: Any) -> Any:
+    """Return `value` as it comes back from an API server."""
+    return orjson.loads(orjson.dumps(value))
 
 
 class World:
@@ -108,8 +114,8 @@ class World:
 
     def observe(self) -> Observed:
         """Return a snapshot."""
-        children = tuple(copy.deepcopy(item) for reference, item in self.objects.items() if reference != self.key)
-        return Observed(copy.deepcopy(self.model), children, dict(self.progress), dict(self.problems))
+        children = tuple(wire(item) for reference, item in self.objects.items() if reference != self.key)
+        return Observed(wire(self.model), children, dict(self.progress), dict(self.problems))
 
     def plan(self) -> Plan:
         """Return what the operator would do now."""
@@ -117,12 +123,12 @@ class World:
 
     def round(self) -> bool:
         """Let the operator make one round, then the controllers. Return whether anything changed."""
-        before = copy.deepcopy(self.objects)
+        before = self._print()
         made = self.plan()
         self.history.append(made)
         self.carry_out(made)
         self.run_controllers()
-        return self.objects != before
+        return self._print() != before
 
     def settle(self, limit: int = 60) -> None:
         """Make rounds until nothing changes at this moment."""
@@ -144,7 +150,7 @@ class World:
     def carry_out(self, made: Plan) -> None:
         """Do what a plan says."""
         for wish in made.apply:
-            self._apply(copy.deepcopy(dict(wish.manifest)), wish.at_creation, once=wish.once)
+            self._apply(wire(wish.manifest), wish.at_creation, once=wish.once)
         for scale in made.scale:
             self.objects[scale.reference]["spec"]["replicas"] = scale.replicas
             self._touch(self.objects[scale.reference])
@@ -154,8 +160,8 @@ class World:
                 self.remove(delete.reference)
         for write in made.status:
             found = self.objects.get(write.reference)
-            if found is not None and found.get("status") != dict(write.status):
-                found["status"] = copy.deepcopy(dict(write.status))
+            if found is not None and found.get("status") != wire(write.status):
+                found["status"] = wire(write.status)
                 self._touch(found, generation=False)
         self.events += [(note.type, note.reason, note.message) for note in made.events]
 
@@ -196,6 +202,9 @@ class World:
                 if annotations is not None:
                     live["metadata"]["annotations"] = annotations
                 self._touch(live, generation=changed)
+
+    def _print(self) -> bytes:
+        return orjson.dumps([item for _, item in sorted(self.objects.items())])
 
     def _touch(self, item: dict[str, Any], *, generation: bool = False) -> None:
         self._version += 1

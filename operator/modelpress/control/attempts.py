@@ -62,6 +62,14 @@ def make(draft: Draft, source: SourceStatus, artifact: ModelArtifact) -> Made:
     return Made(artifact.model_copy(update={"status": status}), standing)
 
 
+def stop_others(draft: Draft, artifact: str) -> None:
+    """Stop Jobs at artifacts that the spec no longer asks for. Those that have ended stay with their artifact, for their logs."""
+    for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE):
+        over = isinstance(jobs.outcome(draft.observed, job, draft.now), jobs.Ended)
+        if marks.label(job, names.ARTIFACT_LABEL) != artifact and not over:
+            draft.delete(job)
+
+
 def verdict_key(draft: Draft, source: SourceStatus) -> str:
     """Return what a verdict on an attempt depends on beside the artifact: test, gates, how its pod runs, and the word to try again."""
     spec = draft.model.spec

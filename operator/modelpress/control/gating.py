@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from modelpress.api import gates, keys
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.evaluation import Evaluation, Gate
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, Rejection, SourceStatus
@@ -13,10 +13,15 @@ from modelpress.api.spec import CompressedModelSpec
 from modelpress.control.standing import Course, Finding, Standing
 
 
-def judge(spec: CompressedModelSpec, figures: Figures) -> tuple[Sequence[GateOutcome], gates.Verdict]:
+def judge(spec: CompressedModelSpec, figures: Figures) -> tuple[tuple[GateOutcome, ...], gates.Verdict]:
     """Return the outcome of each gate of `spec`, and what they amount to."""
-    asked = (spec.evaluation or Evaluation()).gates or ()
-    outcomes = gates.judge(figures, asked)
+    return _judge(figures, (spec.evaluation or Evaluation()).gates or ())
+
+
+@lru_cache(maxsize=4096)
+def _judge(figures: Figures, asked: tuple[Gate, ...]) -> tuple[tuple[GateOutcome, ...], gates.Verdict]:
+    """The same figures are judged by the same gates several times in each round; the intervals take a while."""
+    outcomes = tuple(gates.judge(figures, asked))
     return outcomes, gates.overall(outcomes, asked)
 
 

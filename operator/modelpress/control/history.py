@@ -21,7 +21,7 @@ def collect(draft: Draft, keep_revisions: set[str], keep_artifacts: set[str]) ->
     draft.delete(*(item for item in revisions if item["metadata"]["name"] not in kept))
     used = {item["spec"]["artifact"] for item in revisions if item["metadata"]["name"] in kept}
     artifacts = _newest_first(draft, "ModelArtifact")
-    kept = _kept(artifacts, keep_artifacts | used, limit)
+    kept = _kept(artifacts, keep_artifacts | used, max(0, limit - len(used - keep_artifacts)))
     draft.delete(*(item for item in artifacts if item["metadata"]["name"] not in kept))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modelpress.api.resources import ModelArtifactStatus, ModelRevision, Rejection, SourceStatus
 from modelpress.control import gating
 from modelpress.control.artifacts import artifact_name, wanted_artifact
-from modelpress.control.attempts import make
+from modelpress.control.attempts import make, stop_others
 from modelpress.control.draft import Draft
 from modelpress.control.resolving import resolve
 from modelpress.control.revisions import wanted_revision
@@ -41,6 +41,7 @@ def follow(draft: Draft) -> Way:
         assert resolution.standing is not None, "a source is known, or it is known why not"
         return Way(resolution.standing, not_judged(resolution.standing), rejected=resolution.rejected)
     name, doubt = artifact_name(draft, source), resolution.standing
+    stop_others(draft, name)
     artifact = wanted_artifact(draft, source)
     if isinstance(artifact, Standing):
         return Way(artifact, not_judged(artifact), source, name, doubt=doubt)
