@@ -1,32 +1,31 @@
 #!/usr/bin/env python3
-"""The local cluster from the command line: `cluster.py up | down | delete | status | images | store | env`."""
+"""The ground from the command line: `cluster.py all | up | down | delete | status | images | store | env`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from localcluster import environment, everything, images, node, store
 from localcluster.progress import StepFailed, report
 
 
 def main() -> int:
     """Run one command. Returns the exit status: 0, or 1 after saying which step failed, why, and where its log is."""
+    commands = {
+        "all": everything.ensure,
+        "up": node.up,
+        "down": node.down,
+        "delete": node.delete,
+        "status": node.status,
+        "images": images.ensure_all,
+        "store": store.ensure,
+        "env": environment.ensure,
+    }
     parser = argparse.ArgumentParser(prog="cluster.py", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "delete", "status", "images", "store", "env"))
-    command = parser.parse_args().command
-    from localcluster import images, node, store  # noqa: PLC0415  (a wrong command is told before anything is loaded)
-
+    parser.add_argument("command", choices=commands)
     try:
-        if command == "status":
-            return 0 if node.status() else 1
-        {
-            "up": node.up,
-            "down": node.down,
-            "delete": node.delete,
-            "images": images.ensure_all,
-            "store": store.ensure,
-            "env": node.print_environment,
-        }[command]()
+        commands[parser.parse_args().command]()
     except StepFailed as failure:
         return report(failure)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcluster import scratch_images
+from localcluster import scratch_images, volumes
 from localcluster.configuration import DNS_ADDRESS
 from localcluster.kubectl import apply as apply_manifest
 from localcluster.kubectl import manifest, wait_for_rollout
@@ -25,3 +25,4 @@ def apply() -> None:
             apply_manifest(wanted)
             wait_for_rollout("kube-system", "coredns", "metrics-server")
         applied.write_text(content_key(wanted))
+    volumes.ensure()

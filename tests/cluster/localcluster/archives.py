@@ -78,7 +78,7 @@ def on_node(image: str) -> bool:
 def import_layout(folder: Path, image: str) -> None:
     """Hand an OCI layout to containerd, leaving out blobs that it has. Raises StepFailed with containerd's words."""
     there = set(output(ctr("content", "list", "--quiet")).split())
-    manifest = json.loads((folder / "index.json").read_text())["manifests"][0]
+    manifest = _manifest_of(folder, image)
     description = json.loads(_blob(folder, manifest["digest"]).read_text())
     needed = [manifest["digest"], description["config"]["digest"]]
     needed += [layer["digest"] for layer in description["layers"] if layer["digest"] not in there]
@@ -97,6 +97,13 @@ def import_layout(folder: Path, image: str) -> None:
     words = process.stdout.read().decode()
     if process.wait() or not on_node(image):
         raise StepFailed(f"containerd did not take image {image}: {words.strip()}")
+
+
+def _manifest_of(folder: Path, image: str) -> dict[str, str]:
+    for manifest in json.loads((folder / "index.json").read_text())["manifests"]:
+        if image in (manifest.get("annotations") or {}).values():
+            return {key: manifest[key] for key in ("mediaType", "digest", "size")}
+    raise StepFailed(f"{folder} has no image {image}")
 
 
 def _blob(folder: Path, digest: str) -> Path:

@@ -24,7 +24,6 @@ class Component:
     argv: list[str | Path]
     ready: Callable[[], bool]
     ports: tuple[int, ...] = ()
-    umask: int = 0o022
 
 
 def answers(port: int, path: str, *, tls: bool = True, pki: Path = PKI, client: str = "admin") -> bool:
@@ -103,17 +102,15 @@ def all_components(tools: Path) -> list[Component]:
         etcd(STATE / "etcd", PKI),
         Component("containerd", ["containerd", "--config", CONFIG / "containerd.toml"], _containerd_ready),
         api_server(tools, PKI, extra=of_cluster),
-        # The host-path provisioner writes under /tmp/hostpath_pv (a link of ours into `.cluster/volumes`), as the
-        # umask 0 has it: for every user, since pods here do not run as root.
         Component(
             "kube-controller-manager",
             [
                 tools / "kube-controller-manager", *as_user("controller-manager"),
                 f"--service-account-private-key-file={PKI}/service-accounts.key", f"--root-ca-file={PKI}/ca.crt",
                 f"--cluster-signing-cert-file={PKI}/ca.crt", f"--cluster-signing-key-file={PKI}/ca.key",
-                "--use-service-account-credentials", "--enable-hostpath-provisioner",
+                "--use-service-account-credentials",
             ],
-            lambda: answers(10257, "/healthz"), (10257,), umask=0,
+            lambda: answers(10257, "/healthz"), (10257,),
         ),
         Component(
             "kube-scheduler", [tools / "kube-scheduler", *as_user("scheduler")],

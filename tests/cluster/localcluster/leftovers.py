@@ -17,13 +17,16 @@ from pathlib import Path
 
 from localcluster import processes
 from localcluster.certificates import NODE_ADDRESS
+from localcluster.configuration import POD_NETWORK
 from localcluster.paths import CLONE, RUN, RUN_PARENT, RUN_PREFIX
 from localcluster.shell import output
 
 COMPONENTS = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "containerd", "etcd")
-PROVISIONER_FOLDER = Path("/tmp/hostpath_pv")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _NETWORK_NAMESPACES = Path("/run/netns")
+_POD_ADDRESS = re.compile(rf" {re.escape(POD_NETWORK.removesuffix('.0.0/16'))}\.\d+\.\d+/")
+# kube-apiserver waits a minute for watches to end; etcd has all it ever accepted, so nothing is lost by not waiting.
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,17 +63,14 @@ def all_owned() -> list[Owned]:
 
 def remove(owned: Owned) -> None:
     """Take away all that a cluster has on this machine but its state folder; harmless when there is nothing."""
-    for name in COMPONENTS:
-        if name != "etcd":
-            processes.stop(name, owned.run)
+    processes.stop("kubelet", owned.run, patience=_PATIENCE_SECONDS)
     _end_containers(owned)
-    processes.stop("etcd", owned.run)
+    for name in COMPONENTS:
+        processes.stop(name, owned.run, patience=_PATIENCE_SECONDS)
     _unmount(owned)
     _remove_network(owned)
     _remove_rules()
     _remove_control_groups()
-    if PROVISIONER_FOLDER.is_symlink():
-        PROVISIONER_FOLDER.unlink()
     shutil.rmtree(owned.run, ignore_errors=True)
 
 
@@ -88,15 +88,21 @@ def mounts_of(owned: Owned) -> list[str]:
     return sorted((point for point in points if point.startswith(roots)), reverse=True)
 
 
-def network_namespaces_of(owned: Owned) -> list[Path]:
-    """Return the network namespaces of its pods, as the pod network's own records name them."""
+def network_namespaces() -> list[Path]:
+    """Return the network namespaces of pods: those with an address of our pod network, or with none at all yet."""
     found = []
-    for record in _CNI_RESULTS.glob(f"{owned.run.name}-*"):
-        with contextlib.suppress(json.JSONDecodeError):
-            netns = Path(json.loads(record.read_text()).get("netns") or "/")
-            if netns.name.startswith("cni-"):
-                found.append(_NETWORK_NAMESPACES / netns.name)
+    for netns in _NETWORK_NAMESPACES.glob("cni-*"):
+        show = ["nsenter", f"--net={netns}", "ip", "-4", "-oneline", "address", "show", "scope", "global"]
+        done = subprocess.run(show, capture_output=True, check=False)
+        if not done.stdout or _POD_ADDRESS.search(done.stdout.decode()):
+            found.append(netns)
     return found
+
+
+def pod_interfaces() -> list[str]:
+    """Return the host's ends of our pods' links."""
+    lines = output(["ip", "-4", "-oneline", "address", "show"]).splitlines()
+    return [line.split()[1] for line in lines if _POD_ADDRESS.search(line) and line.split()[1].startswith("veth")]
 
 
 def _unmount(owned: Owned) -> None:
@@ -105,11 +111,14 @@ def _unmount(owned: Owned) -> None:
 
 
 def _remove_network(owned: Owned) -> None:
-    for netns in network_namespaces_of(owned):
-        if netns.exists():
-            subprocess.run(["umount", "--lazy", str(netns)], capture_output=True, check=False)
-            netns.unlink(missing_ok=True)
+    for netns in network_namespaces():
+        subprocess.run(["umount", "--lazy", str(netns)], capture_output=True, check=False)
+        netns.unlink(missing_ok=True)
+    for interface in pod_interfaces():
+        subprocess.run(["ip", "link", "del", interface], capture_output=True, check=False)
     for record in _CNI_RESULTS.glob(f"{owned.run.name}-*"):
+        container = record.name.removeprefix(f"{owned.run.name}-").removesuffix("-eth0")
+        (_CNI_RESULTS / f"cni-loopback-{container}-lo").unlink(missing_ok=True)
         record.unlink(missing_ok=True)
     subprocess.run(["ip", "address", "del", f"{NODE_ADDRESS}/32", "dev", "lo"], capture_output=True, check=False)
 

@@ -108,7 +108,7 @@ def _start(component: Component) -> None:
     with step(f"starting {component.name}", log):
         for port in component.ports:
             wait_until(lambda port=port: _is_free(port), 30, f"port {port} is in use by another program (see `ss -ltnp`)")
-        pid = processes.start(component.name, component.argv, umask=component.umask)
+        pid = processes.start(component.name, component.argv)
 
         def ready_or_dead() -> bool:
             processes.reap([pid])
@@ -131,17 +131,9 @@ def _is_free(port: int) -> bool:
 
 
 def _prepare_host() -> None:
-    """Give the node its address and the provisioner its folder."""
+    """Give the node its address and let packets be routed to pods."""
     if f"{NODE_ADDRESS}/32" not in output(["ip", "-4", "address", "show", "dev", "lo"]):
         output(["ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo"])
-    volumes = STATE / "volumes"
-    volumes.mkdir(parents=True, exist_ok=True)
-    link = leftovers.PROVISIONER_FOLDER
-    if link.is_symlink():
-        link.unlink()
-    elif link.exists():
-        raise StepFailed(f"{link} exists and is not ours: move it away, the cluster's volumes go there")
-    link.symlink_to(volumes)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 

@@ -18,7 +18,7 @@ def pid_file(name: str, run: Path = RUN) -> Path:
     return run / "pids" / f"{name}.json"
 
 
-def start(name: str, argv: Sequence[str | Path], *, umask: int = 0o022, run: Path = RUN, logs: Path = LOGS) -> int:
+def start(name: str, argv: Sequence[str | Path], *, run: Path = RUN, logs: Path = LOGS) -> int:
     """Start a program that outlives this one, its output appended to its log. Returns its pid."""
     logs.mkdir(parents=True, exist_ok=True)
     record = pid_file(name, run)
@@ -30,7 +30,7 @@ def start(name: str, argv: Sequence[str | Path], *, umask: int = 0o022, run: Pat
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            umask=umask,
+            umask=0o022,
             cwd="/",
         )
     record.write_text(json.dumps({"pid": process.pid, "started": start_time(process.pid)}))

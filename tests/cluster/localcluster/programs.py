@@ -11,7 +11,6 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localcluster.cache import build_once
@@ -135,9 +134,9 @@ def program(name: str) -> Path:
 
 
 def build_all(names: list[str]) -> None:
-    """Build programs, two at a time: while one downloads, the other compiles."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(program, names))
+    """Build programs one after the other: each keeps every core busy by itself."""
+    for name in names:
+        program(name)
 
 
 def tools() -> Path:

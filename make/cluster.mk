@@ -1,0 +1,25 @@
+# The ground: a Kubernetes on this machine, our images on it, a store in it. See tests/cluster/README.md.
+
+.PHONY: set-up cluster cluster-down cluster-delete cluster-status images store
+
+set-up: # all of it, slow parts side by side
+	@$(GROUND) all
+	@$(MAKE) $(VENV)
+
+cluster: ## a Kubernetes on this machine; kubeconfig at .cluster/kubeconfig
+	@$(GROUND) up
+
+cluster-down: ## stop it; what it holds stays in .cluster
+	@$(GROUND) down
+
+cluster-delete: ## stop it and delete what it holds
+	@$(GROUND) delete
+
+cluster-status: ## what runs
+	@$(GROUND) status
+
+images: cluster ## build our images and hand them to the cluster; names in .cluster/images.env
+	@$(GROUND) images
+
+store: cluster ## an S3 store in the cluster
+	@$(GROUND) store
