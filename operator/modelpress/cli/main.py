@@ -1,4 +1,4 @@
-"""The command `modelpress`. Each subcommand is imported when it is called, so that none pays for another's libraries."""
+"""The command `modelpress`. A subcommand is imported when it is called, so that none pays for another's libraries."""
 
 from __future__ import annotations
 

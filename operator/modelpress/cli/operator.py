@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import yaml
@@ -14,8 +15,10 @@ import yaml
 from modelpress.control import logs
 from modelpress.control.settings import BadSettingsError, Settings
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-def _option(name: str, help_text: str, **more: Any) -> Any:
+
+def _option(name: str, help_text: str, **more: Any) -> Callable[[Function], Function]:
     """Return the option that fills the setting `name`; what is not given keeps the setting's own default."""
     return click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text + _default_of(name), **more)
 

@@ -20,7 +20,7 @@ import orjson
 
 from modelpress.api.names import FIELD_MANAGER
 from modelpress.control.compare import Path, applied_fields, differences
-from modelpress.control.door import CONFLICT, Door, NotWrittenError, OutdatedError, refusal
+from modelpress.control.door import CONFLICT, WRITE_REFUSED, Door, NotWrittenError, OutdatedError, refusal
 from modelpress.control.echoes import Echoes
 from modelpress.control.kinds import path_of
 from modelpress.control.objects import Objects, key_of
@@ -63,7 +63,8 @@ class Applier:
                 return await self._create(wish)
             return await self._update(wish, live)
         except NotWrittenError as refused:
-            self._refused[reference] = _digest(wish), self._clock() + refused.retry_after, refused
+            if refused.problem.reason == WRITE_REFUSED:
+                self._refused[reference] = _digest(wish), self._clock() + refused.retry_after, refused
             raise
 
     def forget(self, manifest: Manifest) -> None:

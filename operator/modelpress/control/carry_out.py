@@ -1,8 +1,9 @@
-"""Carry out a plan, in its order, and decide nothing: applies, scales, deletions, statuses, Events.
+"""Carry out a plan, in its order, and decide nothing: applies, scales, deletions, Events, statuses.
 
-What could not be written becomes a Problem, which the planner sees in the next round. After a problem nothing is
-scaled or deleted in that round: the world is not as the planner took it to be. Statuses are still written, and come
-last, so that they never promise more than was done.
+What could not be written becomes a Problem, which the planner sees in the next round. After a problem nothing is scaled
+or deleted in that round: the world is not as the planner took it to be. Statuses are still written, and come last, so
+that they never promise more than was done; an Event comes before the status that says the same, since the planner asks
+for it only as long as the status does not say it yet.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ class CarryOut:
         outcome = Outcome(again_in=plan.requeue_after)
         if "deletionTimestamp" not in observed.model["metadata"]:
             await self._change_objects(plan, outcome)
+        await self._poster.post(key, observed.model, plan.events)
         for status in plan.status:
             await self._attempt(status.reference, self._write_status(status), outcome)
-        await self._poster.post(key, observed.model, plan.events)
         return outcome
 
     def forget(self, key: Key) -> None:

@@ -182,6 +182,6 @@ def _is_quantity(path: Path) -> bool:
 
 def _amount(value: Any) -> Any:
     try:
-        return parse_quantity(value)
+        return parse_quantity(value)  # type: ignore[no-untyped-call]
     except ValueError:
         return None

@@ -21,6 +21,7 @@ REFUSED_REST = 60.0
 """Seconds after which a refused write is tried again, be it unchanged."""
 
 CONFLICT = 409
+WRITE_REFUSED = "WriteRefused"
 
 
 class NotWrittenError(Exception):
@@ -138,4 +139,4 @@ def refusal(error: ApiError, reference: Reference) -> Exception:
     if error.status == CONFLICT:
         return OutdatedError(f"{reference}: {error.message}")
     sentence = f"The API server refused {reference} ({error.status} {error.reason}): {error.message}"
-    return NotWrittenError(Problem("WriteRefused", sentence))
+    return NotWrittenError(Problem(WRITE_REFUSED, sentence))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import kopf
@@ -134,10 +135,10 @@ def watched_closely(objects: Objects, health: Health, on_change: OnChange) -> It
     Raises UntestedKopfError.
     """
 
-    def on_list(group: str, plural: str, scope: str | None, manifests: list[Manifest], version: int) -> None:
+    def on_list(group: str, plural: str, scope: str | None, manifests: list[Manifest], at: int) -> None:
         kind = kind_by_plural(group, plural)
         if kind is not None:
-            on_change(objects.replace(kind, scope, manifests, version))
+            on_change(objects.replace(kind, scope, manifests, at))
 
-    with lists.grafted(watching, kopf.__version__, on_list, health.sign):
+    with lists.grafted(watching, version("kopf"), on_list, health.sign):
         yield

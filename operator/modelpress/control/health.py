@@ -1,8 +1,8 @@
 """Is the operator alive, ready, and what are its figures? `/healthz`, `/readyz`, `/metrics` on one port.
 
 Alive means: every watch has given a sign of life lately (lists.py says what counts as one). kopf reports a watch that
-ended, but not one that hangs; so the server is asked to end each watch after `watch_timeout` seconds, and nothing has to
-be written to know that it lives. A process whose probe is red is restarted by the kubelet, which is the cure.
+ended, but not one that hangs; so the server is asked to end each watch after `watch_timeout` seconds, and nothing
+has to be written to know that it lives. A process whose probe is red is restarted by the kubelet, which is the cure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two small grafts onto kopf's watching, for what never reaches a handler: what a LIST no longer holds, and signs of life.
+"""Two small grafts onto kopf's watching, for what never reaches a handler: what a LIST no longer holds, signs of life.
 
 After a 410 kopf lists anew and reports what survived, but nobody is told what vanished meanwhile. Here each complete
 LIST is handed to our store, which replaces what it held. And the health probe has to know that a watch lives although

@@ -133,7 +133,7 @@ class Objects:
         references = sorted(self._by_key.get(key, ()))
         return model, tuple(self._objects[reference] for reference in references if reference.kind != MODEL.kind)
 
-    def keys(self) -> list[Key]:
+    def models(self) -> list[Key]:
         """Return the keys of all models that exist."""
         return [Key(reference.namespace, reference.name) for reference in self._objects if reference.kind == MODEL.kind]
 

@@ -82,7 +82,7 @@ class Operator:
         for key in keys:
             self.queue.add(key)
         if not self._listed.is_set() and not self.objects.missing_lists():
-            logger.info("every kind is listed", extra={"models": len(self.objects.keys())})
+            logger.info("every kind is listed", extra={"models": len(self.objects.models())})
             self._listed.set()
 
     async def run(self, stop: asyncio.Event) -> int:

@@ -114,7 +114,7 @@ class EventNote:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to write, in this order: applies, scales, deletions, statuses (children's first, the model's last), events.
+    """What to write, in this order: applies, scales, deletions, events, statuses (children's first, the model's last).
 
     `requeue_after` is in seconds: look again then even if nothing changes. None: only a change brings the key back.
     """

@@ -125,7 +125,7 @@ async def resync(objects: Objects, queue: WorkQueue[Key], interval: float) -> No
     A round without need writes nothing.
     """
     while True:
-        keys = objects.keys()
+        keys = objects.models()
         random.shuffle(keys)
         pause = interval / (len(keys) + 1)
         for key in keys:

@@ -62,9 +62,9 @@ async def load_configuration(kubeconfig: str) -> Configuration:
     ~/.kube/config."""
     configuration = Configuration()
     if not kubeconfig and os.environ.get("KUBERNETES_SERVICE_HOST"):
-        kubernetes_config.load_incluster_config(client_configuration=configuration)
+        kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        await kubernetes_config.load_kube_config(
+        await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=kubeconfig or None, client_configuration=configuration, persist_config=False
         )
     return configuration

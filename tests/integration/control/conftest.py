@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.integration.control import tiny
+from tests.support.apiserver import ApiServer
+
 from modelpress.control.kinds import MODEL, kind_of, path_of
 from modelpress.control.metrics import Metrics
 from modelpress.control.operator import Operator
@@ -21,9 +24,6 @@ from modelpress.control.plan import Reference
 from modelpress.control.seam import Seam
 from modelpress.control.sender import MERGE_PATCH, ApiError, Sender, load_configuration
 from modelpress.control.settings import Settings
-
-from tests.integration.control import tiny
-from tests.support.apiserver import ApiServer
 
 PATIENCE = 60.0
 

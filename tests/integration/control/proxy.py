@@ -1,4 +1,4 @@
-"""A TCP proxy that can stop passing bytes without closing anything: what a watch looks like when the network forgets it."""
+"""A TCP proxy that can stop passing bytes and close nothing: what a watch looks like when the network forgets it."""
 
 from __future__ import annotations
 

@@ -10,15 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
-from modelpress.api.base import GROUP
-from modelpress.control.kinds import WATCHED
-from modelpress.control.lease import Lease, LeaseLostError
-from modelpress.control.operator import EXIT_LEASE_LOST
-
 from tests.integration.control import tiny
 from tests.integration.control.conftest import Bench
 from tests.integration.control.proxy import Proxy
 from tests.support.apiserver import ApiServer
+
+from modelpress.api.base import GROUP
+from modelpress.control.kinds import WATCHED
+from modelpress.control.lease import Lease, LeaseLostError
+from modelpress.control.operator import EXIT_LEASE_LOST
 
 
 async def test_what_vanished_between_watch_and_list_vanishes_from_the_store(bench: Bench) -> None:
@@ -111,7 +111,7 @@ async def test_a_lost_lease_ends_the_operator_with_its_own_code_and_without_a_wr
         await bench.until(ended.done, "the operator to end")
         assert ended.result() == EXIT_LEASE_LOST
         writes = list(bench.log.writes)
-        await operator.reconciler.round(operator.objects.keys()[0])
+        await operator.reconciler.round(operator.objects.models()[0])
         with pytest.raises(Exception, match="Lease"):
             operator.lease.check()
         assert bench.log.writes == writes

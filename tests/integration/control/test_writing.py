@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from modelpress.control.operator import Operator
-
 from tests.integration.control import tiny
 from tests.integration.control.conftest import Bench
+
+from modelpress.control.operator import Operator
+from modelpress.control.plan import Delete
 
 
 async def quiet(bench: Bench, operator: Operator) -> list[str]:
@@ -44,7 +45,7 @@ async def test_an_object_is_made_and_later_rounds_write_nothing(bench: Bench) ->
         await bench.want("first", apply=wishes)
         await bench.settled("first")
         before = await quiet(bench, operator)
-        for key in operator.objects.keys() * 3:
+        for key in operator.objects.models() * 3:
             await operator.reconciler.round(key)
         assert bench.log.writes == before
     made = await bench.get("Deployment", "pods")
@@ -60,7 +61,7 @@ async def test_a_restarted_operator_writes_nothing_but_what_is_needed(bench: Ben
         await bench.settled("steady")
     bench.log.writes.clear()
     async with bench.operator() as operator:
-        await bench.until(lambda: operator.objects.keys(), "the model to be listed")
+        await bench.until(operator.objects.models, "the model to be listed")
         await quiet(bench, operator)
     assert [write for write in bench.log.writes if "events" not in write] == []
 
@@ -176,7 +177,7 @@ async def test_a_field_that_somebody_keeps_reverting_is_a_conflict_and_the_fight
         assert found, "three reversions and no conflict"
         assert found[0].startswith("FieldConflict: their-controller keeps changing data.value")
         writes = await quiet(bench, operator)
-        for key in operator.objects.keys():
+        for key in operator.objects.models():
             await operator.reconciler.round(key)
         assert bench.log.writes == writes
 
@@ -225,8 +226,6 @@ async def test_a_deletion_meets_only_the_object_it_was_meant_for(bench: Bench) -
 
         await bench.until(gone, "the deletion")
         successor = await bench.create(tiny.config_map("doomed", v="2"))
-        from modelpress.control.plan import Delete  # the same deletion, late
-
         late = Delete(bench.reference("ConfigMap", "doomed"), doomed["metadata"]["uid"])
         assert await operator.door.delete(late) is None
     assert (await bench.get("ConfigMap", "doomed")) == successor
@@ -242,7 +241,7 @@ async def test_an_event_is_posted_once_and_counted_when_it_comes_back(bench: Ben
         await bench.want("model", events=[note])
         await bench.settled("model")
         await quiet(bench, operator)
-        for key in operator.objects.keys():
+        for key in operator.objects.models():
             await operator.reconciler.round(key)
         assert [(event["reason"], event["count"]) for event in await events()] == [("GateFailed", 1)]
         await bench.want("model", events=[])
@@ -262,7 +261,7 @@ async def test_a_deleted_model_is_forgotten_and_nothing_is_written(bench: Bench)
         await bench.settled("model")
         before = await quiet(bench, operator)
         await bench.delete("CompressedModel", "model")
-        await bench.until(lambda: not operator.objects.keys(), "the deletion to be seen")
+        await bench.until(lambda: not operator.objects.models(), "the deletion to be seen")
         assert await quiet(bench, operator) == before
 
 
@@ -272,7 +271,7 @@ async def test_ten_models_at_rest_cost_no_write(bench: Bench) -> None:
             await bench.want(f"model-{number}", apply=[{"manifest": tiny.config_map(f"data-{number}", v="1")}])
         await asyncio.gather(*(bench.settled(f"model-{number}") for number in range(10)))
         before = await quiet(bench, operator)
-        for key in operator.objects.keys():
+        for key in operator.objects.models():
             operator.queue.add(key)
         assert await quiet(bench, operator) == before
-        assert len(operator.objects.keys()) == 10
+        assert len(operator.objects.models()) == 10
