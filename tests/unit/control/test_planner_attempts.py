@@ -1,0 +1,298 @@
+"""What becomes of attempts that fail: judgements reject, surroundings are waited for, crashes are tried a few times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelpress.control.clock import parse
+from tests.support.models import a_failure, a_publication, a_resolution, a_spec, condition, summary
+from tests.support.world import ROLE, Ends, Hangs, World, attempts
+
+
+def compression(outcome: Any) -> Any:
+    """Return a script by which resolving works and everything else ends like `outcome`."""
+    return lambda job: Ends(message=a_resolution()) if job["metadata"]["labels"][ROLE] == "resolve" else outcome
+
+
+def set_token(token: str) -> Any:
+    return lambda spec: spec.__setitem__("rollout", {"retryToken": token})
+
+
+def made(world: World, kind: str = "Job") -> list[str]:
+    return [name for name in world.created if name.startswith(kind) and "resolve" not in name]
+
+
+def test_a_judgement_is_final_until_the_retry_token_changes() -> None:
+    world = World()
+    world.jobs = compression(Ends(10, a_failure("EntrypointFailed", "build() raised KeyError."), container="compress"))
+    world.pass_time(7200)
+    assert summary(world.status)["Stalled"] == "True/EntrypointFailed"
+    assert summary(world.status)["Accepted"] == "False/EntrypointFailed"
+    assert "build() raised KeyError." in condition(world.status, "Ready")["message"]
+    assert world.status["rejected"]["reason"] == "EntrypointFailed"
+    assert len(made(world)) == 1
+    assert [kind for kind, reason, _ in world.events if reason == "EntrypointFailed"] == ["Warning"]
+    world.jobs = compression(Ends(message=a_publication()))
+    world.edit(set_token("mended"))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert "rejected" not in world.status
+    assert len(made(world)) == 2
+
+
+def test_a_judgement_is_remembered_when_job_and_pod_are_gone() -> None:
+    world = World()
+    world.jobs = compression(Ends(10, a_failure("ExportFailed"), container="compress"))
+    world.settle()
+    for kind in ("Job", "Pod"):
+        for reference in [reference for reference in world.objects if reference.kind == kind]:
+            world.objects.pop(reference)
+    world.settle()
+    assert summary(world.status)["Stalled"] == "True/ExportFailed"
+    assert len(made(world)) == 1
+
+
+def test_more_memory_is_a_reason_to_try_again() -> None:
+    spec = a_spec()
+    spec["compression"]["job"] = {"retries": 0}
+    world = World(spec)
+    world.jobs = compression(Ends(137, reason="OOMKilled", container="compress"))
+    world.settle()
+    assert summary(world.status)["Stalled"] == "True/OutOfMemory"
+    world.jobs = compression(Ends(message=a_publication()))
+    resources = {"limits": {"memory": "8Gi"}}
+    world.edit(lambda spec: spec["compression"]["job"].__setitem__("resources", resources))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_store_that_is_away_is_waited_for_with_growing_pauses() -> None:
+    world = World()
+    world.jobs = compression(Ends(20, a_failure("StoreUnavailable"), container="fetch"))
+    world.settle()
+    assert summary(world.status)["Reconciling"] == "True/StoreUnavailable"
+    assert summary(world.status)["Stalled"].startswith("False")
+    world.pass_time(1500)
+    assert 7 <= len(made(world)) <= 11, "after 10, 20, 40, 80, 160, 300, 300 … seconds"
+    assert len(attempts(world)) == 1, "the Jobs of earlier attempts are gone"
+    world.jobs = compression(Ends(message=a_publication()))
+    world.pass_time(301)
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_crash_is_tried_again_as_often_as_the_spec_says() -> None:
+    spec = a_spec()
+    spec["compression"]["job"] = {"retries": 2}
+    world = World(spec)
+    world.jobs = compression(Ends(139, "segmentation fault", container="compress"))
+    world.pass_time(7200)
+    assert len(made(world)) == 3
+    assert summary(world.status)["Stalled"] == "True/Crashed"
+    assert "tried 3 times" in condition(world.status, "Ready")["message"]
+
+
+def test_an_eviction_counts_as_a_crash_and_says_what_ran_out() -> None:
+    world = World()
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume exceeds the limit 20Gi."}
+    world.jobs = compression(Ends(pod=evicted))
+    world.pass_time(600)
+    assert summary(world.status)["Stalled"] == "True/OutOfScratch"
+    assert len(made(world)) == 3
+
+
+def test_a_lost_node_is_no_judgement_however_often() -> None:
+    world = World()
+    lost = [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "node is gone"}]
+    world.jobs = compression(Ends(137, container="compress", pod={"conditions": lost}))
+    world.pass_time(1500)
+    assert summary(world.status)["Reconciling"] == "True/NodeLost"
+    assert len(made(world)) > 5
+
+
+def test_a_pod_that_vanished_with_what_it_said_is_tried_again() -> None:
+    world = World()
+    world.jobs = compression(Ends(1, deadline=True))
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+
+    def vanish() -> None:
+        for job in world.of("Job", "compress"):
+            job["status"]["conditions"] = [failed | {"lastTransitionTime": "2026-01-01T12:00:00Z"}]
+
+    world.round(), world.round(), world.round()
+    vanish()
+    world.settle()
+    assert condition(world.status, "Stalled")["status"] == "False"
+    assert world.history[-1].requeue_after is not None, "its pod may still show up"
+    world.jobs = compression(Ends(message=a_publication()))
+    world.pass_time(60)
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_job_that_outlives_its_deadline_is_a_timeout() -> None:
+    world = World()
+    world.jobs = compression(Ends(1, deadline=True))
+    world.pass_time(600)
+    assert summary(world.status)["Stalled"] == "True/CompressionTimeout"
+    assert len(made(world)) == 1
+
+
+def test_a_deadline_passed_while_no_node_took_the_pod_is_nobodys_fault() -> None:
+    world = World()
+    pending = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "cpu"}]}
+    world.jobs = compression(Hangs(pending))
+    world.settle()
+    assert summary(world.status)["Reconciling"] == "True/PodUnschedulable"
+    world.jobs = compression(Ends(1, deadline=True))
+    for job in world.of("Job", "compress"):
+        world.run_controllers()
+        job.pop("status", None)
+    world.objects = {reference: item for reference, item in world.objects.items() if reference.kind != "Pod"}
+    world.run_controllers()
+    world.jobs = compression(Ends(message=a_publication()))
+    world.pass_time(60)
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+@pytest.mark.parametrize("waiting", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName"])
+def test_an_image_that_cannot_be_had_is_said_while_waiting(waiting: str) -> None:
+    world = World()
+    state = {"name": "fetch", "image": "operator:1", "state": {"waiting": {"reason": waiting, "message": "not found"}}}
+    world.jobs = compression(Hangs({"initContainerStatuses": [state]}))
+    world.settle()
+    assert summary(world.status)["Reconciling"] == "True/ImageUnavailable"
+    assert "operator:1" in condition(world.status, "Ready")["message"]
+
+
+def test_a_pod_that_cannot_start_is_replaced_when_its_settings_change() -> None:
+    world = World()
+    pending = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "cpu"}]}
+    world.jobs = compression(Hangs(pending))
+    world.settle()
+    world.jobs = compression(Ends(message=a_publication()))
+    world.edit(lambda spec: spec["compression"].__setitem__("job", {"resources": {"requests": {"cpu": "1"}}}))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_source_that_is_not_there_stalls_until_somebody_says_to_look_again() -> None:
+    world = World()
+    world.jobs = lambda job: Ends(10, a_failure("SourceNotFound"))
+    world.pass_time(3600)
+    assert summary(world.status)["Stalled"] == "True/SourceNotFound"
+    assert "retryToken" in condition(world.status, "Ready")["message"]
+    assert len([name for name in world.created if "resolve" in name]) == 1
+    world.objects = {reference: item for reference, item in world.objects.items() if reference.kind not in ("Job", "Pod")}
+    world.settle()
+    assert len([name for name in world.created if "resolve" in name]) == 1, "remembered without its Job"
+    world.jobs = compression(Ends(message=a_publication()))
+    world.edit(set_token("uploaded"))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_missing_secret_heals_by_itself() -> None:
+    world = World()
+    world.jobs = lambda job: Ends(20, a_failure("SecretNotFound"))
+    world.settle()
+    assert summary(world.status)["Reconciling"] == "True/SecretNotFound"
+    world.jobs = compression(Ends(message=a_publication()))
+    world.pass_time(11)
+    assert summary(world.status)["Ready"] == "True/Serving"
+
+
+def test_a_gate_that_fails_serves_nothing_and_a_looser_gate_needs_no_new_compression() -> None:
+    world = World()
+    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
+    world.pass_time(3600)
+    assert summary(world.status)["Stalled"] == "True/GateFailed"
+    assert summary(world.status)["Accepted"] == "False/GateFailed"
+    assert world.names("Deployment") == []
+    assert world.status["compression"]["accuracyText"] == "0.900 (-0.080)"
+    assert len(made(world)) == 1
+    world.edit(lambda spec: spec["evaluation"]["gates"][0].__setitem__("value", 0.2))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert len(made(world)) == 1
+
+
+def test_a_gate_that_fails_leaves_the_old_version_serving() -> None:
+    world = World()
+    world.settle()
+    first = world.status["currentRevision"]
+    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 3))
+    world.pass_time(60)
+    assert summary(world.status)["Stalled"] == "True/GateFailed"
+    assert summary(world.status)["Available"] == "True/Serving"
+    assert world.status["currentRevision"] == first
+    assert world.names("Deployment") == [first]
+
+
+def test_the_retry_token_has_a_refused_result_measured_again_and_not_compressed_again() -> None:
+    world = World()
+    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
+    world.settle()
+    world.jobs = compression(Ends(message=a_publication(top1=0.97)))
+    world.edit(set_token("again"))
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert [job["metadata"]["labels"][ROLE] for job in world.of("Job")] == ["evaluate"]
+    assert len(made(world)) == 2
+
+
+def test_the_retry_token_changes_nothing_for_a_result_that_passed() -> None:
+    world = World()
+    world.settle()
+    created = list(world.created)
+    world.edit(set_token("again"))
+    world.settle()
+    assert world.created == created
+
+
+def test_other_test_data_has_the_result_measured_and_not_compressed_again() -> None:
+    world = World()
+    world.settle()
+    artifact, revision = world.status["artifact"], world.status["currentRevision"]
+    world.jobs = lambda job: Ends(
+        message=a_resolution(test="other") if job["metadata"]["labels"][ROLE] == "resolve" else a_publication(top1=0.97)
+    )
+    world.edit(lambda spec: spec["evaluation"].__setitem__("test", {"uri": "s3://data/other.npz"}))
+    world.settle()
+    assert (world.status["artifact"], world.status["currentRevision"]) == (artifact, revision)
+    assert world.status["compression"]["accuracyText"] == "0.970 (-0.010)"
+    assert "/evaluations/" in world.status["compression"]["report"]
+
+
+def test_what_a_tenant_says_is_shown_as_one_short_line() -> None:
+    world = World()
+    world.jobs = compression(Ends(10, a_failure("StageFailed", "a\n\x1b[31mb" + "x" * 5000), container="compress"))
+    world.settle()
+    message = condition(world.status, "Ready")["message"]
+    assert message.isprintable()
+    assert len(message) < 1300
+
+
+def test_progress_is_shown_and_decides_nothing() -> None:
+    world = World()
+    running = {"containerStatuses": [], "initContainerStatuses": [{"name": "compress", "state": {"running": {}}}]}
+    world.jobs = compression(Hangs(running))
+    world.settle()
+    job = world.names("Job", "compress")[0]
+    world.progress = {job: {"stage": "finetune", "position": 2, "of": 4, "fraction": 0.4, "detail": "epoch 12 of 30"}}
+    world.settle()
+    assert world.status["progress"] == {"job": job, "message": "finetune 2/4, 40 %: epoch 12 of 30"}
+    world.progress = {job: {"stage": ["nonsense"], "fraction": "much", "more": {}}}
+    world.settle()
+    assert summary(world.status)["Reconciling"] == "True/Compressing"
+
+
+def test_times_of_conditions_move_only_when_their_status_does() -> None:
+    world = World()
+    world.jobs = compression(Ends(20, a_failure("StoreUnavailable"), container="fetch"))
+    world.pass_time(500)
+    assert parse(condition(world.status, "Ready")["lastTransitionTime"]).minute == 0
+    world.jobs = compression(Ends(message=a_publication()))
+    world.pass_time(400)
+    assert parse(condition(world.status, "Ready")["lastTransitionTime"]).minute > 0
