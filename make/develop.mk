@@ -9,10 +9,12 @@ $(VENV): requirements/dev.txt tests/cluster/localcluster/environment.py
 	@touch $(VENV)
 
 generate: $(VENV) ## write everything that is generated from the types
-	$(RUN) -m modelpress.api.generate
+	$(RUN) -m modelpress.api.crd --write
+	$(RUN) charts/generate_crds.py
 
 verify: $(VENV) ## fail if a generated file differs from what the types say
-	$(RUN) -m modelpress.api.generate --check
+	$(RUN) -m modelpress.api.crd --check
+	$(RUN) charts/generate_crds.py --check
 
 format: $(VENV) ## format the code
 	$(RUN) -m ruff check --fix --exit-zero .
