@@ -6,6 +6,7 @@ integer and string has a keyword of its own, and free-form objects say that they
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ..base import ApiType
@@ -65,7 +66,7 @@ def _convert(schema: Schema, definitions: dict[str, Schema], path: str) -> Schem
         return result | _convert(choices[0] | _described(schema), definitions, path)
     if choices:
         return result | _integer_or_string([_dereferenced(choice, definitions) for choice in choices], path)
-    result |= {name: schema[name] for name in _COPIED if name in schema}
+    result |= {name: copy.deepcopy(schema[name]) for name in _COPIED if name in schema}
     if "const" in schema:
         result["enum"] = [schema["const"]]
     for name, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
