@@ -19,6 +19,8 @@ MINIMAL: dict[str, Any] = {
     "compression": {"stages": []},
 }
 
+APART = {"weight": 1, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "other"}}}}
+
 EVERYTHING: dict[str, Any] = {
     "source": {
         "uri": "s3://models/digits/",
@@ -68,7 +70,7 @@ EVERYTHING: dict[str, Any] = {
         "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1500m", "memory": "2Gi"}},
         "nodeSelector": {"pool": "serving"},
         "tolerations": [{"key": "serving", "operator": "Exists"}],
-        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}},
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [APART]}},
         "serviceAccountName": "server",
         "imagePullSecrets": ["pull"],
     },

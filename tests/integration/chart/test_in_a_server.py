@@ -1,0 +1,83 @@
+"""The chart and what is rendered for models, before a real API server: it knows every field, rights suffice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.integration.chart.conftest import Template
+from tests.support.apiserver import ApiServer
+from tests.support.rendering import (
+    EVERYTHING,
+    FULL_INSTALLATION,
+    INSTALLATION,
+    MINIMAL,
+    artifact_of,
+    everything_of,
+    model_of,
+    revision_of,
+)
+
+from modelpress.render.records import model_artifact, model_revision
+
+OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
+
+
+@pytest.fixture(scope="module")
+def server(api_server: ApiServer, helm_template: Template) -> ApiServer:
+    """The API server with the chart in it, and the namespaces of operator and tenant."""
+    spaces = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in ("modelpress-system", "team-a")
+    ]
+    apply(api_server, spaces)
+    apply(api_server, helm_template(None, "--no-hooks"))
+    for kind in ("compressedmodels", "modelartifacts", "modelrevisions"):
+        api_server.kubectl("wait", "--for=condition=Established", f"crd/{kind}.modelpress.io", "--timeout=60s")
+    return api_server
+
+
+def apply(server: ApiServer, manifests: list[dict[str, Any]], *arguments: str) -> None:
+    """Apply as the operator does, by server-side apply; an unknown field is an error."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    options = ("--server-side", "--validate=strict", "--field-manager=modelpress", "--force-conflicts")
+    done = server.kubectl("apply", *options, *arguments, "--filename=-", stdin=text)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("case", ["minimal", "everything"])
+def test_every_rendered_object_is_accepted_from_the_operator_itself(server: ApiServer, case: str) -> None:
+    spec, installation = {"minimal": (MINIMAL, INSTALLATION), "everything": (EVERYTHING, FULL_INSTALLATION)}[case]
+    model = model_of(spec)
+    artifact, revision = artifact_of(model, installation), revision_of(model, installation)
+    manifests = [
+        *everything_of(model, installation),
+        model_artifact(model, artifact.spec),
+        model_revision(model, revision.spec),
+    ]
+    apply(server, manifests, "--dry-run=server", f"--as={OPERATOR}")
+
+
+def test_a_field_that_leaves_the_spec_leaves_the_server(server: ApiServer) -> None:
+    def deployment(spec: dict[str, Any]) -> Any:
+        model = model_of(spec)
+        found = next(one for one in everything_of(model) if one["kind"] == "Deployment")
+        apply(server, [found], f"--as={OPERATOR}")
+        name = found["metadata"]["name"]
+        shown = server.kubectl("get", "deployment", name, "--namespace=team-a", "--output=json")
+        return json.loads(shown.stdout)["spec"]["template"]["spec"]
+
+    before = deployment(EVERYTHING)
+    fields = ("nodeSelector", "tolerations", "affinity", "serviceAccountName", "imagePullSecrets")
+    assert all(field in before for field in fields)
+    without = {**EVERYTHING, "serving": {"replicas": 3}}
+    after = deployment(without)
+    assert not [field for field in fields if field in after]
+    assert "limits" not in after["containers"][0]["resources"]
+
+
+@pytest.mark.parametrize("what", ["secrets", "serviceaccounts", "namespaces", "nodes"])
+def test_the_operator_may_not_read(server: ApiServer, what: str) -> None:
+    refused = server.kubectl("get", what, "--all-namespaces", f"--as={OPERATOR}")
+    assert "forbidden" in refused.stderr
