@@ -45,7 +45,8 @@ class JobSettings(ApiType):
     timeout: Duration | None = None
     """Longest time one attempt may take. Default: 1h."""
     retries: Annotated[int, Field(ge=0, le=10)] | None = None
-    """Further attempts after a crash or an eviction. Judgements are never retried; a store that is away or a lost node does not count. Default: 2."""
+    """Further attempts after a crash or an eviction. Judgements are never retried; a store that is away or a lost node
+    does not count. Default: 2."""
     scratch: Scratch | None = None
     """Disk of the pod. Default: 20Gi."""
     node_selector: dict[str, str] | None = None

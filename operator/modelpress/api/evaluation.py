@@ -42,8 +42,8 @@ class Metric(ApiType):
     output: Name | None = None
     """Output that is measured. Default: the first."""
     target: Name | None = None
-    """Column of the test data that holds the truth. Default: the dataset's target of that output; where it has none, mse,
-    mae and cosine compare with the original's answers."""
+    """Column of the test data that holds the truth. Default: the dataset's target of that output; where it has none,
+    mse, mae and cosine compare with the original's answers."""
     higher_is_better: bool | None = None
     """Default: as the type has it; true for accuracy, f1 and cosine."""
 

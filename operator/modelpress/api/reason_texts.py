@@ -18,6 +18,7 @@ class ReasonText(NamedTuple):
 
 _NOTHING = "Nothing: it goes on by itself."
 _NONE = "Nothing."
+_UPLOAD = "Correct the URI or upload the file; then change `rollout.retryToken`."
 
 COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
     {
@@ -60,11 +61,11 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         ),
         Reason.SOURCE_NOT_FOUND: ReasonText(
             "Nothing lies at `source.uri`, or a file that the format needs is missing.",
-            "Correct the URI or upload the file; then change `rollout.retryToken`.",
+            _UPLOAD,
         ),
         Reason.DATASET_NOT_FOUND: ReasonText(
             "Nothing lies at the URI of a dataset.",
-            "Correct the URI or upload the file; then change `rollout.retryToken`.",
+            _UPLOAD,
         ),
         Reason.DIGEST_MISMATCH: ReasonText(
             "Something else lies there than the digest says.",

@@ -24,7 +24,8 @@ ENVOY_ADMIN_PORT = 8109
 """Envoy's admin interface, on loopback only."""
 
 KEY_FILE, STOPPING_FILE, DRAINED_FILE = f"{RUN_FOLDER}/key", f"{RUN_FOLDER}/stopping", f"{RUN_FOLDER}/drained"
-"""One line each: the agent writes the key before Triton starts, Triton's preStop hook touches the second and waits for the third."""
+"""One line each: the agent writes the key before Triton starts, Triton's preStop hook touches the second and waits for
+the third."""
 RESTRICTED_KEY_NAME = "modelpress-key"
 """HTTP header that carries the key; in gRPC metadata it is `triton-grpc-protocol-modelpress-key`."""
 RESTRICTED_APIS = ("model-repository", "shared-memory", "trace", "logging")

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field
 from .base import ApiType, Digest, Uri, rules
 from .fields import Name, SecretName
 
-
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 Dtype = Annotated[str, Field(pattern=f"^({'|'.join(DTYPES)})$", json_schema_extra={"enum": list(DTYPES)})]
 """A type of elements, as numpy calls it."""

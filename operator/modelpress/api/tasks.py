@@ -61,13 +61,15 @@ class FetchTask(ApiType):
     source: PinnedLocation | None = None
     """Goes to SOURCE_FOLDER. None when an artifact that exists is evaluated."""
     artifact: PinnedLocation | None = None
-    """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER, laid out as
-    compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish` keeps `original/` in the store."""
+    """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER,
+    laid out as compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish`
+    keeps `original/` in the store."""
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
-    """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>. Test samples that are among the others' too are
-    counted; an evaluation may name the training data for that alone."""
+    """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>. Test samples that are among the others'
+    too are counted; an evaluation may name the training data for that alone."""
     readings: dict[str, Dataset] = Field(default_factory=dict)
-    """How to read the datasets, by role, without Secrets' names. Default: format by the ending of the URI, columns by name."""
+    """How to read the datasets, by role, without Secrets' names. Default: format by the ending of the URI, columns by
+    name."""
 
 
 class CompressTask(ApiType):
@@ -109,13 +111,15 @@ class PublishTask(ApiType):
     lineage: dict[str, str] = Field(default_factory=dict)
     """Digests of source, recipe and data, and the images that made it; goes into the manifest."""
     manifest_digest: Digest | None = None
-    """Set for an evaluation of an artifact that is in the store: nothing but the new report is added, and this digest is answered again."""
+    """Set for an evaluation of an artifact that is in the store: nothing but the new report is added, and this digest
+    is answered again."""
     evaluation: str | None = None
     """Key of that evaluation; its report goes to `evaluations/<evaluation>/report.json` in the artifact's folder."""
 
 
 class AgentTask(ApiType):
-    """Keep a serving pod. Told to the containers `agent` (`modelpress agent run`) and `proxy` (`modelpress agent proxy`) alike."""
+    """Keep a serving pod. Told to the containers `agent` (`modelpress agent run`) and `proxy` (`modelpress agent
+    proxy`) alike."""
 
     kind: Literal["agent"] = "agent"
     backend: Literal["onnxruntime", "python"] = "onnxruntime"
