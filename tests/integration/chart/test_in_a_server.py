@@ -69,11 +69,12 @@ def test_a_field_that_leaves_the_spec_leaves_the_server(server: ApiServer) -> No
         return json.loads(shown.stdout)["spec"]["template"]["spec"]
 
     before = deployment(EVERYTHING)
-    fields = ("nodeSelector", "tolerations", "affinity", "serviceAccountName", "imagePullSecrets")
+    fields = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets")
     assert all(field in before for field in fields)
     without = {**EVERYTHING, "serving": {"replicas": 3}}
     after = deployment(without)
     assert not [field for field in fields if field in after]
+    assert (before["serviceAccountName"], after["serviceAccountName"]) == ("server", "default")
     assert "limits" not in after["containers"][0]["resources"]
 
 

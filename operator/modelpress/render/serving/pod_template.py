@@ -75,7 +75,8 @@ def pod_template(
         ],
         **_scheduling(settings, serving_selector(name, revision_name)),
         "imagePullSecrets": pull_secrets(installation, settings.image_pull_secrets),
-        "serviceAccountName": settings.service_account_name,
+        # by name also if it is the default: the API server keeps an old one in a deprecated twin of this field
+        "serviceAccountName": settings.service_account_name or "default",
     }
     return {
         "metadata": {
