@@ -1,6 +1,6 @@
 """A Service of Kubernetes in miniature: one address, several endpoints, each new connection goes to one of them.
 
-As with kube-proxy, a connection stays where it went until one of its ends closes it, also when that endpoint is removed.
+As with kube-proxy, a connection stays where it went until one of its ends closes it, also if that endpoint is removed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ class Service:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(_pump(reader, to_writer), _pump(to_reader, writer))
+        try:
+            await asyncio.gather(_pump(reader, to_writer), _pump(to_reader, writer))
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            to_writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

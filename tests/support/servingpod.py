@@ -1,4 +1,4 @@
-"""A serving pod without Kubernetes: agent, Envoy and Triton as processes on loopback, started by the pod's own commands.
+"""A serving pod without Kubernetes: agent, Envoy and Triton as processes on loopback, by the pod's own commands.
 
 Folders of the pod lie below `root`, all ports are moved by an offset; Triton is started by the very script, and stopped
 after the very preStop hook, that the rendered pod has.
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.tritonserver import TritonServer
+
 from modelpress.agent.settings import Ports
 from modelpress.api.servingpod import (
     GRPC_PORT,
@@ -33,11 +35,12 @@ from modelpress.api.servingpod import (
 )
 from modelpress.api.tasks import TASK_VARIABLE, TERMINATION_MESSAGE_PATH, AgentTask
 from modelpress.render.serving.triton import triton_script
-from tests.support.tritonserver import TritonServer
 
 _ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
 """Seconds for what takes a few: the machine may be busy."""
+_OFFSETS = iter(range(3000 + os.getpid() % 50 * 120, 23000, 120))
+"""A pod's ports lie within 110 of each other, and below those that systems give to clients."""
 _MAIN = "from modelpress.cli.main import main; main()"
 
 
@@ -58,7 +61,7 @@ class Pod:
         self._offset = _free_offset()
         self.ports = Ports().moved(self._offset)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        for folder in (MODELS_FOLDER, RUN_FOLDER, REPOSITORY_FOLDER, "/dev", "/tmp"):  # noqa: S108
+        for folder in (MODELS_FOLDER, RUN_FOLDER, REPOSITORY_FOLDER, "/dev", "/tmp"):
             (root / folder.lstrip("/")).mkdir(parents=True)
         self.hold(models)
 
@@ -120,6 +123,17 @@ class Pod:
                 process.kill()
                 process.wait()
 
+    def kill_all(self) -> None:
+        """End all processes at once."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+    def forget_end(self) -> None:
+        """Take the signs of an earlier end away, as a new container of Triton does."""
+        for name in ("stopping", "drained"):
+            (self.root / RUN_FOLDER.lstrip("/") / name).unlink(missing_ok=True)
+
     def await_ready(self) -> None:
         """Return when the pod's readiness probe succeeds; fail if a process ends."""
 
@@ -180,8 +194,8 @@ class Pod:
 
 
 def _free_offset() -> int:
-    """Return an offset at which no port of a pod is taken."""
-    for offset in range(11000 + os.getpid() % 97 * 20, 40000, 1000):
+    """Return an offset that no other pod of this process has, at which no port of a pod is taken."""
+    for offset in _OFFSETS:
         if all(_free(port) for port in vars(Ports().moved(offset)).values()):
             return offset
     raise OSError(f"no free ports above {GRPC_PORT}")

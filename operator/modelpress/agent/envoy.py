@@ -20,6 +20,8 @@ BUFFER_BYTES = 1024 * 1024
 HEADERS_SECONDS = 10
 STREAM_IDLE_SECONDS = 300
 CONNECTION_IDLE_SECONDS = 3600
+UPSTREAM_IDLE_SECONDS = 1
+"""Triton waits for connections to go before it ends, idle ones too: so none is kept that is not used."""
 GOAWAY_SECONDS = 1
 """From the announcement that an HTTP/2 connection ends to its end; requests on their way meanwhile are answered."""
 
@@ -110,6 +112,7 @@ def _cluster(name: str, port: int, *, http2: bool = False) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": _PROTOCOLS,
+                "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_SECONDS}s"},
                 "explicit_http_config": protocol,
             }
         },

@@ -84,9 +84,12 @@ class Keeper:
             await asyncio.sleep(INTERVAL)
 
     async def watch(self) -> None:
-        """Ask Triton and the proxy what they have, for ever."""
+        """Ask Triton and the proxy what they have, for ever; nothing is asked of a pod that is about to go."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             while True:
+                if self._settings.drained_file.exists():
+                    await asyncio.sleep(INTERVAL)
+                    continue
                 for name, held in list(self.models.items()):
                     if held.verified and not await self._triton.ready(name, held.wanted.version):
                         log.warning("Triton no longer has %s; it is loaded again", name)

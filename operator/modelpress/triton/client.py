@@ -18,6 +18,8 @@ CALL_SECONDS = 900.0
 """Longest call: loading a big model from a slow disk."""
 ASK_SECONDS = 2.0
 """Longest question whether something is ready."""
+_PASSING = {"Connection": "close"}
+"""Triton waits for connections to go before it ends, so none is kept."""
 
 
 class TritonError(Exception):
@@ -33,7 +35,7 @@ class TritonClient:
 
     def __init__(self, address: str, key: str = "") -> None:
         self._client = InferenceServerClient(address, conn_timeout=CALL_SECONDS)
-        self._headers = {RESTRICTED_KEY_NAME: key} if key else {}
+        self._headers = _PASSING | ({RESTRICTED_KEY_NAME: key} if key else {})
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,11 +47,13 @@ class TritonClient:
 
     async def live(self) -> bool:
         """Say whether the server answers."""
-        return await self._ask(self._client.is_server_live())
+        return await self._ask(self._client.is_server_live(headers=_PASSING))
 
     async def ready(self, model: str, version: int | None = None) -> bool:
         """Say whether `model` is loaded and takes requests."""
-        return await self._ask(self._client.is_model_ready(model, "" if version is None else str(version)))
+        return await self._ask(
+            self._client.is_model_ready(model, "" if version is None else str(version), headers=_PASSING)
+        )
 
     async def load(self, model: str) -> None:
         """Load `model` from the repository, or load it again. Raises TritonError or TritonAwayError."""
@@ -67,7 +71,7 @@ class TritonClient:
             tensor.set_data_from_numpy(array)
             given.append(tensor)
         wanted = [InferRequestedOutput(name) for name in outputs]
-        answer = await self._call(self._client.infer(model, given, outputs=wanted))
+        answer = await self._call(self._client.infer(model, given, outputs=wanted, headers=_PASSING))
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _ask(self, question: Any) -> bool:

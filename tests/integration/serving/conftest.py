@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.servingpod import Pod
+from tests.support.tritonserver import TritonServer, installed
 
 from modelpress.api.servingpod import ServedModel
 from modelpress.api.tasks import AgentTask
-from tests.support.servingpod import Pod
-from tests.support.tritonserver import TritonServer, installed
 
 MakePod = Callable[..., Pod]
 
@@ -31,7 +31,7 @@ def make_pod(triton: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
     yield make
     for pod in made:
-        pod.stop()
+        pod.kill_all()
 
 
 @pytest.fixture(scope="module")

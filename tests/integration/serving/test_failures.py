@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.servingpod import wait_until
 
 from modelpress.api.results import ExitCode
-from tests.support.servingpod import wait_until
 
 from .conftest import MakePod
 from .small_models import publish
@@ -24,9 +24,15 @@ def test_answers_that_differ_from_the_judges_are_never_served(make_pod: MakePod,
     assert message["reason"] == "AnswersDiffer"
     assert "output 'scores' differs" in message["message"]
     assert not pod.probe("ready")
-    pod.stop()
 
 
+@pytest.fixture
+def store_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any s3:// URI leads to a port where nobody listens."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("store_away")
 @pytest.mark.parametrize(
     ("change", "code", "reason"),
     [
@@ -37,15 +43,8 @@ def test_answers_that_differ_from_the_judges_are_never_served(make_pod: MakePod,
     ids=["another manifest", "no secret", "store away"],
 )
 def test_an_artifact_that_cannot_be_had_ends_the_agent(
-    make_pod: MakePod,
-    artifact_store: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: dict[str, str],
-    code: ExitCode,
-    reason: str,
+    make_pod: MakePod, artifact_store: Path, change: dict[str, str], code: ExitCode, reason: str
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     pod = make_pod(publish(artifact_store).model_copy(update=change))
     pod.start("agent")
     wait_until(lambda: pod.ended("agent") is not None, "the agent to give up")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from tests.support.servingpod import Pod, wait_until
 from tritonclient.utils import InferenceServerException
 
 from modelpress.triton.metrics import inference_counters
-from tests.support.servingpod import Pod, wait_until
 
 from .small_models import INPUTS, NAME, answers, publish
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 import tritonclient.http as triton_http
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
 from tests.support.servingpod import Pod
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from .small_models import NAME, publish
 
