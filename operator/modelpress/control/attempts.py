@@ -21,7 +21,9 @@ from modelpress.control import clock, jobs, marks
 from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
+from modelpress.control.readiness import health
 from modelpress.control.ready import set_ready
+from modelpress.control.revisions import all_revisions
 from modelpress.control.standing import Course, Standing
 from modelpress.render.installation import job_settings
 from modelpress.render.jobs import compress_job, evaluate_job
@@ -88,7 +90,7 @@ def _go_on(
     number: int,
 ) -> tuple[Standing | None, ModelArtifactStatus]:
     """Decide on the next attempt. A standing of None: nothing is missing."""
-    role = _needed(draft, source, status)
+    role = _needed(draft, source, artifact, status)
     if role is None:
         if running is not None:
             draft.delete(running)
@@ -113,17 +115,33 @@ def _go_on(
     return _start(draft, source, artifact, status, role, number), status
 
 
-def _needed(draft: Draft, source: SourceStatus, status: ModelArtifactStatus) -> str | None:
+def _needed(
+    draft: Draft, source: SourceStatus, artifact: ModelArtifact, status: ModelArtifactStatus
+) -> str | None:
     """Return the kind of Job that is needed: to compress, to measure what is there, or none.
 
-    Figures that the gates refuse are measured again once `rollout.retryToken` asks for another try.
+    Once `rollout.retryToken` asks for another try, files that were changed in the store are made again, and figures that
+    the gates refuse are measured again.
     """
     if status.manifest_digest is None or status.figures is None:
+        return names.ROLE_COMPRESS
+    if status.retry_token != draft.rollout.retry_token and _was_changed_in_store(draft, artifact, status):
         return names.ROLE_COMPRESS
     if status.evaluated_by != keys.evaluation_key(draft.model.spec, source.datasets):
         return names.ROLE_EVALUATE
     refused = not judge(draft.model.spec, status.figures)[1].accepted
     return names.ROLE_EVALUATE if refused and status.retry_token != draft.rollout.retry_token else None
+
+
+def _was_changed_in_store(draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus) -> bool:
+    """Say whether anybody who fetched the artifact found other files than those that were accepted."""
+    verdicts = [status.rejected.reason if status.rejected else None]
+    for revision in all_revisions(draft):
+        if (revision.spec.artifact, revision.spec.manifest_digest) == (artifact.metadata.name, status.manifest_digest):
+            rejected = revision.status.rejected if revision.status else None
+            verdict = health(draft.observed, revision.metadata.name).verdict
+            verdicts += [rejected.reason if rejected else None, verdict.reason if verdict else None]
+    return Reason.ARTIFACT_CHANGED in verdicts
 
 
 def _start(
@@ -238,10 +256,11 @@ def _published(
         f"{artifact.metadata.name}: {figures.original_bytes:,} → {figures.compressed_bytes:,} bytes ({figures.ratio:.1f}x).",
     )
     return {
-        "manifest_digest": status.manifest_digest or result.manifest_digest,
+        "manifest_digest": status.manifest_digest if measured else result.manifest_digest,
         "report_digest": result.report_digest,
         "report": f"{folder}evaluations/{question}/report.json" if measured else f"{folder}report.json",
         "figures": figures,
+        "ratio_text": f"{figures.ratio:.1f}x",
         "evaluated_by": question,
         "batched": result.batched,
         "warnings": result.warnings,

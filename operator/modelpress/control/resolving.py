@@ -215,6 +215,8 @@ def _interval(draft: Draft) -> timedelta | None:
 
 def _is_due(draft: Draft, since: str) -> bool:
     """Say whether it is time to look again after an answer at `since`; if not yet, have a round made then."""
+    if _was_contradicted(draft, since):
+        return True
     interval = _interval(draft)
     if interval is None:
         return False
@@ -222,3 +224,16 @@ def _is_due(draft: Draft, since: str) -> bool:
     if draft.now < due:
         draft.look_again(due)
     return draft.now >= due
+
+
+def _was_contradicted(draft: Draft, since: str) -> bool:
+    """Say whether a Job has found something else in the store since: it was overwritten in between."""
+    found = (
+        jobs.outcome(draft.observed, job, draft.now) for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE)
+    )
+    return any(
+        isinstance(outcome, jobs.Judged)
+        and outcome.failure.reason == Reason.DIGEST_MISMATCH
+        and clock.parse(outcome.finished_at) > clock.parse(since)
+        for outcome in found
+    )
