@@ -79,6 +79,15 @@ class OnInconclusive(StrEnum):
 class Gate(ApiType):
     """A demand on one figure. Without it being met, nothing is served."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.goal == 'Threshold' || self.value >= 0.0",
+                "value must not be negative: the goal says already whether it is a loss or a gain",
+            )
+        )
+    )
+
     metric: MetricName
     """Name of a metric of `evaluation.metrics`, or `size`, or `latency`."""
     goal: Goal

@@ -29,6 +29,16 @@ Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(max_length=63, pattern
 class TensorSpec(ApiType):
     """One input or output of the model."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.shape) || !self.shape.exists(axis, axis == 'batch')"
+                " || self.shape[0] == 'batch' && self.shape.filter(axis, axis == 'batch').size() == 1",
+                "the axis batch comes first in shape, and only once",
+            )
+        )
+    )
+
     name: Name
     """Name by which clients and datasets call it."""
     dtype: Dtype | None = None
@@ -61,6 +71,15 @@ class Source(ApiType):
                 "format torch needs source.outputs, with a name each",
             ),
             ("self.format != 'onnx' || !has(self.entrypoint)", "format onnx takes no source.entrypoint"),
+            (
+                "!has(self.inputs) || self.inputs.all(input, self.inputs.exists_one(other, other.name == input.name))",
+                "each of source.inputs needs a name of its own",
+            ),
+            (
+                "!has(self.outputs)"
+                " || self.outputs.all(output, self.outputs.exists_one(other, other.name == output.name))",
+                "each of source.outputs needs a name of its own",
+            ),
         )
     )
 

@@ -72,6 +72,21 @@ REFUSED = {
     "unknown format": ("source.format", "tensorflow", 'spec.source.format: Unsupported value: "tensorflow"'),
     "an address that is none": ("source.uri", "models/digits", "spec.source.uri"),
     "axis of no length": ("source.inputs.0.shape", ["batch", 0], "spec.source.inputs[0].shape[1]"),
+    "batch in the middle": (
+        "source.inputs.0.shape",
+        [1, "batch", 8],
+        "spec.source.inputs[0]: Invalid value: the axis batch comes first in shape",
+    ),
+    "two outputs of one name": (
+        "source.outputs",
+        [{"name": "logits"}, {"name": "logits"}],
+        "each of source.outputs needs a name of its own",
+    ),
+    "a loss with the wrong sign": (
+        "evaluation.gates.0.value",
+        -0.02,
+        "spec.evaluation.gates[0]: Invalid value: value must not be negative",
+    ),
     "dataset of unknown format": (
         "evaluation.test.uri",
         "s3://data/test.bin",
