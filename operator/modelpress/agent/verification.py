@@ -1,11 +1,12 @@
 """Asking a model the judge's questions: requests out of reference.npz, answers compared with it. Pure.
 
-Samples are sent in batches that the server takes. A tensor without axes beside the batch travels with one more axis
+Samples are asked one at a time, as the judge did. A tensor without axes beside the batch travels with one more axis
 (`triton.config.wire_shape`), and text travels as bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,16 +20,20 @@ from modelpress.triton.config import wire_shape
 Arrays = dict[str, NDArray[Any]]
 
 
-def requests(reference: Reference, manifest: Manifest, max_batch_size: int) -> Iterator[Arrays]:
-    """Yield the inputs of each request, in the form in which they travel. `max_batch_size` 0: all in one."""
-    batched = manifest.batched and max_batch_size > 0
-    samples = len(next(iter(reference.inputs.values()))) if batched else 1
-    for first in range(0, samples, max_batch_size or 1):
+def requests(reference: Reference, manifest: Manifest, max_batch_size: int, size: int = 1) -> Iterator[Arrays]:
+    """Yield the inputs of each request, in the form in which they travel: `size` samples each, for a batched model.
+
+    `max_batch_size` 0: Triton batches nothing, and the batch axis, if there is one, is like any other.
+    """
+    samples = len(next(iter(reference.inputs.values()))) if manifest.batched else 1
+    for first in range(0, samples, size):
         arrays: Arrays = {}
         for tensor in manifest.inputs:
             array = reference.inputs[tensor.name]
-            part = array[first : first + max_batch_size] if batched else array
-            arrays[tensor.name] = _sent(part).reshape(wire_shape(tensor, part.shape, batched))
+            part = array[first : first + size] if manifest.batched else array
+            arrays[tensor.name] = _sent(part).reshape(
+                wire_shape(tensor, part.shape, manifest.batched and max_batch_size > 0)
+            )
         yield arrays
 
 
@@ -46,9 +51,9 @@ def difference(reference: Reference, answers: list[Arrays]) -> str | None:
 
 
 def warm_up(reference: Reference, manifest: Manifest, max_batch_size: int) -> Iterator[Arrays]:
-    """Yield requests that make the server allocate what it needs: one sample, then as many as there are."""
-    yield from requests(reference, manifest, 1 if manifest.batched and max_batch_size else 0)
-    yield from requests(reference, manifest, max_batch_size)
+    """Yield requests that make the server allocate what it needs: one sample, then as many as it takes at once."""
+    for size in (1, max(1, max_batch_size)):
+        yield from itertools.islice(requests(reference, manifest, max_batch_size, size), 1)
 
 
 def _sent(array: NDArray[Any]) -> NDArray[Any]:

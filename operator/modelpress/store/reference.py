@@ -1,5 +1,8 @@
 """reference.npz: test inputs and the answers that the judge got from the model; every serving pod must reproduce them.
 
+The samples are asked one at a time: where activations are quantized dynamically, an answer depends on what else is in
+its batch.
+
 Members: `input:<name>` and `output:<name>` (first axis: the samples, for a model with a batch axis; else one request),
 `relative_tolerance` and `absolute_tolerance` (scalars). Nothing in it is pickled, and nothing pickled is read.
 """

@@ -180,13 +180,13 @@ def _batch_sizes(evaluation: EffectiveEvaluation, *, batched: bool) -> tuple[lis
 
 
 def _reference(result: Model, plain: Model, samples: Samples, largest: float) -> reference.Reference:
-    """Return a few samples and the result's answers.
+    """Return a few samples and the answers to each by itself: what is quantized dynamically depends on its batch.
 
     The tolerance is what other kernels for the same graph make of it (the same model unoptimized), four times over, and
     at least 0.1 % and at most 10 % of the greatest value.
     """
     rows = slice(0, min(REFERENCE_SAMPLES, samples.count) if result.batched else 1)
-    answers, other = ask(result, samples.inputs, rows), ask(plain, samples.inputs, rows)
+    answers, other = (_one_by_one(model, samples.inputs, rows) for model in (result, plain))
     off = max(float(abs(array.astype(numpy.float64) - other[name]).max(initial=0)) for name, array in answers.items())
     tolerance = min(max(4 * off, 1e-3 * largest, 1e-6), max(0.1 * largest, 1e-6))
     inputs = {name: numpy.ascontiguousarray(array[rows]) for name, array in samples.inputs.items()}
@@ -194,6 +194,12 @@ def _reference(result: Model, plain: Model, samples: Samples, largest: float) ->
         inputs, answers = ({name: array[0] for name, array in arrays.items()} for arrays in (inputs, answers))
     assert math.isfinite(tolerance)
     return reference.Reference(inputs, answers, absolute_tolerance=tolerance)
+
+
+def _one_by_one(model: Model, inputs: Arrays, rows: slice) -> Arrays:
+    """Return the answers to samples `rows`, each asked by itself."""
+    answers = [ask(model, inputs, slice(row, row + 1)) for row in range(rows.start, rows.stop)]
+    return {name: numpy.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
 def _leaks(test: Path) -> list[str]:
