@@ -98,7 +98,7 @@ class Installation(ApiType):
     """How compression pods run if the model does not say."""
     serving: DefaultServing = DefaultServing()
     """How serving pods run if the model does not say."""
-    helper_resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "50m", "memory": "128Mi"})
+    helper_resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "20m", "memory": "96Mi"})
     """Resources of each container of ours that moves files or requests."""
     drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """Longest wait for requests in flight when a serving pod ends."""

@@ -19,7 +19,9 @@ from tests.support.rendering import (
     revision_of,
 )
 
-from modelpress.render.records import model_artifact, model_revision
+from modelpress.api.base import API_VERSION
+from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
+from modelpress.render.metadata import metadata
 
 OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
 
@@ -46,17 +48,19 @@ def apply(server: ApiServer, manifests: list[dict[str, Any]], *arguments: str) -
     assert done.returncode == 0, done.stderr
 
 
+def record(model: CompressedModel, made: ModelArtifact | ModelRevision) -> dict[str, Any]:
+    """The artifact or revision as the operator creates it."""
+    identity = {"apiVersion": API_VERSION, "kind": type(made).__name__, "metadata": metadata(made.metadata.name, model)}
+    return {**identity, "spec": made.spec.to_wire()}
+
+
 @pytest.mark.parametrize("case", ["minimal", "everything"])
 def test_every_rendered_object_is_accepted_from_the_operator_itself(server: ApiServer, case: str) -> None:
     spec, installation = {"minimal": (MINIMAL, INSTALLATION), "everything": (EVERYTHING, FULL_INSTALLATION)}[case]
     model = model_of(spec)
     artifact, revision = artifact_of(model, installation), revision_of(model, installation)
-    manifests = [
-        *everything_of(model, installation),
-        model_artifact(model, artifact.spec),
-        model_revision(model, revision.spec),
-    ]
-    apply(server, manifests, "--dry-run=server", f"--as={OPERATOR}")
+    records = [record(model, artifact), record(model, revision)]
+    apply(server, [*everything_of(model, installation), *records], "--dry-run=server", f"--as={OPERATOR}")
 
 
 def test_a_field_that_leaves_the_spec_leaves_the_server(server: ApiServer) -> None:
