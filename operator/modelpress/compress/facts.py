@@ -58,5 +58,7 @@ class CompressionFacts(ApiType):
     """How long all of it took."""
     warnings: tuple[str, ...] = Field(default=())
     """All warnings, those of the stages with their names in front."""
+    assets: tuple[str, ...] = ()
+    """Files that were carried along, relative to the assets folder."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the libraries that did it."""

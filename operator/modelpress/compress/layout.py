@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, PROGRESS_PORT, SCRATCH_FOLDER, SOURCE_FOLDER
 from modelpress.api.tasks import TERMINATION_MESSAGE_PATH as MESSAGE_PATH
+from modelpress.store.locations import in_root
 
 ORIGINAL = "original/model.onnx"
 """The export of the untouched source, below the out folder."""
@@ -22,15 +23,15 @@ ASSETS = "assets"
 class Layout:
     """Folders of one compression, and how it reports."""
 
-    source: Path = Path(SOURCE_FOLDER)
+    source: Path = field(default_factory=lambda: in_root(SOURCE_FOLDER))
     """The source, read only."""
-    data: Path = Path(DATA_FOLDER)
+    data: Path = field(default_factory=lambda: in_root(DATA_FOLDER))
     """One subfolder per role of dataset, read only."""
-    out: Path = Path(OUT_FOLDER)
+    out: Path = field(default_factory=lambda: in_root(OUT_FOLDER))
     """What is made, read by the judge."""
-    scratch: Path = Path(SCRATCH_FOLDER)
+    scratch: Path = field(default_factory=lambda: in_root(SCRATCH_FOLDER))
     """What may be lost."""
-    message: Path = Path(MESSAGE_PATH)
+    message: Path = field(default_factory=lambda: in_root(MESSAGE_PATH))
     """The termination message."""
     port: int = PROGRESS_PORT
     """Port of /progress; 0: any free one."""

@@ -93,16 +93,3 @@ def calls(data: Arrays, signature: Signature, size: int, order: Sequence[int] | 
         if not signature.batched:
             chosen = chosen[0]
         yield {name: np.asarray(column[chosen]).astype(kinds[name], copy=False) for name, column in data.items() if name in kinds}
-
-
-def check_columns(data: Arrays, signature: Signature, role: str) -> None:
-    """Raise Judged if the samples' shapes do not fit the inputs."""
-    for spec in signature.inputs:
-        column = data[spec.name]
-        wanted = (spec.shape or ())[1:] if signature.batched else spec.shape or ()
-        got = column.shape[1:]
-        if len(wanted) != len(got) or any(isinstance(w, int) and w != g for w, g in zip(wanted, got, strict=True)):
-            raise Judged(
-                Reason.DATASET_DOES_NOT_FIT,
-                f"The samples of input {spec.name} in the {role} data have shape {describe(got)}, the model takes {describe(wanted)}.",
-            )

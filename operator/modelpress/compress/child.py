@@ -1,0 +1,45 @@
+"""The process that does the work, tenants' code in it: `python -m modelpress.compress.child <descriptor>`.
+
+Takes {"task": …, "layout": …} on standard input and says how it goes on the descriptor. Its exit code says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+
+from modelpress.api.results import Progress
+from modelpress.api.tasks import CompressTask
+
+from .channel import Message, send
+from .ending import failure_of
+from .layout import Layout
+
+
+def main(descriptor: int) -> None:
+    """Compress, and say done or why not."""
+    document = json.loads(sys.stdin.read())
+    task = CompressTask.model_validate(document["task"])
+    layout = Layout(**{name: Path(value) for name, value in document["layout"].items()})
+    doing = "the start"
+
+    def report(progress: Progress) -> None:
+        nonlocal doing
+        doing = progress.stage
+        send(descriptor, Message(progress=progress))
+
+    try:
+        from .run import Compression  # noqa: PLC0415 - torch takes seconds, in which progress is served already
+
+        Compression(task, layout, report).run()
+    except BaseException as error:  # whatever it is, the supervisor must be told
+        traceback.print_exc()
+        send(descriptor, Message(failure=failure_of(error, doing)))
+    else:
+        send(descriptor, Message(done=True))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,91 @@
+"""What the end of the child process means. Pure."""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+from modelpress.api.reasons import ENVIRONMENT, Reason
+from modelpress.api.results import MESSAGE_LIMIT, ExitCode, Failure
+
+from .errors import Judged
+
+CRASH = 1
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "Failed to allocate memory")
+"""How torch and onnxruntime say that memory is short, in errors of their own."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def failure_of(error: BaseException, doing: str) -> Failure:
+    """Return what an exception of the child amounts to; `doing` is the stage it came from."""
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            return Failure(
+                reason=Reason.OUT_OF_SCRATCH,
+                message=f"The disk was full while doing {doing}: raise compression.job.scratch.size.",
+            )
+        if isinstance(cause, MemoryError) or any(word in str(cause) for word in MEMORY_WORDS):
+            return out_of_memory(doing)
+    if isinstance(error, Judged):
+        return Failure(reason=error.reason, message=error.message)
+    text = " ".join(str(error).split())
+    return Failure(
+        reason=Reason.CRASHED,
+        message=f"{type(error).__name__} while doing {doing}: {text[:600]}; the container's log has the traceback.",
+    )
+
+
+def failure_of_exit(code: int, doing: str) -> Failure:
+    """Return what it means that the child ended without a word; `code` is negative for a signal."""
+    if code == -signal.SIGKILL:
+        return out_of_memory(doing)
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        return Failure(reason=Reason.CRASHED, message=f"The process was ended by {name} while doing {doing}.")
+    return Failure(
+        reason=Reason.ENTRYPOINT_FAILED,
+        message=f"The process ended itself with exit code {code} while doing {doing}: code of the source must return, not exit.",
+    )
+
+
+def out_of_memory(doing: str) -> Failure:
+    """Return the failure of a process that had too little memory."""
+    return Failure(
+        reason=Reason.OUT_OF_MEMORY,
+        message=f"Memory ran out while doing {doing}: raise compression.job.resources.limits.memory, or lower batchSize.",
+    )
+
+
+def timed_out(seconds: float, doing: str) -> Failure:
+    """Return the failure of a child that took too long."""
+    return Failure(
+        reason=Reason.COMPRESSION_TIMEOUT,
+        message=f"Compression was ended after {seconds:g} s while doing {doing}: raise compression.job.timeout, or shorten the recipe.",
+    )
+
+
+def exit_code(reason: Reason) -> int:
+    """Return how a container with this failure ends."""
+    if reason is Reason.CRASHED:
+        return CRASH
+    return ExitCode.ENVIRONMENT if reason in ENVIRONMENT else ExitCode.JUDGED
+
+
+def encode(failure: Failure) -> str:
+    """Return the termination message: JSON within the limit, its sentence cut if need be."""
+    message = failure.message
+    while True:
+        text = Failure(reason=failure.reason, message=message).model_dump_json(by_alias=True)
+        excess = len(text.encode()) - MESSAGE_LIMIT
+        if excess <= 0:
+            return text
+        message = message[: max(0, len(message) - max(excess, 8) - 1)] + "…"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in found:
+        found.append(current)
+        current = current.__cause__ or current.__context__
+    return found

@@ -1,0 +1,191 @@
+"""From a torch module to an ONNX file that answers alike at several batch sizes. Runs tenants' code (forward)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from modelpress.api.reasons import Reason
+
+from . import graph
+from .errors import Judged
+from .formats.entrypoint import place
+from .models import GraphModel, ModuleModel, fit_outputs, tensors
+from .signature import BATCH, Array, Arrays, Signature, example
+
+OPSET_VERSION = 20
+SAMPLES = 2
+"""Samples of the example that is traced: with one, the exporter takes the batch for a constant."""
+OTHER_SAMPLES = 5
+TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
+"""Greatest difference between torch's and onnxruntime's answers, relative to the greatest answer or 1."""
+
+
+class Positional(nn.Module):
+    """The module with its outputs in the order of the signature, as a tuple."""
+
+    def __init__(self, module: nn.Module, signature: Signature) -> None:
+        super().__init__()
+        self.module = module
+        self.signature = signature
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Inputs and outputs are in the order of the signature."""
+        return fit_outputs(self.module(*inputs), self.signature.outputs)
+
+
+def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, seed: int) -> GraphModel:
+    """Write the module as ONNX and compare the answers of both. Raises Judged: ExportFailed, NotFinite.
+
+    `folder` is the source's, for sentences; `data` are samples to trace and compare with.
+    """
+    model.module.eval().cpu()
+    inputs = example(model.signature, SAMPLES, seed, data)
+    try:
+        program = _program(model, tensors(inputs))
+        proto = program.model_proto
+    except MemoryError:
+        raise
+    except Exception as error:  # the exporter raises whatever its parts raise
+        raise Judged(Reason.EXPORT_FAILED, _explain(error, folder)) from error
+    proto.ir_version = min(proto.ir_version, graph.IR_VERSION)
+    _name_axes(proto, model.signature)
+    graph.save(proto, path)
+    _compare(model, path, data, seed)
+    return GraphModel(path, model.signature)
+
+
+def _program(model: ModuleModel, inputs: dict[str, torch.Tensor]) -> Any:
+    """Export with named axes; where the model constrains an axis further than a name can say, with free ones."""
+    wrapped = Positional(model.module, model.signature).eval()
+    arguments = tuple(inputs[spec.name] for spec in model.signature.inputs)
+    named: dict[str, Any] = {}
+
+    def shapes(free: bool) -> Any:
+        return (
+            tuple(
+                {
+                    position: torch.export.Dim.DYNAMIC if free else named.setdefault(axis, torch.export.Dim(axis))
+                    for position, axis in enumerate(spec.shape or ())
+                    if isinstance(axis, str)
+                }
+                or None
+                for spec in model.signature.inputs
+            ),
+        )
+
+    def attempt(free: bool) -> Any:
+        with quiet(), torch.no_grad():
+            return torch.onnx.export(
+                wrapped,
+                arguments,
+                dynamo=True,
+                dynamic_shapes=shapes(free),
+                input_names=[spec.name for spec in model.signature.inputs],
+                output_names=[spec.name for spec in model.signature.outputs],
+                opset_version=OPSET_VERSION,
+                verbose=False,
+            )
+
+    try:
+        return attempt(free=False)
+    except torch.onnx.errors.OnnxExporterError:
+        if all(isinstance(axis, int) for spec in model.signature.inputs for axis in spec.shape or ()):
+            raise
+        return attempt(free=True)
+
+
+def _name_axes(proto: Any, signature: Signature) -> None:
+    """Call axes as the spec does, wherever the exporter made up a name of its own."""
+    names: dict[str, str] = {}
+    for item, spec in zip(proto.graph.input, signature.inputs, strict=True):
+        for axis, name in zip(item.type.tensor_type.shape.dim, spec.shape or (), strict=True):
+            if isinstance(name, str):
+                names.setdefault(axis.dim_param, name)
+                axis.dim_param = name
+    for item in proto.graph.output:
+        for position, axis in enumerate(item.type.tensor_type.shape.dim):
+            if axis.dim_param:
+                axis.dim_param = names.get(axis.dim_param, axis.dim_param)
+            if position == 0 and signature.batched:
+                axis.dim_param = BATCH
+
+
+def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> None:
+    """Raise Judged if torch and onnxruntime answer differently, at two batch sizes or on two samples."""
+    try:
+        session = graph.open_session(path)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise Judged(Reason.EXPORT_FAILED, f"The exported graph does not load in onnxruntime: {error}") from error
+    for step, count in enumerate((SAMPLES, OTHER_SAMPLES)):
+        inputs = example(model.signature, count, seed + step, data if step == 0 or model.signature.batched else None)
+        expected = model.run(inputs)
+        broken = graph.not_finite(expected)
+        if broken and data is not None:
+            raise Judged(Reason.NOT_FINITE, f"Output {broken[0]} of the torch module holds NaN or infinity on given data: check the weights.")
+        try:
+            answers = graph.run(session, {name: inputs[name] for name in (item.name for item in session.get_inputs())})
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise Judged(
+                Reason.EXPORT_FAILED, f"The exported graph fails on a batch of {count}: {' '.join(str(error).split())[:400]}"
+            ) from error
+        for name, wanted in expected.items():
+            difference = distance(wanted, answers[name])
+            limit = TOLERANCE.get(wanted.dtype.name, 0.0)
+            if difference > limit:
+                raise Judged(
+                    Reason.EXPORT_FAILED,
+                    f"Output {name} of the exported graph differs from the module's by {difference:.2g} on a batch of {count} "
+                    f"(at most {limit:g} is allowed): forward may depend on the batch size or on random numbers.",
+                )
+
+
+def distance(wanted: Array, got: Array) -> float:
+    """Return the greatest difference, relative to the greatest wanted value or 1; infinite if shapes or NaNs differ."""
+    if wanted.shape != got.shape:
+        return float("inf")
+    if wanted.dtype.kind != "f":
+        return 0.0 if np.array_equal(wanted, got) else float("inf")
+    left, right = wanted.astype(np.float64), got.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    if same.all():
+        return 0.0
+    scale = max(1.0, float(np.nanmax(np.where(np.isfinite(left), np.abs(left), 0))))
+    gap = float(np.max(np.where(same, 0.0, np.abs(left - right)))) / scale
+    return gap if np.isfinite(gap) else float("inf")
+
+
+def _explain(error: Exception, folder: Path) -> str:
+    root: BaseException = error
+    while (root.__cause__ or root.__context__) is not None:
+        root = root.__cause__ or root.__context__ or root
+    where = place(root, folder) or place(error, folder)
+    text = " ".join(str(root).split())[:500]
+    at = f" at {where}" if where else ""
+    return f"The module cannot be exported to ONNX{at}: {type(root).__name__}: {text}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the exporter, which writes pages about nothing."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

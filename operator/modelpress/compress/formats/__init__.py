@@ -1,0 +1,23 @@
+"""Formats of sources, one file each. A new format is a file here and a line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from modelpress.api.source import Source, SourceFormat
+
+from ..models import GraphModel, Medium, ModuleModel
+from . import onnx_source, torch_source
+
+Loader = Callable[[Source, Path, Path], ModuleModel | GraphModel]
+"""(source, folder of the source, scratch folder) → model."""
+
+FORMATS: Mapping[SourceFormat, tuple[Medium, Loader]] = MappingProxyType(
+    {
+        SourceFormat.TORCH: (Medium.MODULE, torch_source.load),
+        SourceFormat.ONNX: (Medium.GRAPH, onnx_source.load),
+    }
+)
+"""What each format is loaded as, and by what."""

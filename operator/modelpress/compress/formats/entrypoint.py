@@ -1,0 +1,102 @@
+"""Calling a tenant's entrypoint: isolated names, and sentences about whatever it does wrong. Runs tenants' code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+
+PACKAGE = "modelpress_source"
+"""Package under which the source's files are imported, so that none takes the name of another module."""
+
+
+def build(folder: Path, entrypoint: str, kwargs: dict[str, Any]) -> nn.Module:
+    """Import `file` out of the folder, call `function(**kwargs)` and return the module. Raises Judged."""
+    file, _, function_name = entrypoint.partition(":")
+    if not (folder / f"{file}.py").is_file():
+        raise Judged(Reason.SOURCE_INVALID, f"The source has no {file}.py, which source.entrypoint {entrypoint} names.")
+    with_sentences = Guard(folder, f"entrypoint {entrypoint}")
+    with with_sentences:
+        module = _import(folder, file)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise Judged(Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {function_name}, which source.entrypoint names.")
+    with with_sentences:
+        result = function(**kwargs)
+    if not isinstance(result, nn.Module):
+        raise Judged(
+            Reason.ENTRYPOINT_FAILED,
+            f"{function_name} of {file}.py returned {type(result).__name__}: it must return a torch.nn.Module.",
+        )
+    return result
+
+
+def _import(folder: Path, file: str) -> ModuleType:
+    """Import below PACKAGE, so that relative imports work; the folder itself comes first on sys.path for absolute ones."""
+    sys.dont_write_bytecode = True
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
+        del sys.modules[name]
+    package = ModuleType(PACKAGE)
+    package.__path__ = [str(folder)]
+    package.__spec__ = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
+    sys.modules[PACKAGE] = package
+    importlib.invalidate_caches()
+    return importlib.import_module(f"{PACKAGE}.{file.replace('/', '.')}")
+
+
+class Guard:
+    """Turns what tenants' code raises into Judged with file, line and text. MemoryError and Judged pass."""
+
+    def __init__(self, folder: Path, what: str, reason: Reason = Reason.ENTRYPOINT_FAILED) -> None:
+        self.folder = folder
+        self.what = what
+        self.reason = reason
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, Judged | MemoryError | KeyboardInterrupt):
+            return
+        traceback.print_exception(error)
+        raise Judged(self.reason, explain(error, self.folder, self.what)) from error
+
+
+def explain(error: BaseException, folder: Path, what: str) -> str:
+    """Return one sentence: what failed, in which file and line of the source, with which text."""
+    where = place(error, folder)
+    at = f" at {where}" if where else ""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        return (
+            f"The {what}{at} imports {error.name}, which is neither in the source nor in the compressor's image: "
+            f"put it into the source, or use an image with the package {package}."
+        )
+    if isinstance(error, SystemExit):
+        return f"The {what}{at} ended the process with sys.exit({error.code!r}): it must return."
+    text = " ".join(str(error).split())
+    return f"The {what} failed{at}: {type(error).__name__}{': ' if text else ''}{text[:600]}"
+
+
+def place(error: BaseException, folder: Path) -> str:
+    """Return `file:line` of the innermost frame inside the source, or nothing."""
+    root = folder.resolve()
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_relative_to(root):
+        return f"{Path(error.filename).relative_to(root)}:{error.lineno}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_absolute() and path.resolve().is_relative_to(root):
+            return f"{path.resolve().relative_to(root)}:{frame.lineno}"
+    return ""

@@ -1,0 +1,57 @@
+"""Format torch: an entrypoint that builds the module, `weights.safetensors` beside it. Runs tenants' code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from modelpress.api.reasons import Reason
+from modelpress.api.source import Source
+
+from ..errors import Judged
+from ..models import ModuleModel, tensors
+from ..signature import BATCH, Arrays, Signature, describe, example
+from . import entrypoint, weights
+
+SAMPLES = 2
+
+
+def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
+    """Return the module with its weights, in evaluation mode. Raises Judged."""
+    if not source.entrypoint or not source.trust_code:
+        raise Judged(Reason.INVALID_SPEC, "Format torch needs source.entrypoint and source.trustCode: true.")
+    signature = Signature(source.inputs or (), source.outputs or ()).checked()
+    if not signature.inputs or not signature.outputs:
+        raise Judged(Reason.INVALID_SPEC, "Format torch needs source.inputs and source.outputs.")
+    module = entrypoint.build(folder.resolve(), source.entrypoint, dict(source.kwargs or {}))
+    weights.load(module, folder)
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    module.eval()
+    return ModuleModel(module, signature)
+
+
+def probe(model: ModuleModel, folder: Path, data: Arrays | None, seed: int) -> None:
+    """Run forward once and check the outputs against the spec. Raises Judged."""
+    inputs = example(model.signature, SAMPLES, seed, data)
+    shapes = ", ".join(f"{name} {describe(value.shape)}" for name, value in inputs.items())
+    model.module.eval()
+    with entrypoint.Guard(folder, f"forward of {type(model.module).__name__} with {shapes}"), torch.no_grad():
+        outputs = model.call(tensors(inputs))
+    for spec, output in zip(model.signature.outputs, outputs, strict=True):
+        if model.signature.batched and tuple(output.shape[:1]) != (SAMPLES,):
+            raise Judged(
+                Reason.SOURCE_INVALID,
+                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples: its first axis must count samples.",
+            )
+        wanted = spec.shape
+        fixed = [] if wanted is None else [SAMPLES if size == BATCH else size for size in wanted]
+        if wanted is not None and (
+            len(fixed) != output.ndim
+            or any(isinstance(size, int) and size != got for size, got in zip(fixed, output.shape, strict=True))
+        ):
+            raise Judged(
+                Reason.SOURCE_INVALID,
+                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples, source.outputs says {describe(wanted)}.",
+            )

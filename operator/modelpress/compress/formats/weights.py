@@ -1,0 +1,76 @@
+"""`weights.safetensors` into a module: every key, every shape, nothing left over. Never unpickles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+
+WEIGHTS = "weights.safetensors"
+PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How torch.save's zip and bare pickles begin."""
+CONVERT = "convert it with safetensors.torch.save_file(module.state_dict(), 'weights.safetensors') where you trust it"
+NAMED = 5
+"""So many keys are named in a sentence."""
+DERIVED = "num_batches_tracked"
+"""Buffers that may be missing: nothing is computed from them in evaluation."""
+
+
+def load(module: nn.Module, folder: Path) -> None:
+    """Load the folder's weights strictly. Raises Judged: PickleRefused, SourceInvalid, WeightsDoNotFit."""
+    path = folder / WEIGHTS
+    _refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            given = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Judged(
+            Reason.SOURCE_INVALID, f"{WEIGHTS} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated."
+        ) from error
+    problems = compare(module.state_dict(), given)
+    if problems:
+        raise Judged(Reason.WEIGHTS_DO_NOT_FIT, f"{WEIGHTS} does not fit the module: {'; '.join(problems)}.")
+    module.load_state_dict(given, strict=False)
+
+
+def compare(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> list[str]:
+    """Return what is missing, left over, or of another shape. A key whose storage another key fills is not missing."""
+    filled = {wanted[name].data_ptr() for name in given if name in wanted}
+    missing = [
+        name
+        for name, tensor in wanted.items()
+        if name not in given and not name.endswith(DERIVED) and (tensor.numel() == 0 or tensor.data_ptr() not in filled)
+    ]
+    unexpected = [name for name in given if name not in wanted]
+    other = [
+        f"{name} is {list(given[name].shape)} and should be {list(wanted[name].shape)}"
+        for name in given
+        if name in wanted and given[name].shape != wanted[name].shape
+    ]
+    found = [("missing", missing), ("unexpected", unexpected), ("of another shape", other)]
+    return [f"{what}: {_some(names)}" for what, names in found if names]
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _refuse_pickle(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as opened:
+            start = opened.read(4)
+        if start.startswith(PICKLE_STARTS):
+            raise Judged(Reason.PICKLE_REFUSED, f"{WEIGHTS} is a pickle, which runs code when it is read: {CONVERT}.")
+        return
+    pickles = sorted(item.name for item in path.parent.iterdir() if item.suffix in PICKLES)
+    if pickles:
+        raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
+    raise Judged(Reason.SOURCE_INVALID, f"The source has no {WEIGHTS}: save the module's state there with safetensors.torch.save_file.")

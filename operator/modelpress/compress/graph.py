@@ -1,0 +1,112 @@
+"""ONNX files: read, write without what the runtime does not need, count, run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from .facts import Size
+from .signature import Array, Arrays
+
+IR_VERSION = 10
+OPSET = 21
+"""The newest operator set that the server's runtime knows for certain."""
+EXTERNAL_FROM = 1_500_000_000
+"""Bytes of weights from which they are written beside the model: a protobuf ends at 2 GiB."""
+EXTERNAL_FILE = "model.onnx.data"
+BASIC = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+
+
+def bytes_of_weights(model: Any) -> int:
+    """Return the bytes of all initializers."""
+    return sum(item.ByteSize() for item in model.graph.initializer)
+
+
+def save(model: Any, path: Path) -> None:
+    """Write the model without documentation, metadata and shapes of inner tensors. Large weights go beside it."""
+    strip(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    external = bytes_of_weights(model) > EXTERNAL_FROM
+    if external:
+        onnx.save_model(model, path, save_as_external_data=True, location=EXTERNAL_FILE, size_threshold=1024)
+    else:
+        onnx.save_model(model, path)
+
+
+def strip(model: Any) -> None:
+    """Remove what no runtime needs, in place: small files consist of it to a third."""
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for item in [*model.graph.initializer, *model.graph.input, *model.graph.output]:
+        item.doc_string = ""
+        del item.metadata_props[:]
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the model's file and those that its weights lie in."""
+    model = onnx.load(path, load_external_data=False)
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path, *(path.parent / name for name in sorted(names))]
+
+
+def size_of_graph(path: Path) -> Size:
+    """Count elements of the weights, and bytes on disk."""
+    model = onnx.load(path, load_external_data=False)
+    count = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    return Size(parameters=count, bytes=sum(file.stat().st_size for file in files_of(path)))
+
+
+def open_session(path: Path, level: Any = NONE) -> Any:
+    """Return an onnxruntime session with one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(session: Any, inputs: Arrays) -> dict[str, Array]:
+    """Return the outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def not_finite(outputs: Arrays) -> list[str]:
+    """Return the names of outputs that hold NaN or infinity."""
+    return [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+
+
+def consumers(model: Any) -> dict[str, list[Any]]:
+    """Return the nodes that take each tensor; the graph's outputs count as taken by None."""
+    found: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in _all_inputs(node):
+            found.setdefault(name, []).append(node)
+    for output in model.graph.output:
+        found.setdefault(output.name, []).append(None)
+    return found
+
+
+def _all_inputs(node: Any) -> Iterable[str]:
+    """Inputs of a node, and whatever its subgraphs take."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                yield from _all_inputs(inner)

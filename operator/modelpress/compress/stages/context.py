@@ -1,0 +1,54 @@
+"""What a stage is given besides the model: data, randomness, a place for files, and whom to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from modelpress.api.compression import Objective
+
+from ..datasets import Samples
+from ..signature import Arrays
+
+
+class Reader(Protocol):
+    """Gives the samples of a role, or None if there is no such data."""
+
+    def __call__(self, role: str) -> Samples | None: ...
+
+
+CALIBRATION_SAMPLES = 256
+"""So many samples of the training data calibrate when there is no calibration data."""
+
+
+@dataclass
+class Context:
+    """Surroundings of one stage."""
+
+    samples: Reader
+    seed: int
+    scratch: Path
+    source: Path
+    """Folder of the source, for sentences about tenants' code."""
+    objective: Objective | None = None
+    report: Callable[[float, str], None] = lambda _fraction, _detail: None
+    """Takes the fraction that is done, 0 to 1, and a few words."""
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def calibration(self) -> Arrays | None:
+        """Return inputs to calibrate or verify with: calibration data, or some of the training data."""
+        given = self.samples("calibration")
+        if given is not None:
+            return given.inputs
+        train = self.samples("train")
+        if train is None:
+            return None
+        if train.count <= CALIBRATION_SAMPLES:
+            return train.inputs
+        chosen = np.sort(np.random.default_rng(self.seed).choice(train.count, CALIBRATION_SAMPLES, replace=False))
+        return {name: column[chosen] for name, column in train.inputs.items()}

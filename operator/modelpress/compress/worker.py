@@ -1,0 +1,149 @@
+"""`compress`: supervises the process that runs tenants' code, and says how it ended.
+
+The child can fail its own task and nothing else: the termination message and the exit code are this process's, and what
+the child says is done is measured by `judge` from the ONNX files alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from modelpress.api.results import ExitCode, Failure
+from modelpress.api.tasks import TASK_VARIABLE, CompressTask
+
+from .channel import Lines
+from .ending import encode, exit_code, failure_of_exit, timed_out
+from .layout import Layout
+from .processors import available
+from .progress import ProgressServer
+
+CHUNK = 65536
+SUBREAPER = 36
+"""prctl: orphans of the child become this process's, so that they can be ended."""
+
+
+def main(task: CompressTask, layout: Layout | None = None) -> int:
+    """Compress; return the exit code. The termination message says why not, and is empty after success."""
+    layout = layout or Layout()
+    layout.scratch.mkdir(parents=True, exist_ok=True)
+    layout.out.mkdir(parents=True, exist_ok=True)
+    with ProgressServer(layout.port) as server:
+        failure = Supervisor(task, layout, server).run()
+    layout.message.parent.mkdir(parents=True, exist_ok=True)
+    layout.message.write_text(encode(failure) if failure else "", encoding="utf-8")
+    if failure is None:
+        return int(ExitCode.DONE)
+    print(f"{failure.reason}: {failure.message}", file=sys.stderr, flush=True)  # noqa: T201 - the container's log
+    return int(exit_code(failure.reason))
+
+
+class Supervisor:
+    """Runs one child to its end, or to the end of its time."""
+
+    def __init__(self, task: CompressTask, layout: Layout, server: ProgressServer) -> None:
+        self.task = task
+        self.layout = layout
+        self.server = server
+        self.lines = Lines()
+        self.failure: Failure | None = None
+        self.done = False
+
+    @property
+    def doing(self) -> str:
+        """What the child said last that it does."""
+        return self.server.latest.stage
+
+    def run(self) -> Failure | None:
+        """Return why the child failed, None if it said that it is done and ended well."""
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        reading, writing = os.pipe()
+        deadline = time.monotonic() + self.task.timeout_seconds
+        child = self._start(writing)
+        os.close(writing)
+        try:
+            in_time = self._listen(reading, deadline)
+            code = self._wait(child, deadline) if in_time else None
+        finally:
+            end(child)
+            os.close(reading)
+        if code is None:
+            return timed_out(self.task.timeout_seconds, self.doing)
+        if self.failure is not None:
+            return self.failure
+        return None if self.done and code == 0 else failure_of_exit(code, self.doing)
+
+    def _start(self, writing: int) -> subprocess.Popen[bytes]:
+        folders = {name: str(value) for name, value in asdict(self.layout).items() if isinstance(value, Path)}
+        document = json.dumps({"task": self.task.to_wire(), "layout": folders})
+        threads = str(available())
+        environment = {name: value for name, value in os.environ.items() if name != TASK_VARIABLE}
+        environment |= {
+            "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", threads),
+            "TMPDIR": str(self.layout.scratch),
+            "HOME": str(self.layout.scratch),
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "modelpress.compress.child", str(writing)],
+            stdin=subprocess.PIPE,
+            pass_fds=[writing],
+            env=environment,
+            start_new_session=True,
+        )
+        if child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it ended at once; its exit code will be read
+                child.stdin.write(document.encode())
+                child.stdin.close()
+        return child
+
+    def _listen(self, reading: int, deadline: float) -> bool:
+        """Take messages until the child closes the line or says how it ended; False when the time is over."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(reading, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0:
+                if not selector.select(left):
+                    continue
+                chunk = os.read(reading, CHUNK)
+                if not chunk:
+                    return True
+                for message in self.lines.feed(chunk):
+                    if message.progress is not None:
+                        self.server.latest = message.progress
+                    self.failure = self.failure or message.failure
+                    self.done = self.done or message.done is True
+                if self.failure is not None:
+                    return True
+        return False
+
+    def _wait(self, child: subprocess.Popen[bytes], deadline: float) -> int | None:
+        """Return the exit code, None when the time is over. A child that failed and will not end is ended."""
+        try:
+            return child.wait(max(0.0, deadline - time.monotonic()) if self.failure is None else 5.0)
+        except subprocess.TimeoutExpired:
+            return None if self.failure is None else 0
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child's session and whatever was orphaned to this process, and wait for all of them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for orphan in orphans():
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(orphan, signal.SIGKILL)
+            os.waitpid(orphan, 0)
+
+
+def orphans() -> list[int]:
+    """Return the processes that outlived the child: in a pod this process has no others."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(number) for number in listed.read_text().split()] if listed.is_file() else []
