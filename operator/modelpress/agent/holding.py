@@ -74,28 +74,34 @@ class Keeper:
     async def work(self) -> None:
         """Bring in what is missing, for ever. Raises AgentError if a model fails and no other is served."""
         while True:
-            for name in self._read_wanted():
-                await self._drop(name)
-            for held in list(self.models.values()):
-                if not held.verified and asyncio.get_running_loop().time() >= held.not_before:
-                    await self._advance(held)
-            if self.models and all(held.verified for held in self.models.values()):
-                self._complete = frozenset(self.models)
+            await self.step()
             await asyncio.sleep(INTERVAL)
 
     async def watch(self) -> None:
         """Ask Triton and the proxy what they have, for ever; nothing is asked of a pod that is about to go."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             while True:
-                if self._settings.drained_file.exists():
-                    await asyncio.sleep(INTERVAL)
-                    continue
-                for name, held in list(self.models.items()):
-                    if held.verified and not await self._triton.ready(name, held.wanted.version):
-                        log.warning("Triton no longer has %s; it is loaded again", name)
-                        held.verified, held.loaded = False, None
-                self.proxy_answers = await self._ask_proxy(session)
+                if not self._settings.drained_file.exists():
+                    await self.look()
+                    self.proxy_answers = await self._ask_proxy(session)
                 await asyncio.sleep(INTERVAL)
+
+    async def step(self) -> None:
+        """Do once what `work` does for ever."""
+        for name in self._read_wanted():
+            await self._drop(name)
+        for held in list(self.models.values()):
+            if not held.verified and asyncio.get_running_loop().time() >= held.not_before:
+                await self._advance(held)
+        if self.models and all(held.verified for held in self.models.values()):
+            self._complete = frozenset(self.models)
+
+    async def look(self) -> None:
+        """Ask Triton once what it still has."""
+        for name, held in list(self.models.items()):
+            if held.verified and not await self._triton.ready(name, held.wanted.version):
+                log.warning("Triton no longer has %s; it is loaded again", name)
+                held.verified, held.loaded = False, None
 
     def _read_wanted(self) -> list[str]:
         """Bring the table of models in line with models.json; return the names of those that are no longer wanted.
