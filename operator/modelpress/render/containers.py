@@ -81,10 +81,14 @@ def mount(volume: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
 
 
 def store_environment(installation: Installation) -> list[dict[str, Any]]:
-    """Return the environment of a container that talks to stores: HTTP proxy and trusted certificates."""
+    """Return the environment of a container that talks to stores: HTTP proxy and trusted certificates.
+
+    Loopback is never asked for through the proxy: the agent talks to Triton there, and gRPC obeys these variables too.
+    """
     found: dict[str, str] = {}
     if installation.proxy:
-        for name, value in installation.proxy.model_dump(exclude_none=True).items():
+        direct = ",".join(filter(None, (installation.proxy.no_proxy, "localhost,127.0.0.1")))
+        for name, value in (installation.proxy.model_dump(exclude_none=True) | {"no_proxy": direct}).items():
             found |= {name.upper(): value, name: value}
     if installation.certificate_authorities:
         found |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), CA_FILE)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.chart.conftest import Template
 from tests.support.apiserver import ApiServer
 from tests.support.rendering import (
     EVERYTHING,
@@ -19,6 +20,7 @@ from tests.support.rendering import (
     revision_of,
 )
 
+from localcluster.programs import program
 from modelpress.api.base import API_VERSION
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.render.metadata import metadata
@@ -27,17 +29,28 @@ OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
 
 
 @pytest.fixture(scope="module")
-def server(api_server: ApiServer, helm_template: Template) -> ApiServer:
-    """The API server with the chart in it, and the namespaces of operator and tenant."""
-    spaces = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        for name in ("modelpress-system", "team-a")
-    ]
-    apply(api_server, spaces)
-    apply(api_server, helm_template(None, "--no-hooks"))
+def server(api_server: ApiServer, notes: str) -> ApiServer:
+    """The API server with the chart in it, and a tenant's namespace."""
+    assert notes
     for kind in ("compressedmodels", "modelartifacts", "modelrevisions"):
         api_server.kubectl("wait", "--for=condition=Established", f"crd/{kind}.modelpress.io", "--timeout=60s")
+    apply(api_server, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}])
     return api_server
+
+
+@pytest.fixture(scope="module")
+def notes(api_server: ApiServer, repository: Path) -> str:
+    """What helm says when it has installed the chart. Definitions that other tests have put there become its own."""
+    values = "artifacts.uri=s3://artifacts,artifacts.secretName=artifacts-write"
+    chart = str(repository / "charts" / "modelpress")
+    return helm(api_server, "install", "modelpress", chart, "--create-namespace", "--take-ownership", f"--set={values}")
+
+
+def helm(server: ApiServer, *arguments: str) -> str:
+    command = [program("helm"), *arguments, f"--kubeconfig={server.kubeconfig}", "--namespace=modelpress-system"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def apply(server: ApiServer, manifests: list[dict[str, Any]], *arguments: str) -> None:
@@ -86,3 +99,19 @@ def test_a_field_that_leaves_the_spec_leaves_the_server(server: ApiServer) -> No
 def test_the_operator_may_not_read(server: ApiServer, what: str) -> None:
     refused = server.kubectl("get", what, "--all-namespaces", f"--as={OPERATOR}")
     assert "forbidden" in refused.stderr
+
+
+def test_the_notes_tell_the_next_commands(notes: str) -> None:
+    assert "helm test modelpress --namespace modelpress-system" in notes
+    assert "kubectl create secret generic artifacts-write" in notes
+    assert "kubectl apply" in notes
+
+
+def test_models_outlive_the_chart(server: ApiServer, repository: Path) -> None:
+    model = {"apiVersion": API_VERSION, "kind": "CompressedModel", "metadata": {"name": "kept", "namespace": "team-a"}}
+    apply(server, [{**model, "spec": MINIMAL}])
+    helm(server, "uninstall", "modelpress")
+    assert server.kubectl("get", "compressedmodel", "kept", "--namespace=team-a").returncode == 0
+    assert server.kubectl("get", "deployment", "modelpress", "--namespace=modelpress-system").returncode != 0
+    helm(server, "install", "modelpress", str(repository / "charts" / "modelpress"))
+    assert server.kubectl("delete", "compressedmodel", "kept", "--namespace=team-a", "--wait").returncode == 0

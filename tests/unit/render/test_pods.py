@@ -161,3 +161,17 @@ def test_numeric_libraries_use_the_cpus_that_the_container_may_use() -> None:
     assert wanted in limited["compress"]["env"]
     assert wanted in limited["judge"]["env"]
     assert "OMP_NUM_THREADS" not in json.dumps(free)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "localhost,127.0.0.1"), (".svc", ".svc,localhost,127.0.0.1")])
+def test_a_proxy_stands_between_pods_and_stores_only(given: str | None, wanted: str) -> None:
+    proxy = {"httpsProxy": "http://proxy.example:3128"} | ({"noProxy": given} if given else {})
+    installation = Installation.model_validate(INSTALLATION.to_wire() | {"proxy": proxy})
+    model = model_of(EVERYTHING)
+    serving_pod = pod_template(model, artifact_of(model), "digits-bbbbbbbbbb", installation)["spec"]
+    found = containers(compression_pod(EVERYTHING, installation)) | containers(serving_pod)
+    for name, container in found.items():
+        environment = {one["name"]: one.get("value") for one in container["env"]}
+        talks = name in ("fetch", "publish", "agent")
+        assert environment.get("HTTPS_PROXY") == ("http://proxy.example:3128" if talks else None)
+        assert environment.get("no_proxy") == (wanted if talks else None)
