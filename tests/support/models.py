@@ -39,7 +39,10 @@ def digest(text: str) -> str:
 
 
 def a_spec(**changes: Any) -> dict[str, Any]:
-    """Return a spec: a torch model, one test set, one gate on accuracy. Top-level fields may be replaced; None removes one."""
+    """Return a spec.
+
+    A torch model, one test set, one gate on accuracy. Top-level fields may be replaced; None removes one.
+    """
     spec: dict[str, Any] = {
         "source": {
             "uri": "s3://models/digits/",

@@ -1,7 +1,8 @@
-"""An API server, a Job controller, a Deployment controller and a kubelet in memory, as far as the planner can tell the difference.
+"""An API server, a Job controller, a Deployment controller and a kubelet in memory, as far as the planner can tell the
+difference.
 
-`World.settle` lets the operator make rounds until nothing changes, time included. What Jobs and serving pods do is decided by
-scripts that a test may replace at any time.
+`World.settle` lets the operator make rounds until nothing changes, time included. What Jobs and serving pods do is
+decided by scripts that a test may replace at any time.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
-
 import orjson
+from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
 
 from modelpress.control.draft import attempt_of
 from modelpress.control.plan import Observed, Plan, Problem, Reference

@@ -1,23 +1,21 @@
 """Attempts at an artifact: Jobs that compress it or, for other test data or metrics, measure it again.
 
-One counter numbers both kinds. What an ended attempt amounts to is written into the artifact's status before its Job may go, and the
-number says which attempts are in there already; so no round counts one twice and none gets lost. A judgement ends it, until what it
-was judged by changes. What the surroundings did to an attempt is tried again for ever, less and less often; a crash, `retries` times.
+One counter numbers both kinds. What an ended attempt amounts to is written into the artifact's status before its Job
+may go, and the number says which attempts are in there already; so no round counts one twice and none gets lost. A
+judgement ends it, until what it was judged by changes. What the surroundings did to an attempt is tried again for
+ever, less and less often; a crash, `retries` times.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from modelpress.api import keys, names
 from modelpress.api.reasons import Reason
-from modelpress.api.resources import ModelArtifact, ModelArtifactStatus, Rejection, SourceStatus
-from modelpress.api.results import Failure, PublishResult
+from modelpress.api.resources import ModelArtifact, ModelArtifactStatus, SourceStatus
 from modelpress.control import clock, jobs, marks
+from modelpress.control.attempt_notes import take_note
 from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
@@ -42,6 +40,16 @@ class Made:
         return self.artifact.status or ModelArtifactStatus()
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What an attempt is made at: the artifact, its status so far, and the digests of what it is made of."""
+
+    draft: Draft
+    source: SourceStatus
+    artifact: ModelArtifact
+    status: ModelArtifactStatus
+
+
 def make(draft: Draft, source: SourceStatus, artifact: ModelArtifact) -> Made:
     """Bring `artifact` to figures that answer the spec; say how far it is."""
     live = draft.observed.find("ModelArtifact", artifact.metadata.name)
@@ -52,20 +60,24 @@ def make(draft: Draft, source: SourceStatus, artifact: ModelArtifact) -> Made:
         if marks.label(job, names.ARTIFACT_LABEL) == artifact.metadata.name
     ]
     before = artifact.status or ModelArtifactStatus()
-    status = _take_note(draft, artifact, before, ours)
+    status = take_note(draft, artifact, before, ours)
     draft.delete(*(job for job in ours[:-1] if attempt_of(job) <= before.attempts))
     running = next(
         (job for job in reversed(ours) if attempt_of(job) > status.attempts and not draft.is_going(job)), None
     )
     number = max([status.attempts, *map(attempt_of, ours)]) + 1
-    standing, status = _go_on(draft, source, artifact, status, running, number)
+    work = _Work(draft, source, artifact, status)
+    standing, status = _go_on(work, running, number)
     status = set_ready(status, artifact.metadata.generation, standing, draft.now)
     draft.set_status(live, status)
     return Made(artifact.model_copy(update={"status": status}), standing)
 
 
 def stop_others(draft: Draft, artifact: str) -> None:
-    """Stop Jobs at artifacts that the spec no longer asks for. Those that have ended stay with their artifact, for their logs."""
+    """Stop Jobs at artifacts that the spec no longer asks for.
+
+    Those that have ended stay with their artifact, for their logs.
+    """
     for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE):
         over = isinstance(jobs.outcome(draft.observed, job, draft.now), jobs.Ended)
         if marks.label(job, names.ARTIFACT_LABEL) != artifact and not over:
@@ -73,64 +85,59 @@ def stop_others(draft: Draft, artifact: str) -> None:
 
 
 def verdict_key(draft: Draft, source: SourceStatus) -> str:
-    """Return what a verdict on an attempt depends on beside the artifact: test, gates, how its pod runs, and the word to try again."""
+    """Return what a verdict on an attempt depends on beside the artifact.
+
+    Test, gates, how its pod runs, and the word to try again.
+    """
     spec = draft.model.spec
     settings = job_settings(draft.model, draft.installation)
-    limits = [settings.timeout, settings.retries, settings.resources.to_wire(), settings.scratch.size]
-    text = keys.canonical_json([keys.gates_key(spec, source.datasets), limits])
+    text = keys.canonical_json([keys.gates_key(spec, source.datasets), settings.to_wire()])
     return hashlib.sha256(text).hexdigest()
 
 
-def _go_on(
-    draft: Draft,
-    source: SourceStatus,
-    artifact: ModelArtifact,
-    status: ModelArtifactStatus,
-    running: Manifest | None,
-    number: int,
-) -> tuple[Standing | None, ModelArtifactStatus]:
-    """Decide on the next attempt. A standing of None: nothing is missing."""
-    role = _needed(draft, source, artifact, status)
+def _go_on(work: _Work, running: Manifest | None, number: int) -> tuple[Standing | None, ModelArtifactStatus]:
+    """Decide on the next attempt, whose number would be `number`. A standing of None: nothing is missing."""
+    draft, status = work.draft, work.status
+    role = _needed(work)
     if role is None:
         if running is not None:
             draft.delete(running)
         return None, status
     if running is not None:
-        stale = marks.mark(running, marks.JUDGED_BY) != verdict_key(draft, source)
-        found = jobs.outcome(draft.observed, running, draft.now)
-        if not (stale and isinstance(found, jobs.Running) and not found.started):
-            return _watching(draft, running, found), status
+        standing = _watch(work, role, running)
+        if standing is not None:
+            return standing, status
         draft.delete(running)
     if status.rejected is not None:
-        if status.rejected.judged_by == verdict_key(draft, source):
+        if status.rejected.judged_by == verdict_key(draft, work.source):
             return Standing(Course.STUCK, status.rejected.reason, status.rejected.message), status
         status = status.model_copy(update={"rejected": None, "crashes": 0, "setbacks": 0, "next_attempt_at": None})
     if status.next_attempt_at and draft.now < clock.parse(status.next_attempt_at):
         draft.look_again(clock.parse(status.next_attempt_at))
         return _resting(status), status
     if draft.suspended:
-        return Standing(
-            Course.HELD, Reason.SUSPENDED, "spec.suspend is set: nothing new is compressed or measured."
-        ), status
-    return _start(draft, source, artifact, status, role, number), status
+        told = "spec.suspend is set: nothing new is compressed or measured."
+        return Standing(Course.HELD, Reason.SUSPENDED, told), status
+    draft.apply(_job(work, role, number), once=True)
+    return _at_work(role, number), status
 
 
-def _needed(
-    draft: Draft, source: SourceStatus, artifact: ModelArtifact, status: ModelArtifactStatus
-) -> str | None:
+def _needed(work: _Work) -> str | None:
     """Return the kind of Job that is needed: to compress, to measure what is there, or none.
 
-    Once `rollout.retryToken` asks for another try, files that were changed in the store are made again, and figures that
-    the gates refuse are measured again.
+    Once `rollout.retryToken` asks for another try, files that were changed in the store are made again, and figures
+    that the gates refuse are measured again.
     """
+    draft, status = work.draft, work.status
+    asked_again = status.retry_token != draft.rollout.retry_token
     if status.manifest_digest is None or status.figures is None:
         return names.ROLE_COMPRESS
-    if status.retry_token != draft.rollout.retry_token and _was_changed_in_store(draft, artifact, status):
+    if asked_again and _was_changed_in_store(draft, work.artifact, status):
         return names.ROLE_COMPRESS
-    if status.evaluated_by != keys.evaluation_key(draft.model.spec, source.datasets):
+    if status.evaluated_by != keys.evaluation_key(draft.model.spec, work.source.datasets):
         return names.ROLE_EVALUATE
     refused = not judge(draft.model.spec, status.figures)[1].accepted
-    return names.ROLE_EVALUATE if refused and status.retry_token != draft.rollout.retry_token else None
+    return names.ROLE_EVALUATE if refused and asked_again else None
 
 
 def _was_changed_in_store(draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus) -> bool:
@@ -144,138 +151,50 @@ def _was_changed_in_store(draft: Draft, artifact: ModelArtifact, status: ModelAr
     return Reason.ARTIFACT_CHANGED in verdicts
 
 
-def _start(
-    draft: Draft, source: SourceStatus, artifact: ModelArtifact, status: ModelArtifactStatus, role: str, number: int
-) -> Standing:
-    known = draft.old.model_copy(update={"source": source})
-    model = draft.model.model_copy(update={"status": known})
-    artifact = artifact.model_copy(update={"status": status})
+def _job(work: _Work, role: str, number: int) -> Manifest:
+    """Return the Job of an attempt, with what is needed to understand its answer."""
+    draft = work.draft
+    model = draft.model.model_copy(update={"status": draft.old.model_copy(update={"source": work.source})})
+    artifact = work.artifact.model_copy(update={"status": work.status})
     render = compress_job if role == names.ROLE_COMPRESS else evaluate_job
     manifest = render(model, artifact, number, draft.installation)
-    question = keys.evaluation_key(draft.model.spec, source.datasets)
-    written = {
-        marks.ATTEMPT: str(number),
-        marks.ANSWERS: question,
-        marks.JUDGED_BY: verdict_key(draft, source),
-        marks.RETRY_TOKEN: draft.rollout.retry_token,
-    }
-    draft.apply(marks.marked(manifest, written), once=True)
-    return _at_work(role, manifest["metadata"]["name"], number)
+    return marks.marked(
+        manifest,
+        {
+            marks.ATTEMPT: str(number),
+            marks.ANSWERS: keys.evaluation_key(draft.model.spec, work.source.datasets),
+            marks.JUDGED_BY: verdict_key(draft, work.source),
+            marks.RENDERED: marks.rendered(manifest),
+            marks.RETRY_TOKEN: draft.rollout.retry_token,
+        },
+    )
 
 
-def _at_work(role: str, job: str, number: int) -> Standing:
-    again = f" (attempt {number})" if number > 1 else ""
-    if role == names.ROLE_EVALUATE:
-        return Standing(Course.MOVING, Reason.EVALUATING, f"The Job {job} measures the result anew{again}.")
-    return Standing(Course.MOVING, Reason.COMPRESSING, f"The Job {job} compresses and measures{again}.")
-
-
-def _watching(draft: Draft, job: Manifest, found: jobs.Outcome) -> Standing:
+def _watch(work: _Work, role: str, job: Manifest) -> Standing | None:
+    """Return how the Job under way is doing; None: its pod has not started, and another one would now be made."""
+    draft, number = work.draft, attempt_of(job)
+    found = jobs.outcome(draft.observed, job, draft.now)
     if isinstance(found, jobs.Unclear):
         draft.look_again(found.until)
     elif isinstance(found, jobs.Running):
+        if not found.started:
+            if marks.mark(job, marks.RENDERED) != marks.mark(_job(work, role, number), marks.RENDERED):
+                return None
+            draft.look_again(draft.now + jobs.POD_PATIENCE)
         if found.trouble is not None:
             return Standing(Course.WAITING, found.trouble.reason, found.trouble.message)
-        if not found.started:
-            draft.look_again(draft.now + jobs.POD_PATIENCE)
-    return _at_work(marks.label(job, names.ROLE_LABEL), job["metadata"]["name"], attempt_of(job))
+    return _at_work(marks.label(job, names.ROLE_LABEL), number)
+
+
+def _at_work(role: str, number: int) -> Standing:
+    again = f", in attempt {number}" if number > 1 else ""
+    if role == names.ROLE_EVALUATE:
+        return Standing(Course.MOVING, Reason.EVALUATING, f"A Job measures the result anew{again}.")
+    return Standing(Course.MOVING, Reason.COMPRESSING, f"A Job compresses and measures{again}.")
 
 
 def _resting(status: ModelArtifactStatus) -> Standing:
+    """Return what the last attempt met, as the artifact remembers it."""
     told = next((condition for condition in status.conditions if condition.type == "Ready"), None)
-    reason, message = (told.reason, told.message) if told else (Reason.WAITING.value, "")
+    reason, message = (told.reason, told.message) if told else (Reason.WAITING.value, "The next attempt is due soon.")
     return Standing(Course.WAITING, reason, message)
-
-
-def _take_note(
-    draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus, ours: list[Manifest]
-) -> ModelArtifactStatus:
-    """Return `status` with all attempts in it that ended since and have told how."""
-    for job in ours:
-        if attempt_of(job) <= status.attempts or draft.is_going(job):
-            continue
-        found = jobs.outcome(draft.observed, job, draft.now)
-        if isinstance(found, jobs.Unclear | jobs.Running):
-            break
-        status = _noted(draft, artifact, status, job, found)
-    return status
-
-
-def _noted(
-    draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus, job: Manifest, found: jobs.Ended
-) -> ModelArtifactStatus:
-    """Return `status` with one ended attempt in it."""
-    common: dict[str, Any] = {"attempts": attempt_of(job), "retry_token": marks.mark(job, marks.RETRY_TOKEN)}
-    if isinstance(found, jobs.Succeeded):
-        try:
-            result = PublishResult.model_validate_json(found.message)
-        except ValidationError:
-            unread = Failure(
-                reason=Reason.OPERATOR_ERROR, message="What the publish container answered could not be read."
-            )
-            found = jobs.Crashed(unread, found.finished_at)
-        else:
-            return status.model_copy(update=common | _published(draft, artifact, status, job, result))
-    if isinstance(found, jobs.Judged) and not _was_kept_waiting(status, found):
-        return status.model_copy(update=common | {"rejected": _rejection(artifact, job, found.failure)})
-    failure = found.failure
-    if isinstance(found, jobs.Crashed):
-        crashes = status.crashes + 1
-        if crashes > job_settings(draft.model, draft.installation).retries:
-            told = f"{failure.message} It was tried {crashes} times."
-            last = Failure(reason=failure.reason, message=told)
-            return status.model_copy(update=common | {"crashes": crashes, "rejected": _rejection(artifact, job, last)})
-        common["crashes"] = crashes
-    setbacks = status.setbacks + 1
-    due = clock.parse(found.finished_at) + clock.pause(setbacks)
-    update = common | {"setbacks": setbacks, "next_attempt_at": clock.show(due)}
-    message = f"{failure.message} It is tried again by itself."
-    standing = Standing(Course.WAITING, failure.reason, message)
-    return set_ready(status.model_copy(update=update), artifact.metadata.generation, standing, draft.now)
-
-
-def _was_kept_waiting(status: ModelArtifactStatus, found: jobs.Judged) -> bool:
-    """Say whether a deadline passed while the pod could not even start: nobody's model is at fault then."""
-    if found.failure.reason != Reason.COMPRESSION_TIMEOUT:
-        return False
-    told = next((condition for condition in status.conditions if condition.type == "Ready"), None)
-    return told is not None and told.reason in {Reason.POD_UNSCHEDULABLE, Reason.IMAGE_UNAVAILABLE, Reason.WAITING}
-
-
-def _published(
-    draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus, job: Manifest, result: PublishResult
-) -> dict[str, Any]:
-    """Return the fields that a success sets. A measurement does not change what is in the store."""
-    question = marks.mark(job, marks.ANSWERS)
-    measured = marks.label(job, names.ROLE_LABEL) == names.ROLE_EVALUATE
-    folder = artifact.spec.destination
-    figures = result.figures
-    draft.note(
-        "Normal",
-        Reason.COMPRESSED,
-        f"{artifact.metadata.name}: {figures.original_bytes:,} → {figures.compressed_bytes:,} bytes ({figures.ratio:.1f}x).",
-    )
-    return {
-        "manifest_digest": status.manifest_digest if measured else result.manifest_digest,
-        "report_digest": result.report_digest,
-        "report": f"{folder}evaluations/{question}/report.json" if measured else f"{folder}report.json",
-        "figures": figures,
-        "ratio_text": f"{figures.ratio:.1f}x",
-        "evaluated_by": question,
-        "batched": result.batched,
-        "warnings": result.warnings,
-        "crashes": 0,
-        "setbacks": 0,
-        "rejected": None,
-        "next_attempt_at": None,
-    }
-
-
-def _rejection(artifact: ModelArtifact, job: Manifest, failure: Failure) -> Rejection:
-    hint = "Correct that; if the spec stays as it is, change spec.rollout.retryToken to have it tried again."
-    return Rejection(
-        artifact=artifact.metadata.name,
-        judged_by=marks.mark(job, marks.JUDGED_BY),
-        reason=failure.reason,
-        message=f"{failure.message} {hint}",
-    )

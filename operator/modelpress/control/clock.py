@@ -1,4 +1,7 @@
-"""Times as the API server writes them, and how long to wait before another try. Pure: who calls says what time it is."""
+"""Times as the API server writes them, and how long to wait before another try.
+
+Pure: who calls says what time it is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of conditions: what each says, by how far things stand. Nothing else writes conditions of a CompressedModel.
+"""The table of conditions: what each says, by how far things stand. Nothing else writes those of a CompressedModel.
 
 | condition   | says |
 | ----------- | ---- |

@@ -1,4 +1,5 @@
-"""Rounds on models that cannot be planned for: a spec that contradicts itself, a deletion under way, a mistake of the operator's own.
+"""Rounds on models that cannot be planned for: a spec that contradicts itself, a deletion under way, a mistake of the
+operator's own.
 
 They write conditions and an Event and touch nothing else: what serves goes on serving.
 """
@@ -18,8 +19,8 @@ from modelpress.control.conditions import Picture, conditions
 from modelpress.control.draft import Draft, status_wire
 from modelpress.control.plan import EventNote, Observed, Plan, Reference, StatusWrite
 from modelpress.control.reading import lenient
-from modelpress.control.serving import availability
 from modelpress.control.standing import Course, Finding, Standing
+from modelpress.control.traffic import availability
 from modelpress.render.installation import store_settings
 
 LOOK_AT_ERRORS = timedelta(seconds=60)

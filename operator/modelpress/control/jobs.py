@@ -1,7 +1,8 @@
 """How a Job ended, and how a running one is doing. Pure.
 
-A Job of ours is one pod, tried once. Its containers say in their termination messages what came of it: the first that failed
-decides, and the last one carries the result. Job and pod reach us by separate watches, so for a while one may be over without the other.
+A Job of ours is one pod, tried once. Its containers say in their termination messages what came of it: the first that
+failed decides, and the last one carries the result. Job and pod reach us by separate watches, so for a while one may
+be over without the other.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def _trouble(job: Manifest, pod: Manifest | None, now: datetime) -> Trouble | No
     name = job["metadata"]["name"]
     return Trouble(
         Reason.WAITING,
-        f"The cluster makes no pod for the Job {name}; `kubectl describe job {name}` tells why (a quota, or a service account that is missing).",
+        f"The cluster makes no pod for the Job {name}; `kubectl describe job {name}` tells why "
+        f"(a quota, or a service account that is missing).",
     )
 
 
@@ -149,7 +151,8 @@ def crash(ending: pods.Ending) -> Failure:
     if ending.reason == "OOMKilled":
         return Failure(
             reason=Reason.OUT_OF_MEMORY,
-            message=f"Container {ending.container} was killed because it used more memory than its limit or its node has; allow it more.",
+            message=f"Container {ending.container} was killed because it used more memory than its limit or its node "
+            f"has; allow it more.",
         )
     told = f": {pods.sentence(ending.message)}" if ending.message and ending.failure is None else ""
     return Failure(

@@ -1,4 +1,5 @@
-"""What to do about one model: `plan` looks at a snapshot and says what to write. Pure; the whole behaviour of the product is below here.
+"""What to do about one model: `plan` looks at a snapshot and says what to write. Pure; the whole behaviour of the
+product is below here.
 
 The way of a model, each step in a file of its own:
 
@@ -10,8 +11,8 @@ The way of a model, each step in a file of its own:
     serving     what serves, and how the new one takes over (rollout/)
     history     what may go
 
-A step that cannot go on says why (`standing`), and what serves is kept up all the same. From that come conditions, status, Events.
-The same snapshot gives the same plan, whatever was missed before.
+A step that cannot go on says why (`standing`), and what serves is kept up all the same. From that come conditions,
+status, Events. The same snapshot gives the same plan, whatever was missed before.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ def _plan(observed: Observed, now: datetime, installation: Installation) -> Plan
 
 
 def _overall(draft: Draft, way: Way, served: Served) -> Standing:
-    """Return where the model stands: what stands in the way of writes first, then how far the spec has come, then serving."""
+    """Return where the model stands.
+
+    What stands in the way of writes first, then how far the spec has come, then serving.
+    """
     problem = _problem(draft.observed)
     if problem is not None:
         draft.look_again(draft.now + LOOK_AT_PROBLEMS)

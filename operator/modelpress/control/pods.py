@@ -1,7 +1,7 @@
 """What pods tell of themselves: how their containers ended, and what keeps them from running. Pure.
 
-A termination message may come from a container that runs tenants' code. It is shown to people and decides about that tenant's own
-model at most; so it is cut to a sentence's length and stripped of control characters.
+A termination message may come from a container that runs tenants' code. It is shown to people and decides about that
+tenant's own model at most; so it is cut to a sentence's length and stripped of control characters.
 """
 
 from __future__ import annotations

@@ -58,7 +58,10 @@ def health(observed: Observed, revision: str) -> Health:
 
 
 def _pods(observed: Observed, deployment: Manifest, revision: str) -> list[Manifest]:
-    """Return the pods that this very Deployment made, as far as one can tell: not those of an earlier one of its name."""
+    """Return the pods that this very Deployment made, as far as one can tell.
+
+    Not those of an earlier one of its name.
+    """
     since = str(deployment["metadata"].get("creationTimestamp", ""))
     return [
         pod

@@ -1,7 +1,7 @@
 """Our own resources, read as types. What another version of the operator wrote there must not stop this one.
 
-The spec of a model is read strictly: the user is told what is wrong with it. Statuses, and artifacts and revisions of the past,
-are read for what this version understands.
+The spec of a model is read strictly: the user is told what is wrong with it. Statuses, and artifacts and revisions of
+the past, are read for what this version understands.
 """
 
 from __future__ import annotations

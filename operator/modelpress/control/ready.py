@@ -28,7 +28,10 @@ def condition(kind: str, found: Finding, before: Iterable[Condition], generation
 def set_ready(
     status: ModelArtifactStatus, generation: int, standing: Standing | None, now: datetime
 ) -> ModelArtifactStatus:
-    """Return `status` with the condition Ready of an artifact: files are in the store, and measured as the spec asks."""
+    """Return `status` with the condition Ready of an artifact.
+
+    Files are in the store, and measured as the spec asks.
+    """
     if standing is None:
         found = Finding("True", Reason.COMPRESSED, "The files are in the store, and measured.")
     elif standing.course is Course.HELD:

@@ -1,7 +1,8 @@
 """The ModelRevision that the spec asks for: one that was made before if any fits, a new one if none does.
 
-A revision keeps the pod template it was rendered with. So a revision fits if artifact, files and everything the user says of serving are
-the same, whatever image and renderer it was made by: an upgrade of the operator finds every revision fitting, and restarts nothing.
+A revision keeps the pod template it was rendered with. So a revision fits if artifact, files and everything the user
+says of serving are the same, whatever image and renderer it was made by: an upgrade of the operator finds every
+revision fitting, and restarts nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from modelpress.render.serving import models_json, pod_template
 
 
 def wanted_revision(draft: Draft, artifact: ModelArtifact, serving_now: str | None) -> ModelRevision | Standing:
-    """Return the revision that is to serve `artifact`, or why it is not there yet. `serving_now` names the one that serves."""
+    """Return the revision that is to serve `artifact`, or why it is not there yet.
+
+    `serving_now` names the one that serves.
+    """
     fitting = [revision for revision in all_revisions(draft) if _fits(draft, artifact, revision)]
     key = _key_of_new(draft, artifact)
     chosen = _choose(draft, fitting, serving_now, names.keyed_name(draft.model.metadata.name, key))
@@ -68,7 +72,10 @@ def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision) -> boo
 def _choose(
     draft: Draft, fitting: list[ModelRevision], serving_now: str | None, name_of_new: str
 ) -> ModelRevision | None:
-    """Return which of `fitting` to serve: what serves now, else what was not rejected, else what a new one would be called."""
+    """Return which of `fitting` to serve.
+
+    What serves now, else what was not rejected, else what a new one would be called.
+    """
     by_name = {revision.metadata.name: revision for revision in fitting}
     if serving_now in by_name:
         return by_name[serving_now]
@@ -81,7 +88,10 @@ def _serving_key(draft: Draft, artifact: ModelArtifact) -> str:
 
 
 def _key_of_new(draft: Draft, artifact: ModelArtifact) -> str:
-    """Return the key of a revision made now. Files that were made again under the same key need a revision of their own."""
+    """Return the key of a revision made now.
+
+    Files that were made again under the same key need a revision of their own.
+    """
     image = draft.installation.images.triton
     key = keys.revision_key(artifact.metadata.name, draft.model.spec, runtime_image=image)
     digest = (artifact.status.manifest_digest if artifact.status else None) or ""

@@ -1,7 +1,7 @@
 """What serves, and what is to serve next: the objects of both, and the step of the rollout from the one to the other.
 
-Which revision serves is read off the main Service, since that is where traffic goes; `status.currentRevision` stands in only while the
-Service is missing.
+Which revision serves is read off the main Service, since that is where traffic goes; `status.currentRevision` stands
+in only while the Service is missing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelRevision, ModelRevisionStatus, Rejection
 from modelpress.control import clock, marks
 from modelpress.control.draft import Draft
-from modelpress.control.ownership import owner_uids
-from modelpress.control.plan import Manifest, Observed
+from modelpress.control.plan import Manifest
 from modelpress.control.readiness import Health, health
 from modelpress.control.ready import condition
 from modelpress.control.revisions import rejection_of, verdict_key
 from modelpress.control.standing import Course, Finding, Standing
-from modelpress.render import serving as render
+from modelpress.control.traffic import availability, main_service, revision_behind, serving_now
+from modelpress.control.upkeep import keep_up, replicas, retire
 from modelpress.rollout.replace import Side, Step, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What this round found and left of serving. `standing`: how far the wanted revision is; None if none is wanted yet."""
+    """What this round found and left of serving.
+
+    `standing`: how far the wanted revision is; None if none is wanted yet.
+    """
 
     current: str | None
     candidate: str | None
@@ -36,51 +39,21 @@ class Served:
     rejected: Rejection | None = None
 
 
-def main_service(observed: Observed) -> Manifest | None:
-    """Return the Service that clients ask, if it is there and ours."""
-    metadata = observed.model["metadata"]
-    service = observed.find("Service", metadata["name"])
-    return service if service is not None and metadata["uid"] in owner_uids(service) else None
-
-
-def revision_behind(service: Manifest | None) -> str | None:
-    """Return the revision that the main Service points at."""
-    selector = ((service or {}).get("spec") or {}).get("selector") or {}
-    return selector.get(names.REVISION_LABEL)
-
-
-def serving_now(observed: Observed) -> str | None:
-    """Return the revision that traffic goes to."""
-    return revision_behind(main_service(observed)) or (observed.model.get("status") or {}).get("currentRevision")
-
-
-def availability(observed: Observed) -> Finding:
-    """Return what condition Available says."""
-    current = serving_now(observed)
-    if current is None:
-        return Finding("False", Reason.NEW, "Nothing was ever served.")
-    found = health(observed, current)
-    if found.ready and revision_behind(main_service(observed)) == current:
-        return Finding("True", Reason.SERVING, f"{current} answers from {found.ready} of {found.wanted} pods.")
-    if found.deployment is not None and found.wanted == 0:
-        return Finding("False", Reason.SCALED_TO_ZERO, f"{current} is scaled to zero.")
-    if found.trouble is not None:
-        return Finding("False", found.trouble.reason, found.trouble.message)
-    return Finding("False", Reason.REPLICAS_NOT_READY, f"No pod of {current} answers.")
-
-
 def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> Served:
-    """Keep up what serves, and bring `wanted` to take over from it. `artifact`: name of the one that the spec asks for, if known."""
+    """Keep up what serves, and bring `wanted` to take over from it.
+
+    `artifact`: name of the one that the spec asks for, if known.
+    """
     observed = draft.observed
     main = serving_now(observed)
     rejected = rejection_of(draft, wanted) if wanted is not None and wanted.metadata.name != main else None
     candidate = wanted.metadata.name if wanted is not None and rejected is None else None
     step = _next_step(draft, main, candidate, artifact)
-    _keep_up(draft, step, wanted if step.start and candidate else None)
+    keep_up(draft, step, wanted if step.start and candidate else None)
     for name in step.retire:
-        _retire(draft, name)
+        retire(draft, name)
     if wanted is not None and rejected is not None:
-        _retire(draft, wanted.metadata.name)
+        retire(draft, wanted.metadata.name)
     current = health(observed, main) if main else Health()
     if wanted is None:
         unknown = Finding("Unknown", Reason.WAITING, "There is no revision of this spec yet.")
@@ -126,54 +99,6 @@ def _side(draft: Draft, deployment: Manifest) -> Side:
     return Side(exists=True, ready=found.settled and asked in (None, found.wanted))
 
 
-def _keep_up(draft: Draft, step: Step, candidate: ModelRevision | None) -> None:
-    """Apply the objects of what serves and of what is to serve next."""
-    main = draft.revision(step.main) if step.main else None
-    for revision in {item.metadata.name: item for item in (main, candidate) if item is not None}.values():
-        _keep_up_revision(draft, revision)
-    leading = step.main or (candidate.metadata.name if candidate else None)
-    if leading is not None:
-        draft.apply(render.disruption_budget(draft.model, leading))
-    if step.main is not None and (main is not None or revision_behind(main_service(draft.observed)) is not None):
-        draft.apply(_pointed(draft, step.main))
-
-
-def _pointed(draft: Draft, revision: str) -> Manifest:
-    """Return the main Service, pointed at `revision`, with the time since when it is."""
-    manifest = render.service(draft.model, revision)
-    service = main_service(draft.observed)
-    since = clock.show(draft.now)
-    if service is not None and revision_behind(service) == revision:
-        since = marks.mark(service, marks.SWITCHED_AT) or since
-    return marks.marked(manifest, {marks.SWITCHED_AT: since})
-
-
-def _keep_up_revision(draft: Draft, revision: ModelRevision) -> None:
-    draft.apply(render.config_map(draft.model, revision))
-    draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": _replicas(draft)}})
-    draft.apply(render.revision_service(draft.model, revision))
-    live = draft.observed.find("Deployment", revision.metadata.name)
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    if live is not None and asked is not None and live["spec"].get("replicas", 1) != asked:
-        draft.scale(live, asked)
-
-
-def _replicas(draft: Draft) -> int:
-    """Return how many pods a Deployment begins with: as the spec says, else as many as serve now, else one."""
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    main = serving_now(draft.observed)
-    live = draft.observed.find("Deployment", main) if main else None
-    return asked if asked is not None else int(live["spec"].get("replicas", 1)) if live is not None else 1
-
-
-def _retire(draft: Draft, revision: str) -> None:
-    """Take away the pods of a revision and what belongs to them. The revision itself stays, for a return."""
-    for kind in ("Deployment", "Service", "ConfigMap"):
-        found = draft.observed.find(kind, revision)
-        if found is not None and draft.model.metadata.uid in owner_uids(found):
-            draft.delete(found)
-
-
 def _judge(draft: Draft, wanted: ModelRevision) -> Rejection | None:
     """Return the rejection of a candidate whose pods say that it will not do."""
     found = health(draft.observed, wanted.metadata.name)
@@ -216,7 +141,7 @@ def _standing(draft: Draft, wanted: ModelRevision, main: str | None, rejected: R
         return Standing(Course.WAITING, found.trouble.reason, f"{name} does not start: {found.trouble.message}")
     reason = Reason.ROLLING_OUT if main else Reason.STARTING
     return Standing(
-        Course.MOVING, reason, f"Starting {name}: {found.ready} of {found.wanted or _replicas(draft)} pods answer."
+        Course.MOVING, reason, f"Starting {name}: {found.ready} of {found.wanted or replicas(draft)} pods answer."
     )
 
 

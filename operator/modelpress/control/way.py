@@ -11,16 +11,16 @@ from modelpress.control.attempts import make, stop_others
 from modelpress.control.draft import Draft
 from modelpress.control.resolving import resolve
 from modelpress.control.revisions import wanted_revision
-from modelpress.control.serving import serving_now
 from modelpress.control.standing import Course, Finding, Standing
+from modelpress.control.traffic import serving_now
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """How far the spec has come. `standing` None: all the way to `revision`.
 
-    `source`, `artifact` and `made` are what the way led over: the digests, the ModelArtifact's name and what is known of it.
-    `doubt`: why the source cannot be looked at again just now, though what it held is known.
+    `source`, `artifact` and `made` are what the way led over: the digests, the ModelArtifact's name and what is known
+    of it. `doubt`: why the source cannot be looked at again just now, though what it held is known.
     """
 
     standing: Standing | None

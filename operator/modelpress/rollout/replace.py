@@ -1,7 +1,9 @@
-"""Candidate first: the new revision is started beside the old one, takes over when all of it answers, and only then the old one goes.
+"""Candidate first: the new revision is started beside the old one, takes over when all of it answers, and only then the
+old one goes.
 
-Three facts, seen in this order, never assumed: all pods of the candidate are ready; the main Service points at it; so many seconds
-have passed since, in which every node has learnt of that. Whatever fails on the way leaves the old revision as it was.
+Three facts, seen in this order, never assumed: all pods of the candidate are ready; the main Service points at it; so
+many seconds have passed since, in which every node has learnt of that. Whatever fails on the way leaves the old
+revision as it was.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 OVERLAP = timedelta(seconds=10)
-"""How long the old pods stay after traffic has left them: endpoints spread within that time. They still drain when they go."""
+"""How long the old pods stay after traffic has left them.
+
+Endpoints spread within that time. They still drain when they go.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,9 @@ def replace(
 ) -> Step:
     """Return the next step from `main`, which the main Service points at, to `candidate`, which the spec asks for.
 
-    `sides` holds every revision that has pods. `candidate` None: what is wanted is not known or not allowed; then what
-    serves stays as it is, and of the others only those go that are `abandoned`: not of what the spec asks for, for sure.
-    `held`: the user wants nothing started or switched.
+    `sides` holds every revision that has pods. `candidate` None: what is wanted is not known or not allowed; then
+    what serves stays as it is, and of the others only those go that are `abandoned`: not of what the spec asks for,
+    for sure. `held`: the user wants nothing started or switched.
     """
     if candidate is None:
         gone = _retire(main, tuple(name for name in abandoned if name != main), switched_at, now)

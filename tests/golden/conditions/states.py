@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelpress.control.plan import Problem, Reference
 from tests.support.models import a_failure, a_publication, a_resolution, a_spec, stamp
 from tests.support.world import ROLE, Ends, Hangs, World
+
+from modelpress.control.plan import Problem, Reference
 
 State = Callable[[], World]
 STATES: dict[str, State] = {}
@@ -309,5 +310,3 @@ def _() -> World:
     world.model["metadata"]["deletionTimestamp"] = stamp(world.now)
     world.settle()
     return world
-
-

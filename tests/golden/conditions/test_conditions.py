@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.golden.conditions.states import STATES
+from tests.support.models import condition, summary
 
 from modelpress.api.crd.conditions_page import STATES as DOCUMENTED
 from modelpress.control.conditions import TYPES
-from tests.golden.conditions.states import STATES
-from tests.support.models import condition, summary
 
 TABLE = Path(__file__).parent / "table.yaml"
 LETTERS = {"True": "T", "False": "F", "Unknown": "?"}
@@ -78,13 +78,17 @@ def test_each_row_means_one_thing_to_people_and_machines(name: str) -> None:
     assert (cells["kstatus"] == "Failed") == holds["Stalled"]
 
 
-@pytest.mark.parametrize("documented", [entry for entry in DOCUMENTED if entry[0] != UNTOUCHED], ids=lambda entry: entry[0])
+@pytest.mark.parametrize(
+    "documented", [entry for entry in DOCUMENTED if entry[0] != UNTOUCHED], ids=lambda entry: entry[0]
+)
 def test_the_docs_say_the_same(documented: tuple[str, str, str]) -> None:
     name, reason, letters = documented
     for state in EXAMPLES.get(name, (name,)):
         cells = table()[state]
         shown = "".join(LETTERS[cells[kind].split("/")[0]] for kind in TYPES)
-        assert all(wanted in ("=", found) for wanted, found in zip(letters, shown, strict=True)), f"{shown} is not {letters}"
+        assert all(wanted in ("=", found) for wanted, found in zip(letters, shown, strict=True)), (
+            f"{shown} is not {letters}"
+        )
         if " " not in reason:
             assert cells["Ready"].split("/")[1] == reason
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.models import NOON, a_failure, a_model, at, stamp
 
 from modelpress.control import jobs
 from modelpress.control.plan import Observed
-from tests.support.models import NOON, a_failure, a_model, at, stamp
 
 
 def a_job(condition: str | None = None, **details: Any) -> dict[str, Any]:

@@ -104,7 +104,9 @@ def test_an_eviction_counts_as_a_crash_and_says_what_ran_out() -> None:
 
 def test_a_lost_node_is_no_judgement_however_often() -> None:
     world = World()
-    lost = [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "node is gone"}]
+    lost = [
+        {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "node is gone"}
+    ]
     world.jobs = compression(Ends(137, container="compress", pod={"conditions": lost}))
     world.pass_time(1500)
     assert summary(world.status)["Reconciling"] == "True/NodeLost"
@@ -183,7 +185,9 @@ def test_a_source_that_is_not_there_stalls_until_somebody_says_to_look_again() -
     assert summary(world.status)["Stalled"] == "True/SourceNotFound"
     assert "retryToken" in condition(world.status, "Ready")["message"]
     assert len([name for name in world.created if "resolve" in name]) == 1
-    world.objects = {reference: item for reference, item in world.objects.items() if reference.kind not in ("Job", "Pod")}
+    world.objects = {
+        reference: item for reference, item in world.objects.items() if reference.kind not in ("Job", "Pod")
+    }
     world.settle()
     assert len([name for name in world.created if "resolve" in name]) == 1, "remembered without its Job"
     world.jobs = compression(Ends(message=a_publication()))

@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 import pytest
+from tests.support.models import INSTALLATION, a_spec, condition, summary
+from tests.support.world import World
 
 from modelpress.control.plan import Observed, Plan, Problem, Reference
 from modelpress.control.planner import plan
-from tests.support.models import INSTALLATION, a_spec, condition, summary
-from tests.support.world import World
 
 REMADE_ANEW = ("ModelArtifact", "ModelRevision")
 """Kinds whose loss is a loss: they are made again, from the same inputs and under the same name."""
@@ -120,7 +120,9 @@ def test_a_snapshot_that_lacks_a_whole_kind_deletes_nothing_that_serves(kind: st
     lacking = dataclasses.replace(seen, children=tuple(item for item in seen.children if item["kind"] != kind))
     made = plan(lacking, world.now, INSTALLATION)
     current = world.status["currentRevision"]
-    assert not [delete for delete in made.delete if current in delete.reference.name or delete.reference.kind == "Service"]
+    assert not [
+        delete for delete in made.delete if current in delete.reference.name or delete.reference.kind == "Service"
+    ]
     assert made.scale == ()
 
 

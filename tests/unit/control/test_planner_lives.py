@@ -1,12 +1,13 @@
-"""Whole lives of a model, step by step against a cluster in memory: from apply to answers, and from version to version."""
+"""Whole lives of a model, step by step against a cluster in memory.
+
+From apply to answers, and from version to version.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-
-from modelpress.control.plan import Reference
 from tests.support.models import (
     INSTALLATION,
     a_failure,
@@ -19,6 +20,8 @@ from tests.support.models import (
     summary,
 )
 from tests.support.world import ROLE, Ends, Hangs, World, attempts, healthy
+
+from modelpress.control.plan import Reference
 
 
 def serving(**spec: Any) -> World:
@@ -153,7 +156,9 @@ def test_replicas_that_the_spec_does_not_name_belong_to_others() -> None:
     assert world.of("Deployment")[0]["spec"]["replicas"] == 4
     world.edit(change_recipe)
     world.pass_time(30)
-    assert world.of("Deployment")[0]["spec"]["replicas"] == 4, "a new version begins with as many pods as the old one has"
+    assert world.of("Deployment")[0]["spec"]["replicas"] == 4, (
+        "a new version begins with as many pods as the old one has"
+    )
 
 
 def test_an_upgrade_of_the_operator_makes_no_revision_and_changes_no_pod() -> None:
@@ -171,7 +176,9 @@ def test_an_upgrade_of_the_operator_makes_no_revision_and_changes_no_pod() -> No
 def test_a_changed_file_in_the_store_is_a_new_version_after_the_interval() -> None:
     world = serving(update={"interval": "5m"})
     first = world.status["currentRevision"]
-    world.jobs = lambda job: Ends(message=a_resolution("v2") if "resolve" in job["metadata"]["name"] else a_publication())
+    world.jobs = lambda job: Ends(
+        message=a_resolution("v2") if "resolve" in job["metadata"]["name"] else a_publication()
+    )
     world.pass_time(299)
     assert world.status["currentRevision"] == first
     world.pass_time(60)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.models import NOON, at
 
 from modelpress.rollout.replace import OVERLAP, Side, Step, replace
-from tests.support.models import NOON, at
 
 READY, UNREADY, GONE = Side(exists=True, ready=True), Side(exists=True, ready=False), Side(exists=False, ready=False)
 LONG_AGO = at(-3600)
