@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 TRIES = 4
 """Attempts at one request, a few seconds in all. Longer outages are the Job's backoff to sit out."""
+PATIENCE_SECONDS = 30.0
+"""No further attempt after this long: a store that took a connection and fell silent was waited for already."""
 
 _FULL = re.compile(
     r"no space left|disk full|quota ?exceeded|insufficient ?storage|storage ?full|StorageLimitExceeded", re.IGNORECASE
@@ -96,7 +98,7 @@ def attempt(
             raise translate(error, uri, missing) from error
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(tries),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(tries), tenacity.stop_after_delay(PATIENCE_SECONDS)),
         wait=tenacity.wait_exponential_jitter(initial=0.25, max=4.0, jitter=0.25),
         retry=tenacity.retry_if_exception(
             lambda error: isinstance(error, StoreError) and error.reason is Reason.STORE_UNAVAILABLE

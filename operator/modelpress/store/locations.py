@@ -28,6 +28,8 @@ ROOT_VARIABLE = "MODELPRESS_ROOT"
 
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 """Longest wait for a connection, and for the next bytes of an answer."""
+SLOWEST = 256 * 1024
+"""Bytes a second below which a transfer counts as stuck."""
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 PROTOCOLS = frozenset({"s3", "file", "memory", "http", "https"} | PACKAGES.keys())
@@ -47,6 +49,10 @@ class Place:
     def at(self, relative: str) -> str:
         """Return the filesystem's path of `relative` below this place."""
         return f"{self.path}/{relative}" if relative else self.path
+
+    def limit(self, size: int = 0) -> dict[str, float]:
+        """Return the option under which a call that moves `size` bytes is given up, where calls have one."""
+        return {"timeout": READ_SECONDS + size / SLOWEST} if getattr(self.filesystem, "async_impl", False) else {}
 
     @property
     def protocol(self) -> str:
@@ -83,6 +89,8 @@ def open_place(location: Location) -> Place:
         ) from error
     except (ValueError, TypeError) as error:
         raise StoreError(Reason.INVALID_SPEC, f"{location.uri} cannot be opened: {error}") from error
+    if protocol == "s3":
+        filesystem.retries = 1  # store.errors.attempt retries
     return Place(filesystem, str(path).rstrip("/"), location.uri)
 
 

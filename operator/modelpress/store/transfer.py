@@ -80,7 +80,7 @@ def put_bytes(content: bytes, relative: str, place: Place) -> None:
 
     def write() -> None:
         _make_folder(place, path)
-        place.filesystem.pipe_file(path, content)
+        place.filesystem.pipe_file(path, content, **place.limit(len(content)))
 
     attempt(write, f"{place.uri.rstrip('/')}/{relative}", Reason.STORE_UNAVAILABLE)
 
@@ -127,7 +127,7 @@ def _put(place: Place, relative: str, path: Path, transfer: Transfer) -> None:
 
     def put() -> None:
         _make_folder(place, target)
-        place.filesystem.put_file(str(path), target, **options)
+        place.filesystem.put_file(str(path), target, **options, **place.limit(size))
 
     attempt(put, f"{place.uri.rstrip('/')}/{relative}", Reason.STORE_UNAVAILABLE)
     transfer.advance(size)
