@@ -31,6 +31,7 @@ DEBIAN_PACKAGES = {
     "ip": "iproute2",
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
+    "skopeo": "skopeo",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")

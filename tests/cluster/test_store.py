@@ -1,0 +1,81 @@
+"""The S3 store of the local cluster, as the product's own client sees it from the host."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from localcluster import store as local_store
+from s3fs import S3FileSystem
+
+pytestmark = pytest.mark.cluster
+Open = Callable[[local_store.Access], S3FileSystem]
+
+
+@pytest.fixture(scope="module")
+def opened(store: Path) -> Open:
+    """Opens the read or the write endpoint; listings are never remembered."""
+
+    @functools.cache
+    def connect(access: local_store.Access) -> S3FileSystem:
+        key = local_store.credentials(access)
+        return _open(key, local_store.host_endpoint(access))
+
+    return connect
+
+
+def _open(key: dict[str, str], endpoint: str) -> S3FileSystem:
+    opened = S3FileSystem(
+        key=key["accessKeyId"],
+        secret=key["secretAccessKey"],
+        endpoint_url=endpoint,
+        client_kwargs={"region_name": key["region"]},
+        config_kwargs={"retries": {"max_attempts": 1}},
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    opened.retries = 1
+    return opened
+
+
+def test_what_one_endpoint_wrote_the_other_serves_at_once(opened: Open) -> None:
+    path = f"models/{uuid.uuid4().hex}/weights.bin"
+    for content in (b"first" * 1000, b"second, and of another length"):
+        opened("write").pipe_file(path, content)
+        assert opened("read").cat_file(path) == content
+    opened("write").rm(path)
+    assert not opened("read").exists(path)
+
+
+def test_a_large_file_arrives_whole_and_its_listing_has_a_checksum(opened: Open) -> None:
+    path = f"artifacts/{uuid.uuid4().hex}/model.onnx"
+    content = bytes(range(256)) * (1 << 16)
+    with opened("write").open(path, "wb", block_size=5 << 20) as sink:
+        sink.write(content)
+    assert opened("read").cat_file(path) == content
+    assert opened("read").info(path)["ETag"]
+
+
+def test_the_read_endpoint_takes_no_write(store: Path) -> None:
+    key = local_store.credentials("read")
+    client = botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=local_store.host_endpoint("read"),
+        region_name=key["region"],
+        aws_access_key_id=key["accessKeyId"],
+        aws_secret_access_key=key["secretAccessKey"],
+        config=Config(retries={"max_attempts": 0}),
+    )
+    with pytest.raises(ClientError):
+        client.put_object(Bucket="models", Key=uuid.uuid4().hex, Body=b"no")
+
+
+def test_the_write_endpoint_refuses_the_read_key(store: Path) -> None:
+    with pytest.raises(PermissionError):
+        _open(local_store.credentials("read"), local_store.host_endpoint("write")).pipe_file(f"models/{uuid.uuid4().hex}", b"no")
