@@ -13,31 +13,27 @@ from modelpress.render.metadata import metadata
 from modelpress.render.places import artifact_folder
 
 
-def artifact_name(draft: Draft, source: SourceStatus) -> str:
-    """Return the name of the artifact that the spec asks for, given what the URIs hold."""
-    return names.keyed_name(draft.model.metadata.name, _key(draft, source))
+def artifact_key(draft: Draft, source: SourceStatus) -> str:
+    """Return the key of the artifact that the spec asks for, given what the URIs hold."""
+    return keys.artifact_key(draft.model.spec, source.resolved_digest, source.datasets)
 
 
-def wanted_artifact(draft: Draft, source: SourceStatus) -> ModelArtifact | Standing:
-    """Return the artifact, or why it is not there yet."""
-    name = artifact_name(draft, source)
+def wanted_artifact(draft: Draft, source: SourceStatus, key: str) -> ModelArtifact | Standing:
+    """Return the artifact with that key, or why it is not there yet."""
+    name = names.keyed_name(draft.model.metadata.name, key)
     found = draft.observed.find("ModelArtifact", name)
     if found is not None and not draft.is_going(found):
         artifact = draft.artifact(name)
         return artifact if artifact is not None else _illegible(name)
     if draft.suspended:
         return Standing(Course.HELD, Reason.SUSPENDED, "spec.suspend is set: nothing new is compressed.")
-    draft.apply(_manifest(draft, source, name), once=True)
+    draft.apply(_manifest(draft, source, name, key), once=True)
     return Standing(Course.MOVING, Reason.COMPRESSING, f"Preparing the compression of {name}.")
 
 
-def _key(draft: Draft, source: SourceStatus) -> str:
-    return keys.artifact_key(draft.model.spec, source.resolved_digest, source.datasets)
-
-
-def _manifest(draft: Draft, source: SourceStatus, name: str) -> Manifest:
+def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manifest:
     spec = ModelArtifactSpec(
-        key=_key(draft, source),
+        key=key,
         source=draft.model.spec.source,
         source_digest=source.resolved_digest,
         compression=draft.model.spec.compression,

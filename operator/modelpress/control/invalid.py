@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from modelpress.api import keys
+from modelpress.api.defaults import dataset_format
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import CompressedModelStatus
@@ -19,6 +19,7 @@ from modelpress.control.conditions import Picture, conditions
 from modelpress.control.draft import Draft, status_wire
 from modelpress.control.plan import EventNote, Observed, Plan, Reference, StatusWrite
 from modelpress.control.reading import lenient
+from modelpress.control.resolving import datasets
 from modelpress.control.standing import Course, Finding, Standing
 from modelpress.control.traffic import availability
 from modelpress.render.installation import store_settings
@@ -40,8 +41,8 @@ def contradiction(draft: Draft) -> str | None:
     if store_settings(draft.model, draft.installation).uri is None:
         return "Nobody says where results are kept: set spec.artifacts.uri, or artifacts.uri in the chart's values."
     try:
-        keys.artifact_key(spec, "", {})
-        keys.evaluation_key(spec, {})
+        for dataset in datasets(spec).values():
+            dataset_format(dataset)
     except ValueError as error:
         return f"The spec contradicts itself: {error}."
     return None

@@ -182,8 +182,8 @@ def _in_progress(question: _Question) -> Resolution:
 
 def _judged_by(draft: Draft, key: str) -> str:
     """Return what a verdict on the source depends on: where it is, who may read it, and the word to try again."""
-    datasets = _datasets(draft.model.spec).values()
-    secrets = [draft.model.spec.source.secret_name, *(dataset.secret_name for dataset in datasets)]
+    found = datasets(draft.model.spec).values()
+    secrets = [draft.model.spec.source.secret_name, *(dataset.secret_name for dataset in found)]
     text = keys.canonical_json([key, secrets, draft.rollout.retry_token])
     return hashlib.sha256(text).hexdigest()
 
@@ -200,10 +200,11 @@ def _status(digests: dict[str, str], resolved_at: str, key: str) -> SourceStatus
 
 def pins(spec: CompressedModelSpec) -> dict[str, str | None]:
     """Return the digests that the spec gives, by role; None where it leaves the store to say."""
-    return {"source": spec.source.digest} | {role: dataset.digest for role, dataset in _datasets(spec).items()}
+    return {"source": spec.source.digest} | {role: dataset.digest for role, dataset in datasets(spec).items()}
 
 
-def _datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
+def datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
+    """Return all datasets that the spec names, by role."""
     data, evaluation = spec.compression.data or CompressionData(), spec.evaluation or Evaluation()
-    datasets = {role: getattr(data, role) for role in keys.LEARNING_ROLES} | {"test": evaluation.test}
-    return {role: dataset for role, dataset in datasets.items() if dataset is not None}
+    found = {role: getattr(data, role) for role in keys.LEARNING_ROLES} | {"test": evaluation.test}
+    return {role: dataset for role, dataset in found.items() if dataset is not None}

@@ -26,7 +26,8 @@ def wanted_revision(draft: Draft, artifact: ModelArtifact, serving_now: str | No
 
     `serving_now` names the one that serves.
     """
-    fitting = [revision for revision in all_revisions(draft) if _fits(draft, artifact, revision)]
+    serving = _serving_key(draft, artifact)
+    fitting = [revision for revision in all_revisions(draft) if _fits(draft, artifact, revision, serving)]
     key = _key_of_new(draft, artifact)
     chosen = _choose(draft, fitting, serving_now, names.keyed_name(draft.model.metadata.name, key))
     if chosen is not None:
@@ -58,14 +59,14 @@ def verdict_key(draft: Draft) -> str:
     return hashlib.sha256(keys.canonical_json(["revision", draft.rollout.retry_token])).hexdigest()
 
 
-def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision) -> bool:
+def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision, serving: str) -> bool:
     manifest = draft.observed.find("ModelRevision", revision.metadata.name)
     digest = artifact.status.manifest_digest if artifact.status else None
     return (
         manifest is not None
         and revision.spec.artifact == artifact.metadata.name
         and revision.spec.manifest_digest == digest
-        and marks.mark(manifest, marks.SERVING) == _serving_key(draft, artifact)
+        and marks.mark(manifest, marks.SERVING) == serving
     )
 
 

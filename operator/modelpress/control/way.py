@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelpress.api import names
 from modelpress.api.resources import ModelArtifactStatus, ModelRevision, Rejection, SourceStatus
 from modelpress.control import gating
-from modelpress.control.artifacts import artifact_name, wanted_artifact
+from modelpress.control.artifacts import artifact_key, wanted_artifact
 from modelpress.control.attempts import make, stop_others
 from modelpress.control.draft import Draft
 from modelpress.control.resolving import resolve
@@ -40,9 +41,11 @@ def follow(draft: Draft) -> Way:
     if source is None:
         assert resolution.standing is not None, "a source is known, or it is known why not"
         return Way(resolution.standing, not_judged(resolution.standing), rejected=resolution.rejected)
-    name, doubt = artifact_name(draft, source), resolution.standing
+    doubt = resolution.standing
+    key = artifact_key(draft, source)
+    name = names.keyed_name(draft.model.metadata.name, key)
     stop_others(draft, name)
-    artifact = wanted_artifact(draft, source)
+    artifact = wanted_artifact(draft, source, key)
     if isinstance(artifact, Standing):
         return Way(artifact, not_judged(artifact), source, name, doubt=doubt)
     made = make(draft, source, artifact)
