@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.chart.conftest import OPERATOR, apply, helm
 from tests.support.apiserver import ApiServer
 from tests.support.rendering import (
     EVERYTHING,
@@ -20,45 +20,9 @@ from tests.support.rendering import (
     revision_of,
 )
 
-from localcluster.programs import program
 from modelpress.api.base import API_VERSION
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.render.metadata import metadata
-
-OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
-
-
-@pytest.fixture(scope="module")
-def server(api_server: ApiServer, notes: str) -> ApiServer:
-    """The API server with the chart in it, and a tenant's namespace."""
-    assert notes
-    for kind in ("compressedmodels", "modelartifacts", "modelrevisions"):
-        api_server.kubectl("wait", "--for=condition=Established", f"crd/{kind}.modelpress.io", "--timeout=60s")
-    apply(api_server, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}])
-    return api_server
-
-
-@pytest.fixture(scope="module")
-def notes(api_server: ApiServer, repository: Path) -> str:
-    """What helm says when it has installed the chart. Definitions that other tests have put there become its own."""
-    values = "artifacts.uri=s3://artifacts,artifacts.secretName=artifacts-write"
-    chart = str(repository / "charts" / "modelpress")
-    return helm(api_server, "install", "modelpress", chart, "--create-namespace", "--take-ownership", f"--set={values}")
-
-
-def helm(server: ApiServer, *arguments: str) -> str:
-    command = [program("helm"), *arguments, f"--kubeconfig={server.kubeconfig}", "--namespace=modelpress-system"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def apply(server: ApiServer, manifests: list[dict[str, Any]], *arguments: str) -> None:
-    """Apply as the operator does, by server-side apply; an unknown field is an error."""
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
-    options = ("--server-side", "--validate=strict", "--field-manager=modelpress", "--force-conflicts")
-    done = server.kubectl("apply", *options, *arguments, "--filename=-", stdin=text)
-    assert done.returncode == 0, done.stderr
 
 
 def record(model: CompressedModel, made: ModelArtifact | ModelRevision) -> dict[str, Any]:
