@@ -78,10 +78,10 @@ class Keeper:
             await asyncio.sleep(INTERVAL)
 
     async def watch(self) -> None:
-        """Ask Triton and the proxy what they have, for ever; nothing is asked of a pod that is about to go."""
+        """Ask Triton and the proxy what they have, for ever; a pod that is to end is left alone."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             while True:
-                if not self._settings.drained_file.exists():
+                if not self._settings.stopping_file.exists():
                     await self.look()
                     self.proxy_answers = await self._ask_proxy(session)
                 await asyncio.sleep(INTERVAL)

@@ -10,6 +10,8 @@ from tests.support.tritonserver import TritonServer, installed
 from modelpress.api.servingpod import ServedModel
 from modelpress.api.tasks import AgentTask
 
+from .small_models import publish
+
 MakePod = Callable[..., Pod]
 
 
@@ -19,9 +21,9 @@ def triton() -> TritonServer:
     return installed()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_pod(triton: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePod]:
-    """Make a pod that holds the given models; its processes end with the module."""
+    """Make a pod that holds the given models; its processes end with the session."""
     made: list[Pod] = []
 
     def make(*models: ServedModel, drain_seconds: float = 20.0) -> Pod:
@@ -34,7 +36,16 @@ def make_pod(triton: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> 
         pod.kill_all()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def artifact_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that is a folder."""
     return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def pod(make_pod: MakePod, artifact_store: Path) -> Pod:
+    """A pod that serves. A test that breaks it awaits that it serves again."""
+    found = make_pod(publish(artifact_store))
+    found.start()
+    found.await_ready()
+    return found

@@ -51,11 +51,12 @@ def write_onnx(path: Path, factor: float) -> None:
 
 
 def publish(
-    store: Path, name: str = NAME, *, factor: float = 1.0, judged: float | None = None, batch: int = 8
+    store: Path, name: str = NAME, *, factor: float = 1.0, judged: float | None = None, dtype: str = "float32"
 ) -> ServedModel:
     """Put an artifact into the folder `store` and say how it is served.
 
-    `judged` is the factor of the reference answers, where it differs from the model's.
+    `judged` is the factor of the reference answers, where it differs from the model's; `dtype` is what the manifest
+    says of the input.
     """
     folder = store / f"{name}-{factor}-{judged}"
     write_onnx(folder / manifest.ONNX / manifest.MODEL_FILE, factor)
@@ -67,7 +68,7 @@ def publish(
         files=manifest.describe(folder, tuple(paths)),
         variants={manifest.ONNX: manifest.ONNX},
         batched=True,
-        inputs=(Tensor(name="rows", dtype="float32", shape=(-1, 4)),),
+        inputs=(Tensor(name="rows", dtype=dtype, shape=(-1, 4)),),
         outputs=(
             Tensor(name="scores", dtype="float32", shape=(-1, 3)),
             Tensor(name="best", dtype="int64", shape=(-1,)),
@@ -76,9 +77,7 @@ def publish(
     uri = f"file://{store}/published/{folder.name}"
     (store / "published" / folder.name).mkdir(parents=True, exist_ok=True)
     digest = artifacts.publish({path: folder / path for path in paths}, described, Location(uri=uri))
-    return ServedModel(
-        name=name, uri=uri, manifest_digest=digest, max_batch_size=batch, max_queue_delay_microseconds=2000
-    )
+    return ServedModel(name=name, uri=uri, manifest_digest=digest, max_batch_size=8, max_queue_delay_microseconds=2000)
 
 
 def _weights() -> Array:

@@ -16,15 +16,6 @@ from modelpress.triton.metrics import inference_counters
 from .small_models import INPUTS, NAME, answers, publish
 
 
-@pytest.fixture(scope="module")
-def pod(make_pod: object, artifact_store: Path) -> Pod:
-    """A pod that serves; the tests below break it one after the other, and each time it must come back."""
-    found: Pod = make_pod(publish(artifact_store))  # type: ignore[operator]
-    found.start()
-    found.await_ready()
-    return found
-
-
 def ask(pod: Pod, library: object, rows: np.ndarray = INPUTS["rows"]) -> dict[str, np.ndarray]:
     """Ask through Envoy with tritonclient, as users do."""
     port = pod.ports.http if library is triton_http else pod.ports.grpc

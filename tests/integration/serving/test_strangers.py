@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from pathlib import Path
 
 import grpc
 import pytest
@@ -13,7 +12,7 @@ import tritonclient.http as triton_http
 from tests.support.servingpod import Pod
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from .small_models import NAME, publish
+from .small_models import NAME
 
 FORBIDDEN = [
     ("POST", f"/v2/repository/models/{NAME}/unload"),
@@ -36,15 +35,6 @@ FORBIDDEN = [
     ("POST", f"/v2/repository/models/{NAME}/unload?a=/v2/models/{NAME}/infer"),
     ("POST", f"/v2/repository/models/{NAME}/unload;/infer"),
 ]
-
-
-@pytest.fixture(scope="module")
-def pod(make_pod: object, artifact_store: Path) -> Pod:
-    """A pod that serves."""
-    found: Pod = make_pod(publish(artifact_store))  # type: ignore[operator]
-    found.start()
-    found.await_ready()
-    return found
 
 
 @pytest.mark.parametrize(("method", "path"), FORBIDDEN, ids=lambda value: value)

@@ -37,7 +37,7 @@ def test_names_that_need_quoting_survive() -> None:
 
 
 def test_a_type_that_triton_lacks_is_named_with_its_tensor() -> None:
-    with pytest.raises(ValueError, match='x "quoted".*complex64'):
+    with pytest.raises(ValueError, match=r"quoted.*complex64"):
         parsed(manifest_of(batched=True, dtype="complex64"))
 
 
