@@ -28,8 +28,15 @@ def revision_behind(service: Manifest | None) -> str | None:
 
 
 def serving_now(observed: Observed) -> str | None:
-    """Return the revision that traffic goes to."""
-    return revision_behind(main_service(observed)) or (observed.model.get("status") or {}).get("currentRevision")
+    """Return the revision that traffic goes to.
+
+    A Service that was pointed by somebody at something that is not there is not believed.
+    """
+    behind = revision_behind(main_service(observed))
+    remembered = (observed.model.get("status") or {}).get("currentRevision")
+    named = [name for name in (behind, remembered) if name]
+    there = [name for name in named if observed.find("ModelRevision", name) or observed.find("Deployment", name)]
+    return next(iter(there or named), None)
 
 
 def availability(observed: Observed) -> Finding:

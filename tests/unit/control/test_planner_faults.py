@@ -177,6 +177,20 @@ def test_a_foreign_service_of_the_models_name_is_not_taken_for_the_main_one() ->
     assert "currentRevision" not in made.status[-1].status
 
 
+@pytest.mark.parametrize("stuck", [True, False])
+def test_a_main_service_that_somebody_points_at_nothing_is_pointed_back(*, stuck: bool) -> None:
+    world = lived()
+    current = world.status["currentRevision"]
+    if stuck:
+        world.edit(lambda spec: spec["evaluation"]["gates"].append({"metric": "size", "goal": "Threshold", "value": 1}))
+        world.settle()
+    service = next(item for item in world.of("Service") if item["metadata"]["name"] == "digits")
+    service["spec"]["selector"]["modelpress.io/revision"] = "digits-ffffffffff"
+    world.settle()
+    assert service["spec"]["selector"]["modelpress.io/revision"] == current
+    assert world.status["currentRevision"] == current
+
+
 def test_a_status_written_by_another_version_is_read_for_what_is_understood() -> None:
     world = lived()
     wanted = world.status["currentRevision"]
