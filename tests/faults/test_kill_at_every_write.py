@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.hands import Hands, hands
 from tests.faults.stoppable import Stop, StoppableOperator
 from tests.integration.control import tiny
 from tests.support.apiserver import ApiServer, free_ports
 
 from modelpress.control.kinds import MODEL, WATCHED, path_of
-from modelpress.control.metrics import Metrics
 from modelpress.control.plan import Reference
-from modelpress.control.sender import Sender, load_configuration
 from modelpress.control.settings import Settings
 
 PATIENCE = 90.0
@@ -47,7 +45,8 @@ SECOND = {
 class Scenario:
     """A namespace in which the model gets its first spec and then its second."""
 
-    def __init__(self, api_server: ApiServer, folder: Path) -> None:
+    def __init__(self, api_server: ApiServer, hands: Hands, folder: Path) -> None:
+        self._hands = hands
         self._namespace = f"killed-{uuid.uuid4().hex[:8]}"
         self._reference = Reference(MODEL.api_version, MODEL.kind, self._namespace, NAME)
         self.log = folder / f"{self._namespace}.log"
@@ -64,13 +63,15 @@ class Scenario:
 
     def play(self, stop: Stop | None) -> list[Any]:
         """Play it to the end, with a restart after the kill, and return what the namespace holds then."""
-        self._send("POST", "/api/v1/namespaces", {"metadata": {"name": self._namespace}})
+        self._hands.send("POST", "/api/v1/namespaces", {"metadata": {"name": self._namespace}})
         self._operator.start(stop)
         try:
-            live = self._send("POST", MODEL.collection(self._namespace), tiny.model(NAME, self._namespace, **FIRST))
+            live = self._hands.send(
+                "POST", MODEL.collection(self._namespace), tiny.model(NAME, self._namespace, **FIRST)
+            )
             self._await_settled()
-            live = self._send("GET", path_of(self._reference))
-            self._send("PUT", path_of(self._reference), live | {"spec": SECOND})
+            live = self._hands.send("GET", path_of(self._reference))
+            self._hands.send("PUT", path_of(self._reference), live | {"spec": SECOND})
             self._await_settled()
         finally:
             self._operator.end()
@@ -85,7 +86,7 @@ class Scenario:
         while True:
             if self._operator.was_killed():
                 self._operator.start()
-            live = self._send("GET", path_of(self._reference))
+            live = self._hands.send("GET", path_of(self._reference))
             status = live.get("status") or {}
             if status.get("observedGeneration") == live["metadata"]["generation"] and self._is_as_wanted(live):
                 assert status["problems"] == []
@@ -100,20 +101,13 @@ class Scenario:
 
     def _objects(self) -> Iterator[Any]:
         for kind in WATCHED:
-            for item in self._send("GET", kind.collection(self._namespace))["items"]:
+            for item in self._hands.send("GET", kind.collection(self._namespace))["items"]:
                 yield {"apiVersion": kind.api_version, "kind": kind.kind, **item}
 
     def _state(self) -> list[Any]:
-        events = self._send("GET", f"/api/v1/namespaces/{self._namespace}/events")["items"]
+        events = self._hands.send("GET", f"/api/v1/namespaces/{self._namespace}/events")["items"]
         said = sorted([event["type"], event["reason"], event["message"], event["count"]] for event in events)
         return [said, *(_essence(item) for item in self._objects())]
-
-    def _send(self, verb: str, path: str, body: Any = None) -> Any:
-        async def send() -> Any:
-            async with Sender(await load_configuration(self._settings.kubeconfig), self._settings, Metrics()) as sender:
-                return (await sender.send(verb, path, kind="test", body=body)).body
-
-        return asyncio.run(send())
 
 
 def _essence(item: Any) -> Any:
@@ -142,11 +136,14 @@ def _sorted(fields: Any) -> str:
 
 @pytest.mark.timeout(900)
 def test_a_kill_before_and_after_each_write_leads_to_the_same_end(served_kinds: ApiServer, tmp_path: Path) -> None:
-    undisturbed = Scenario(served_kinds, tmp_path)
-    expected = undisturbed.play(None)
-    writes = undisturbed.writes()
-    assert len(writes) >= 10, writes
-    for number in range(1, len(writes) + 1):
-        for side in ("before", "after"):
-            stop = Stop(side, number)
-            assert Scenario(served_kinds, tmp_path).play(stop) == expected, f"killed {stop}: {writes[number - 1]}"
+    with hands(served_kinds.kubeconfig) as connected:
+        undisturbed = Scenario(served_kinds, connected, tmp_path)
+        expected = undisturbed.play(None)
+        writes = undisturbed.writes()
+        assert len(writes) >= 10, writes
+        for number in range(1, len(writes) + 1):
+            for side in ("before", "after"):
+                stop = Stop(side, number)
+                assert Scenario(served_kinds, connected, tmp_path).play(stop) == expected, (
+                    f"killed {stop}: {writes[number - 1]}"
+                )

@@ -52,7 +52,9 @@ class Applier:
         reference = Reference.of(wish.manifest)
         if key_of(wish.manifest) is None:
             raise ValueError(f"{reference} lacks the model's label, so nobody would ever see it again")
-        live = self._objects.get(reference) or await self._door.read(reference)
+        live = self._objects.get(reference)
+        if live is None and not wish.once:
+            live = await self._door.read(reference)
         if live is not None and not is_ours(wish.manifest, live):
             raise NotWrittenError(name_conflict(reference))
         if live is not None and (wish.once or "deletionTimestamp" in live["metadata"]):
@@ -78,9 +80,7 @@ class Applier:
         reference = Reference.of(wish.manifest)
         if wish.once:
             created = await self._door.create(merged(wish.manifest, wish.at_creation))
-            if created is None:
-                raise OutdatedError(f"{reference} exists by now")
-            return created
+            return created or await self._who_was_faster(wish)
         live, is_new = await self._patch(merged(wish.manifest, wish.at_creation), create=True)
         if not is_new:
             await self._retract(live)
@@ -88,6 +88,16 @@ class Applier:
         if wish.at_creation:
             live = await self._hand_over(wish, live)
         self._remember(wish.manifest, live)
+        return live
+
+    async def _who_was_faster(self, wish: Apply) -> Manifest:
+        """Return the object that was there before ours could be made, if it is ours all the same."""
+        reference = Reference.of(wish.manifest)
+        live = await self._door.read(reference)
+        if live is None:
+            raise OutdatedError(f"{reference} came and went")
+        if not is_ours(wish.manifest, live):
+            raise NotWrittenError(name_conflict(reference))
         return live
 
     async def _update(self, wish: Apply, live: Manifest) -> Manifest | None:

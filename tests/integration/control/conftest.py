@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.integration.control import tiny
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import ApiServer, running_api_server
 
 from modelpress.control.kinds import MODEL, kind_of, path_of
 from modelpress.control.metrics import Metrics
@@ -129,14 +129,20 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def served_kinds(api_server: ApiServer) -> ApiServer:
+def served_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server of these tests' own: what it serves takes any spec, and one test restarts it."""
+    with running_api_server(tmp_path_factory.mktemp("any-spec")) as server:
+        serve_any_spec(server)
+        yield server
+
+
+def serve_any_spec(api_server: ApiServer) -> None:
     done = api_server.kubectl(
         "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": tiny.definitions()})
     )
     assert done.returncode == 0, done.stderr
     done = api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     assert done.returncode == 0, done.stderr
-    return api_server
 
 
 @pytest_asyncio.fixture

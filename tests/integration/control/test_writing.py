@@ -213,6 +213,19 @@ async def test_an_object_made_once_is_never_changed(bench: Bench) -> None:
     assert once["data"] == {"v": "1"}
 
 
+async def test_an_object_made_once_adopts_nothing_either(bench: Bench) -> None:
+    theirs = await bench.create(tiny.config_map("taken", whose="theirs"))
+    async with bench.operator():
+        await bench.want("model", apply=[{"manifest": tiny.config_map("taken", whose="ours"), "once": True}])
+
+        async def problems() -> Any:
+            return (await bench.settled("model"))["problems"]
+
+        found = await bench.until(problems, "the conflict to be reported")
+    assert found[0].startswith("NameConflict")
+    assert (await bench.get("ConfigMap", "taken")) == theirs
+
+
 async def test_a_deletion_meets_only_the_object_it_was_meant_for(bench: Bench) -> None:
     async with bench.operator() as operator:
         await bench.want("model", apply=[{"manifest": tiny.config_map("doomed", v="1")}])

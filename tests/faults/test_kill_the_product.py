@@ -1,0 +1,160 @@
+"""SIGKILL after each write of the product's own planner, from a new model to a changed one that serves: the same end.
+
+A kill before a write leaves the cluster as one after the write before it does. (The test of the machinery beside this
+one makes both all the same.)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.hands import Hands, hands
+from tests.faults.node import Node
+from tests.faults.stoppable import Stop, StoppableOperator
+from tests.support.apiserver import ApiServer, free_ports
+from tests.support.models import INSTALLATION, a_spec
+
+from modelpress.control.kinds import MODEL, WATCHED, path_of
+from modelpress.control.plan import Reference
+from modelpress.control.planner import plan
+from modelpress.control.settings import Settings
+
+PATIENCE = 180.0
+QUIET = 1.0
+AT_A_TIME = 8
+DONE = object()
+NAME = "digits"
+NEW_BATCHING = {"batching": {"maxBatchSize": 4}}
+
+
+class Life:
+    """A model's life in a namespace of its own: made, served, changed, served again."""
+
+    def __init__(self, api_server: ApiServer, hands: Hands, folder: Path) -> None:
+        self._hands = hands
+        self.end_state: list[str] = []
+        self._namespace = f"life-{uuid.uuid4().hex[:8]}"
+        self._path = path_of(Reference(MODEL.api_version, MODEL.kind, self._namespace, NAME))
+        self._log = folder / f"{self._namespace}.log"
+        self._log.touch()
+        self._settings = Settings(
+            namespace=self._namespace,
+            watch_namespaces=(self._namespace,),
+            kubeconfig=str(api_server.kubeconfig),
+            identity="always-the-same",
+            http_host="127.0.0.1",
+            http_port=free_ports(1)[0],
+        )
+        self._operator = StoppableOperator(self._settings, plan, INSTALLATION, self._log)
+        self._node = Node(self._namespace, hands.send)
+
+    def live(self, stop: Stop | None) -> Iterator[None]:
+        """Live it step by step, with a restart after the kill; `end_state` says afterwards what the namespace holds."""
+        core = f"/api/v1/namespaces/{self._namespace}"
+        self._hands.send("POST", "/api/v1/namespaces", {"metadata": {"name": self._namespace}})
+        self._hands.send("POST", f"{core}/serviceaccounts", {"metadata": {"name": "default"}})
+        identity = {"apiVersion": MODEL.api_version, "kind": MODEL.kind, "metadata": {"name": NAME}}
+        self._hands.send("POST", MODEL.collection(self._namespace), identity | {"spec": a_spec()})
+        self._operator.start(stop)
+        try:
+            yield from self._until_ready()
+            self._hands.send("PATCH", self._path, {"spec": {"serving": NEW_BATCHING}})
+            yield from self._until_ready()
+        finally:
+            self._operator.end()
+        self.end_state = self._state()
+
+    def writes(self) -> list[str]:
+        return self._log.read_text().splitlines()
+
+    def _until_ready(self) -> Iterator[None]:
+        """Go on until the present spec serves alone and nothing has been written for a while."""
+        deadline, quiet_since, before = time.monotonic() + PATIENCE, time.monotonic(), len(self.writes())
+        while True:
+            if self._operator.was_killed():
+                self._operator.start()
+            self._node.step()
+            model = self._hands.send("GET", self._path)
+            if len(self.writes()) != before or not _is_ready(model) or not self._serves_alone(model):
+                quiet_since, before = time.monotonic(), len(self.writes())
+            elif time.monotonic() - quiet_since > QUIET:
+                return
+            assert time.monotonic() < deadline, f"never served: {json.dumps(model.get('status'), indent=1)}"
+            yield
+
+    def _serves_alone(self, model: Any) -> bool:
+        """Say whether the current revision has pods and no other has."""
+        deployments = self._hands.send("GET", f"/apis/apps/v1/namespaces/{self._namespace}/deployments")["items"]
+        serving = [item["metadata"]["name"] for item in deployments if item["spec"]["replicas"]]
+        return serving == [model["status"].get("currentRevision")]
+
+    def _state(self) -> list[str]:
+        """Return every object but pods, without names of this run and without times."""
+        found = []
+        for kind in WATCHED:
+            if kind.plural == "pods":
+                continue
+            for item in self._hands.send("GET", kind.collection(self._namespace))["items"]:
+                metadata = item["metadata"]
+                item["metadata"] = {
+                    name: metadata[name] for name in ("name", "labels", "annotations") if name in metadata
+                }
+                item["metadata"]["owners"] = [owner["name"] for owner in metadata.get("ownerReferences", ())]
+                found.append(kind.plural + " " + json.dumps(item, sort_keys=True))
+        text = "\n".join(found).replace(self._namespace, "NAMESPACE")
+        text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID", text)
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME", text)
+        text = re.sub(r'(modelpress.io/rendered": )"[0-9a-f]{64}"', r"\1HASH", text)
+        text = re.sub(r"\b10\.\d+\.\d+\.\d+\b", "ADDRESS", text)
+        return sorted(text.splitlines())
+
+
+def _is_ready(model: Any) -> bool:
+    """Say whether Ready is True for the present spec."""
+    conditions = (model.get("status") or {}).get("conditions") or ()
+    ready: dict[str, Any] = next((item for item in conditions if item["type"] == "Ready"), {})
+    return (ready.get("status"), ready.get("observedGeneration")) == ("True", model["metadata"]["generation"])
+
+
+@pytest.fixture(scope="session")
+def product_server(api_server: ApiServer, repository: Path) -> ApiServer:
+    """The API server with the product's own resources."""
+    done = api_server.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(repository / "crds"))
+    assert done.returncode == 0, done.stderr
+    done = api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    assert done.returncode == 0, done.stderr
+    return api_server
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("after", ["objects", pytest.param("everything", marks=pytest.mark.long)])
+def test_a_kill_after_each_write_leads_to_the_same_end(product_server: ApiServer, tmp_path: Path, after: str) -> None:
+    """`objects` leaves out statuses and Events, which every round computes anew; `everything` takes minutes."""
+    with hands(product_server.kubeconfig) as connected:
+        undisturbed = Life(product_server, connected, tmp_path)
+        play([undisturbed.live(None)])
+        writes = dict(enumerate(undisturbed.writes(), 1))
+        if after == "objects":
+            writes = {number: write for number, write in writes.items() if not write.endswith(("/status", "/events"))}
+        assert len(writes) >= 15, writes
+        lives = {number: Life(product_server, connected, tmp_path) for number in writes}
+        play([life.live(Stop("after", number)) for number, life in lives.items()])
+        for number, life in lives.items():
+            assert life.end_state == undisturbed.end_state, f"killed after {writes[number]}"
+
+
+def play(waiting: list[Iterator[None]]) -> None:
+    """Step through all lives, a few at a time."""
+    playing: list[Iterator[None]] = []
+    while waiting or playing:
+        while waiting and len(playing) < AT_A_TIME:
+            playing.append(waiting.pop(0))
+        playing = [life for life in playing if next(life, DONE) is not DONE]
+        time.sleep(0.1)
