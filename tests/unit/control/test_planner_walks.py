@@ -1,0 +1,100 @@
+"""Walks through the states of a model, in an order that nobody thought of: what holds on every step, and how they all end."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelpress.control.readiness import health
+from modelpress.control.traffic import main_service, revision_behind
+from tests.support.models import a_failure, a_publication, a_resolution, a_spec, summary
+from tests.support.world import ROLE, Ends, Hangs, World, healthy
+
+EXAMPLES = int(os.environ.get("WALKS", "10"))
+
+
+def job(outcome: Any) -> Any:
+    return lambda item: Ends(message=a_resolution()) if item["metadata"]["labels"][ROLE] == "resolve" else outcome
+
+
+def differ(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
+    over = {"exitCode": 10, "message": a_failure("AnswersDiffer")}
+    return {"initContainerStatuses": [{"name": "agent", "restartCount": 1, "lastState": {"terminated": over}}]}
+
+
+def edit(change: Any) -> Any:
+    return lambda world: world.edit(change)
+
+
+def assign(name: str, value: Any) -> Any:
+    return lambda world: setattr(world, name, value)
+
+
+STEPS: dict[str, Any] = {
+    **{f"seed {n}": edit(lambda spec, n=n: spec["compression"].__setitem__("seed", n)) for n in range(3)},
+    **{
+        f"batch {n}": edit(lambda spec, n=n: spec["serving"].__setitem__("batching", {"maxBatchSize": n}))
+        for n in (4, 8)
+    },
+    **{f"replicas {n}": edit(lambda spec, n=n: spec["serving"].__setitem__("replicas", n)) for n in (0, 1, 3)},
+    **{f"token {n}": edit(lambda spec, n=n: spec["rollout"].__setitem__("retryToken", n)) for n in ("x", "y")},
+    "strict gate": edit(
+        lambda spec: spec["evaluation"].__setitem__("gates", [{"metric": "size", "goal": "Threshold", "value": 1}])
+    ),
+    "no gate": edit(lambda spec: spec["evaluation"].__setitem__("gates", [])),
+    "other metric": edit(lambda spec: spec["evaluation"].__setitem__("latency", {"threads": 2})),
+    "suspend": edit(lambda spec: spec.__setitem__("suspend", True)),
+    "resume": edit(lambda spec: spec.pop("suspend", None)),
+    "pause": edit(lambda spec: spec["rollout"].__setitem__("paused", True)),
+    "go on": edit(lambda spec: spec["rollout"].pop("paused", None)),
+    "jobs succeed": assign("jobs", job(Ends(message=a_publication()))),
+    "jobs hang": assign("jobs", job(Hangs())),
+    "jobs are judged": assign("jobs", job(Ends(10, a_failure("StageFailed"), container="compress"))),
+    "jobs crash": assign("jobs", job(Ends(139, container="compress"))),
+    "store away": assign("jobs", lambda item: Ends(20, a_failure("StoreUnavailable"))),
+    "pods are healthy": assign("pods", healthy),
+    "pods hang": assign("pods", lambda deployment, index: {"conditions": []}),
+    "pods differ": assign("pods", differ),
+    "12 s": lambda world: world.pass_time(12),
+    "6 min": lambda world: world.pass_time(360),
+}
+
+
+def walk(world: World, rounds: int) -> None:
+    """Make rounds, with an eye on what must always hold."""
+    for _ in range(rounds):
+        seen = world.observe()
+        before = revision_behind(main_service(seen))
+        made = world.plan()
+        serving = {item["metadata"]["uid"] for item in world.of("Deployment") if item["metadata"]["name"] == before}
+        assert not [delete for delete in made.delete if delete.uid in serving], "what has traffic is never taken away"
+        for wish in made.apply:
+            if wish.manifest["kind"] == "Service" and wish.manifest["metadata"]["name"] == "digits":
+                after = revision_behind(wish.manifest)
+                assert after is not None
+                assert after == before or health(seen, after).settled, "traffic moves to pods that all answer"
+        kept = {"Reconciling", "Stalled", "Ready"}
+        world.carry_out(made)
+        world.run_controllers()
+        said = summary(world.status)
+        assert sum(said[kind].startswith("True") for kind in kept) <= 1, said
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 6)), min_size=4, max_size=14))
+def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(walked: list[tuple[str, int]]) -> None:
+    world = World(a_spec(serving={}, rollout={}))
+    for step, rounds in walked:
+        STEPS[step](world)
+        walk(world, rounds)
+    for step in ("jobs succeed", "pods are healthy", "resume", "go on", "no gate", "replicas 1"):
+        STEPS[step](world)
+    world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
+    world.pass_time(700)
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert world.names("Deployment") == [world.status["currentRevision"]]
+    plan = world.plan()
+    assert (plan.scale, plan.delete, plan.events, plan.requeue_after) == ((), (), (), None)
