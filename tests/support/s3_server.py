@@ -1,13 +1,16 @@
 """A real S3 endpoint over a folder, on a free loopback port: `rclone serve s3`, the same program as in the cluster.
 
-A bucket is a folder below `folder`. Nothing outlives the test process: the kernel kills the server when its parent dies.
+A bucket is a folder below `folder`; what is changed there is seen at once. Nothing outlives the test process: the
+kernel kills the server when its parent dies.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,8 +52,13 @@ class S3Server:
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         log = self.folder.parent / f"{self.folder.name}-rclone.log"
-        argv = ["setpriv", "--pdeathsig", "KILL", str(program("rclone")), "serve", "s3", str(self.folder)]
-        argv += [f"--addr=127.0.0.1:{self.port}", f"--auth-key={KEY},{SECRET}", "--config=/dev/null", *self.arguments]
+        argv = ["setpriv", "--pdeathsig", "KILL", str(_rclone()), "serve", "s3", str(self.folder)]
+        argv += [
+            f"--addr=127.0.0.1:{self.port}",
+            f"--auth-key={KEY},{SECRET}",
+            "--config=/dev/null",
+            "--dir-cache-time=100ms",
+        ]
         with log.open("ab") as output:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         until = time.monotonic() + _READY_SECONDS
@@ -59,7 +67,7 @@ class S3Server:
                 return
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"rclone does not serve:\n{log.read_text()}")
-            time.sleep(0.05)
+            threading.Event().wait(0.05)
 
     def stop(self) -> None:
         """End the server at once."""
@@ -79,6 +87,11 @@ def running_s3_server(folder: Path, secrets: Path, *arguments: str) -> Iterator[
         yield server
     finally:
         server.stop()
+
+
+@functools.cache
+def _rclone() -> Path:
+    return program("rclone")
 
 
 def _free_port() -> int:

@@ -11,7 +11,7 @@ from .base import ApiType, Fraction, rules
 from .data import Dataset
 from .fields import Name
 
-MetricName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][A-Za-z0-9_]*$")]
+MetricName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z][A-Za-z0-9_]*$")]
 
 SIZE_METRIC = "size"
 """Bytes on disk of everything that the server must load. Lower is better. Always measured."""

@@ -72,6 +72,8 @@ def translate(  # noqa: PLR0911 - one return for each reason
         )
     if classes & {"FileNotFoundError", "IsADirectoryError", "NotADirectoryError"}:
         return StoreError(missing, f"nothing is at {uri}: check the URI")
+    if "FlexibleChecksumError" in classes and missing is Reason.ARTIFACT_CHANGED:
+        return StoreError(missing, f"{uri} is not what the store's own checksum of it says: set retryToken")
     if "FileExpired" in classes:
         return StoreError(Reason.DIGEST_MISMATCH, f"{uri} was overwritten while it was read: it is looked at again")
     if classes & _REFUSED_CLASSES:
@@ -99,7 +101,7 @@ def attempt(
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_any(tenacity.stop_after_attempt(tries), tenacity.stop_after_delay(PATIENCE_SECONDS)),
-        wait=tenacity.wait_exponential_jitter(initial=0.25, max=4.0, jitter=0.25),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25),
         retry=tenacity.retry_if_exception(
             lambda error: isinstance(error, StoreError) and error.reason is Reason.STORE_UNAVAILABLE
         ),
