@@ -34,7 +34,7 @@ def test_the_operator_may_not_enter_pods_or_change_rights(installed: Path) -> No
 def test_the_operator_may_do_its_work(installed: Path) -> None:
     for what in ("deployments.apps", "jobs.batch", "services", "configmaps"):
         assert may("patch", what), what
-    assert may("patch", "compressedmodels.modelpress.io", "--subresource=status")
+    assert may("update", "compressedmodels.modelpress.io", "--subresource=status")
 
 
 def test_the_api_explains_itself(installed: Path) -> None:
