@@ -1,4 +1,4 @@
-"""Walks through the states of a model, in an order nobody thought of: what holds on every step, and how they all end."""
+"""Walks through the states of a model, in an order nobody thought of: what holds on each step, and how they all end."""
 
 from __future__ import annotations
 
