@@ -14,7 +14,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 LOCK = _ROOT / "requirements" / "triton.txt"
-WRAPPER = _ROOT / "images" / "triton" / "tritonserver.sh"
+WRAPPER = Path(__file__).with_name("tritonserver.sh")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# `tritonserver` for an image that got Triton from PyPI (nvidia-pytriton) in a virtual environment; NVIDIA's image has its own.
+# `tritonserver` out of a virtual environment that got it from PyPI (nvidia-pytriton); images have their own.
 # VIRTUAL_ENV: that environment; its interpreter runs the Python backend's models, so onnxruntime must be in it.
 # PYTHON_LIBRARY_FOLDER: where the libpython of that interpreter lies.
 set -eu
@@ -9,7 +9,7 @@ packages="$("${python}" -c 'import sysconfig; print(sysconfig.get_path("purelib"
 release="$("${python}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 server="${packages}/pytriton/tritonserver"
 
-# The Python backend looks for its stub beside its library; the image may be read-only, so both are linked into one folder.
+# The Python backend looks for its stub beside its library: both are linked into one folder.
 backends="$(mktemp -d "${TMPDIR:-/tmp}/backends.XXXXXX")"
 mkdir "${backends}/python"
 ln -s "${server}"/backends/python/* "${server}/python_backend_stubs/${release}/triton_python_backend_stub" "${backends}/python/"
