@@ -22,7 +22,7 @@ def main(descriptor: int) -> None:
     """Compress, and say done or why not."""
     document = json.loads(sys.stdin.read())
     task = CompressTask.model_validate(document["task"])
-    layout = Layout(**{name: Path(value) for name, value in document["layout"].items()})
+    layout = Layout(port=0, **{name: Path(value) for name, value in document["layout"].items()})
     doing = "the start"
 
     def report(progress: Progress) -> None:

@@ -44,7 +44,8 @@ def failure_of_exit(code: int, doing: str) -> Failure:
         return Failure(reason=Reason.CRASHED, message=f"The process was ended by {name} while doing {doing}.")
     return Failure(
         reason=Reason.ENTRYPOINT_FAILED,
-        message=f"The process ended itself with exit code {code} while doing {doing}: code of the source must return, not exit.",
+        message=f"The process ended itself with exit code {code} while doing {doing}: "
+        "code of the source must return, not exit.",
     )
 
 
@@ -52,7 +53,8 @@ def out_of_memory(doing: str) -> Failure:
     """Return the failure of a process that had too little memory."""
     return Failure(
         reason=Reason.OUT_OF_MEMORY,
-        message=f"Memory ran out while doing {doing}: raise compression.job.resources.limits.memory, or lower batchSize.",
+        message=f"Memory ran out while doing {doing}: "
+        "raise compression.job.resources.limits.memory, or lower batchSize.",
     )
 
 
@@ -60,7 +62,8 @@ def timed_out(seconds: float, doing: str) -> Failure:
     """Return the failure of a child that took too long."""
     return Failure(
         reason=Reason.COMPRESSION_TIMEOUT,
-        message=f"Compression was ended after {seconds:g} s while doing {doing}: raise compression.job.timeout, or shorten the recipe.",
+        message=f"Compression was ended after {seconds:g} s while doing {doing}: "
+        "raise compression.job.timeout, or shorten the recipe.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelpress.api.reasons import Reason
 
 
-class Judged(Exception):
+class Judged(Exception):  # noqa: N818 - it is a judgement, not an error of ours
     """A judgement about the tenant's model, recipe or data. Becomes a Failure and exit code JUDGED."""
 
     def __init__(self, reason: Reason, message: str) -> None:

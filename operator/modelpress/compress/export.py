@@ -131,12 +131,16 @@ def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> 
         expected = model.run(inputs)
         broken = graph.not_finite(expected)
         if broken and data is not None:
-            raise Judged(Reason.NOT_FINITE, f"Output {broken[0]} of the torch module holds NaN or infinity on given data: check the weights.")
+            raise Judged(
+                Reason.NOT_FINITE,
+                f"Output {broken[0]} of the torch module holds NaN or infinity on given data: check the weights.",
+            )
         try:
             answers = graph.run(session, {name: inputs[name] for name in (item.name for item in session.get_inputs())})
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise Judged(
-                Reason.EXPORT_FAILED, f"The exported graph fails on a batch of {count}: {' '.join(str(error).split())[:400]}"
+                Reason.EXPORT_FAILED,
+                f"The exported graph fails on a batch of {count}: {' '.join(str(error).split())[:400]}",
             ) from error
         for name, wanted in expected.items():
             difference = distance(wanted, answers[name])
@@ -144,7 +148,8 @@ def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> 
             if difference > limit:
                 raise Judged(
                     Reason.EXPORT_FAILED,
-                    f"Output {name} of the exported graph differs from the module's by {difference:.2g} on a batch of {count} "
+                    f"Output {name} of the exported graph differs from the module's by {difference:.2g} on a batch "
+                    f"of {count} "
                     f"(at most {limit:g} is allowed): forward may depend on the batch size or on random numbers.",
                 )
 

@@ -1,4 +1,4 @@
-"""What compression.json says: what each stage changed. Written beside tenants' code, so it is shown and never judged by."""
+"""What compression.json says: what each stage changed. Written beside tenants' code: shown, never judged by."""
 
 from __future__ import annotations
 

@@ -46,7 +46,10 @@ class ModuleModel:
         self.module.eval()
         with torch.no_grad():
             outputs = self.call(tensors(inputs))
-        return {spec.name: np.asarray(output.cpu().numpy()) for spec, output in zip(self.signature.outputs, outputs, strict=True)}
+        return {
+            spec.name: np.asarray(output.cpu().numpy())
+            for spec, output in zip(self.signature.outputs, outputs, strict=True)
+        }
 
     def refresh_masks(self) -> None:
         """Make masks fit weights whose shapes changed: what is zero stays zero."""
@@ -77,7 +80,8 @@ def fit_outputs(result: Any, specs: tuple[TensorSpec, ...]) -> tuple[torch.Tenso
         if lacking:
             raise Judged(
                 Reason.SOURCE_INVALID,
-                f"forward returns a mapping with the keys {', '.join(map(str, result))}, but source.outputs names {', '.join(lacking)}.",
+                f"forward returns a mapping with the keys {', '.join(map(str, result))}, but source.outputs names "
+                f"{', '.join(lacking)}.",
             )
         values = [result[spec.name] for spec in specs]
     elif isinstance(result, tuple | list):
@@ -85,10 +89,14 @@ def fit_outputs(result: Any, specs: tuple[TensorSpec, ...]) -> tuple[torch.Tenso
     else:
         raise Judged(
             Reason.SOURCE_INVALID,
-            f"forward returns {type(result).__name__}: it must return a tensor, a tuple of tensors or a mapping by the names {names}.",
+            f"forward returns {type(result).__name__}: it must return a tensor, a tuple of tensors or a mapping by "
+            f"the names {names}.",
         )
     if len(values) != len(specs):
-        raise Judged(Reason.SOURCE_INVALID, f"forward returns {len(values)} outputs, but source.outputs names {len(specs)}: {names}.")
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"forward returns {len(values)} outputs, but source.outputs names {len(specs)}: {names}.",
+        )
     for spec, value in zip(specs, values, strict=True):
         if not isinstance(value, torch.Tensor):
             raise Judged(Reason.SOURCE_INVALID, f"Output {spec.name} is {type(value).__name__}, not a tensor.")

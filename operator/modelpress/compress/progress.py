@@ -34,7 +34,7 @@ class ProgressServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Polls are not worth a line."""
 
-        self.server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - the operator asks from outside
+        self.server = ThreadingHTTPServer(("0.0.0.0", port), Handler)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.2,), daemon=True)
 
@@ -47,6 +47,8 @@ class ProgressServer:
         self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.server.shutdown()
         self.server.server_close()

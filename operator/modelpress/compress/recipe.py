@@ -28,7 +28,7 @@ class Step:
     medium: Medium
 
 
-def plan(
+def plan(  # noqa: PLR0917 - all that a recipe is checked against
     source: Source,
     start: Medium,
     stages: Collection[Stage],
@@ -57,7 +57,10 @@ def plan(
     if objective is not None and objective.output is not None and source.outputs is not None:
         names = [spec.name for spec in source.outputs]
         if objective.output not in names:
-            raise Judged(Reason.RECIPE_INVALID, f"objective.output is {objective.output}, the model has the outputs {', '.join(names)}.")
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"objective.output is {objective.output}, the model has the outputs {', '.join(names)}.",
+            )
     return steps
 
 
@@ -79,14 +82,26 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
     name = f"Stage {step.position} ({step.kind})"
     if step.kind == "finetune" and (objective is None or "train" not in roles):
         raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train and compression.objective.")
-    if isinstance(step.settings, Quantize) and step.settings.preset is QuantizePreset.INT8 and not {"train", "calibration"} & set(roles):
-        raise Judged(Reason.RECIPE_INVALID, f"{name} with preset INT8 needs compression.data.calibration or compression.data.train.")
+    if (
+        isinstance(step.settings, Quantize)
+        and step.settings.preset is QuantizePreset.INT8
+        and not {"train", "calibration"} & set(roles)
+    ):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with preset INT8 needs compression.data.calibration or compression.data.train.",
+        )
     if isinstance(step.settings, Prune):
         amount = step.settings.amount
         given = [key for key in ("channels", "sparsity", "parameters", "macs") if getattr(amount, key) is not None]
-        fine = {"sparsity"} if step.settings.structure is PruneStructure.UNSTRUCTURED else {"channels", "parameters", "macs"}
+        fine = (
+            {"sparsity"}
+            if step.settings.structure is PruneStructure.UNSTRUCTURED
+            else {"channels", "parameters", "macs"}
+        )
         if len(given) != 1 or given[0] not in fine:
             raise Judged(
                 Reason.RECIPE_INVALID,
-                f"{name} with structure {step.settings.structure} takes exactly one of {', '.join(sorted(fine))} as amount, not {', '.join(given) or 'none'}.",
+                f"{name} with structure {step.settings.structure} takes exactly one of {', '.join(sorted(fine))} as "
+                f"amount, not {', '.join(given) or 'none'}.",
             )

@@ -69,7 +69,7 @@ class Compression:
         started = time.monotonic()
         source = self.task.source
         random.seed(self.task.seed)
-        np.random.seed(self.task.seed % 2**32)  # noqa: NPY002 - tenants' code may use it
+        np.random.seed(self.task.seed % 2**32)
         torch.manual_seed(self.task.seed)
         medium, load = FORMATS[source.format]
         works_on = {kind: tuple(table) for kind, table in STAGES.items()}
@@ -181,4 +181,7 @@ def check_answers(model: GraphModel, data: Arrays | None, seed: int) -> None:
         raise Judged(Reason.SOURCE_INVALID, f"The model does not run: {' '.join(str(error).split())[:400]}") from error
     broken = graph.not_finite(outputs)
     if broken and data is not None:
-        raise Judged(Reason.NOT_FINITE, f"Output {broken[0]} of the model holds NaN or infinity on given data: check the weights.")
+        raise Judged(
+            Reason.NOT_FINITE,
+            f"Output {broken[0]} of the model holds NaN or infinity on given data: check the weights.",
+        )

@@ -39,15 +39,22 @@ class Signature:
         """Return itself; raise Judged if shapes are missing or the batch axis is not first everywhere or nowhere."""
         for spec in self.inputs:
             if spec.shape is None:
-                raise Judged(Reason.INVALID_SPEC, f"Input {spec.name} has no shape: add source.inputs[].shape, as [batch, 3, 32, 32].")
+                raise Judged(
+                    Reason.INVALID_SPEC,
+                    f"Input {spec.name} has no shape: add source.inputs[].shape, as [batch, 3, 32, 32].",
+                )
             if BATCH in spec.shape[1:]:
-                raise Judged(Reason.INVALID_SPEC, f"Input {spec.name} has the axis batch in another place than the first: put it first.")
+                raise Judged(
+                    Reason.INVALID_SPEC,
+                    f"Input {spec.name} has the axis batch in another place than the first: put it first.",
+                )
         having = [spec.name for spec in self.inputs if spec.shape is not None and spec.shape[:1] == (BATCH,)]
         lacking = [spec.name for spec in self.inputs if spec.name not in having]
         if having and lacking:
             raise Judged(
                 Reason.INVALID_SPEC,
-                f"Inputs {', '.join(having)} have a batch axis and {', '.join(lacking)} have none: give it to all inputs or to none.",
+                f"Inputs {', '.join(having)} have a batch axis and {', '.join(lacking)} have none: give it to all "
+                "inputs or to none.",
             )
         return self
 
@@ -82,8 +89,10 @@ def _example(spec: TensorSpec, batch: int, generator: np.random.Generator, data:
     return generator.integers(0, 2, shape).astype(kind)
 
 
-def calls(data: Arrays, signature: Signature, size: int, order: Sequence[int] | None = None) -> Iterator[dict[str, Array]]:
-    """Cut columns (first axis: samples) into the inputs of single calls: `size` samples each, or one without a batch axis."""
+def calls(
+    data: Arrays, signature: Signature, size: int, order: Sequence[int] | None = None
+) -> Iterator[dict[str, Array]]:
+    """Cut columns (first axis: samples) into inputs of single calls: `size` samples each, one without a batch axis."""
     count = len(next(iter(data.values())))
     indexes = np.arange(count) if order is None else np.asarray(order)
     kinds = {spec.name: type_of(spec) for spec in signature.inputs}
@@ -92,4 +101,8 @@ def calls(data: Arrays, signature: Signature, size: int, order: Sequence[int] | 
         chosen = indexes[start : start + step]
         if not signature.batched:
             chosen = chosen[0]
-        yield {name: np.asarray(column[chosen]).astype(kinds[name], copy=False) for name, column in data.items() if name in kinds}
+        yield {
+            name: np.asarray(column[chosen]).astype(kinds[name], copy=False)
+            for name, column in data.items()
+            if name in kinds
+        }

@@ -28,6 +28,7 @@ from .processors import available
 from .progress import ProgressServer
 
 CHUNK = 65536
+LAST_SECONDS = 5.0
 SUBREAPER = 36
 """prctl: orphans of the child become this process's, so that they can be ended."""
 
@@ -57,6 +58,7 @@ class Supervisor:
         self.lines = Lines()
         self.failure: Failure | None = None
         self.done = False
+        self.others = children()
 
     @property
     def doing(self) -> str:
@@ -64,7 +66,7 @@ class Supervisor:
         return self.server.latest.stage
 
     def run(self) -> Failure | None:
-        """Return why the child failed, None if it said that it is done and ended well."""
+        """Return why the child failed, None if it said that it is done."""
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         reading, writing = os.pipe()
         deadline = time.monotonic() + self.task.timeout_seconds
@@ -74,13 +76,13 @@ class Supervisor:
             in_time = self._listen(reading, deadline)
             code = self._wait(child, deadline) if in_time else None
         finally:
-            end(child)
+            end(child, self.others)
             os.close(reading)
         if code is None:
             return timed_out(self.task.timeout_seconds, self.doing)
         if self.failure is not None:
             return self.failure
-        return None if self.done and code == 0 else failure_of_exit(code, self.doing)
+        return None if self.done else failure_of_exit(code, self.doing)
 
     def _start(self, writing: int) -> subprocess.Popen[bytes]:
         folders = {name: str(value) for name, value in asdict(self.layout).items() if isinstance(value, Path)}
@@ -106,7 +108,7 @@ class Supervisor:
         return child
 
     def _listen(self, reading: int, deadline: float) -> bool:
-        """Take messages until the child closes the line or says how it ended; False when the time is over."""
+        """Take messages until the child says how it ended, or closes the line; False when the time is over."""
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
@@ -120,30 +122,31 @@ class Supervisor:
                         self.server.latest = message.progress
                     self.failure = self.failure or message.failure
                     self.done = self.done or message.done is True
-                if self.failure is not None:
+                if self.failure is not None or self.done:
                     return True
         return False
 
     def _wait(self, child: subprocess.Popen[bytes], deadline: float) -> int | None:
-        """Return the exit code, None when the time is over. A child that failed and will not end is ended."""
+        """Return the exit code, None when the time is over. After its last word it has a few seconds to end."""
+        said = self.done or self.failure is not None
         try:
-            return child.wait(max(0.0, deadline - time.monotonic()) if self.failure is None else 5.0)
+            return child.wait(LAST_SECONDS if said else max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return None if self.failure is None else 0
+            return 0 if said else None
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's session and whatever was orphaned to this process, and wait for all of them."""
+def end(child: subprocess.Popen[bytes], others: set[int]) -> None:
+    """Kill the child's session and whatever it left to this process, and wait for them. `others` are not its."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    for orphan in orphans():
+    for orphan in children() - others - {child.pid}:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(orphan, signal.SIGKILL)
             os.waitpid(orphan, 0)
 
 
-def orphans() -> list[int]:
-    """Return the processes that outlived the child: in a pod this process has no others."""
+def children() -> set[int]:
+    """Return the children of this process, adopted ones included."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(number) for number in listed.read_text().split()] if listed.is_file() else []
+    return {int(number) for number in listed.read_text().split()} if listed.is_file() else set()

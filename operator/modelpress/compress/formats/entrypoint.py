@@ -30,7 +30,9 @@ def build(folder: Path, entrypoint: str, kwargs: dict[str, Any]) -> nn.Module:
         module = _import(folder, file)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise Judged(Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {function_name}, which source.entrypoint names.")
+        raise Judged(
+            Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {function_name}, which source.entrypoint names."
+        )
     with with_sentences:
         result = function(**kwargs)
     if not isinstance(result, nn.Module):
@@ -42,7 +44,7 @@ def build(folder: Path, entrypoint: str, kwargs: dict[str, Any]) -> nn.Module:
 
 
 def _import(folder: Path, file: str) -> ModuleType:
-    """Import below PACKAGE, so that relative imports work; the folder itself comes first on sys.path for absolute ones."""
+    """Import below PACKAGE, so that relative imports work; for absolute ones the folder comes first on sys.path."""
     sys.dont_write_bytecode = True
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

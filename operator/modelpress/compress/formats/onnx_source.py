@@ -70,7 +70,8 @@ def modernize(model: Any, name: str) -> str:
         except Exception as error:  # the converter raises RuntimeError and its own
             raise Judged(
                 Reason.SOURCE_INVALID,
-                f"{name} uses operator set {opset} and cannot be converted to {graph.OPSET} ({_one_line(error)}): export it with opset_version={graph.OPSET}.",
+                f"{name} uses operator set {opset} and cannot be converted to {graph.OPSET} ({_one_line(error)}): "
+                f"export it with opset_version={graph.OPSET}.",
             ) from error
         words = f" after conversion from operator set {opset}"
     weights = {item.name for item in model.graph.initializer}
@@ -84,9 +85,7 @@ def modernize(model: Any, name: str) -> str:
 def signature_of(model: Any, source: Source) -> Signature:
     """Return names, types and axes as in the file; what the spec says must agree. Raises Judged."""
     inputs = list(model.graph.input)
-    dynamic = all(
-        _axes(item) and not isinstance(_axes(item)[0], int) for item in [*inputs, *model.graph.output]
-    )
+    dynamic = all(_axes(item) and not isinstance(_axes(item)[0], int) for item in [*inputs, *model.graph.output])
     return Signature(
         _match("input", [_spec(item, dynamic) for item in inputs], source.inputs),
         _match("output", [_spec(item, dynamic) for item in model.graph.output], source.outputs),
@@ -100,23 +99,26 @@ def _match(what: str, found: list[TensorSpec], said: tuple[TensorSpec, ...] | No
     if {spec.name for spec in said} != names:
         raise Judged(
             Reason.SOURCE_INVALID,
-            f"source.{what}s names {', '.join(spec.name for spec in said)}, the file has the {what}s {', '.join(sorted(names))}.",
+            f"source.{what}s names {', '.join(spec.name for spec in said)}, the file has the {what}s "
+            f"{', '.join(sorted(names))}.",
         )
     for spec in said:
         real = next(item for item in found if item.name == spec.name)
         if spec.dtype is not None and spec.dtype != real.dtype:
-            raise Judged(Reason.SOURCE_INVALID, f"{what} {spec.name} is {real.dtype} in the file and {spec.dtype} in the spec.")
+            raise Judged(
+                Reason.SOURCE_INVALID, f"{what} {spec.name} is {real.dtype} in the file and {spec.dtype} in the spec."
+            )
         if spec.shape is not None and real.shape is not None and len(spec.shape) != len(real.shape):
             raise Judged(
-                Reason.SOURCE_INVALID, f"{what} {spec.name} has {len(real.shape)} axes in the file and {len(spec.shape)} in the spec."
+                Reason.SOURCE_INVALID,
+                f"{what} {spec.name} has {len(real.shape)} axes in the file and {len(spec.shape)} in the spec.",
             )
     return tuple(found)
 
 
 def _axes(item: Any) -> list[int | str]:
     return [
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param
-        for axis in item.type.tensor_type.shape.dim
+        axis.dim_value if axis.HasField("dim_value") else axis.dim_param for axis in item.type.tensor_type.shape.dim
     ]
 
 
@@ -137,7 +139,8 @@ def _spec(item: Any, batched: bool) -> TensorSpec:
     except ValidationError as error:
         first = error.errors()[0]
         raise Judged(
-            Reason.SOURCE_INVALID, f"Tensor {item.name!r} of the file cannot be served: {first['loc'][0]}: {first['msg']}; rename it."
+            Reason.SOURCE_INVALID,
+            f"Tensor {item.name!r} of the file cannot be served: {first['loc'][0]}: {first['msg']}; rename it.",
         ) from error
 
 

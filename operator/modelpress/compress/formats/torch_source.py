@@ -43,7 +43,8 @@ def probe(model: ModuleModel, folder: Path, data: Arrays | None, seed: int) -> N
         if model.signature.batched and tuple(output.shape[:1]) != (SAMPLES,):
             raise Judged(
                 Reason.SOURCE_INVALID,
-                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples: its first axis must count samples.",
+                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples: its first axis must "
+                "count samples.",
             )
         wanted = spec.shape
         fixed = [] if wanted is None else [SAMPLES if size == BATCH else size for size in wanted]
@@ -53,5 +54,6 @@ def probe(model: ModuleModel, folder: Path, data: Arrays | None, seed: int) -> N
         ):
             raise Judged(
                 Reason.SOURCE_INVALID,
-                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples, source.outputs says {describe(wanted)}.",
+                f"Output {spec.name} has shape {describe(output.shape)} for {SAMPLES} samples, source.outputs says "
+                f"{describe(wanted)}.",
             )

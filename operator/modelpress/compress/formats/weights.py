@@ -32,7 +32,8 @@ def load(module: nn.Module, folder: Path) -> None:
             given = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise Judged(
-            Reason.SOURCE_INVALID, f"{WEIGHTS} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated."
+            Reason.SOURCE_INVALID,
+            f"{WEIGHTS} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated.",
         ) from error
     problems = compare(module.state_dict(), given)
     if problems:
@@ -73,4 +74,7 @@ def _refuse_pickle(path: Path) -> None:
     pickles = sorted(item.name for item in path.parent.iterdir() if item.suffix in PICKLES)
     if pickles:
         raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
-    raise Judged(Reason.SOURCE_INVALID, f"The source has no {WEIGHTS}: save the module's state there with safetensors.torch.save_file.")
+    raise Judged(
+        Reason.SOURCE_INVALID,
+        f"The source has no {WEIGHTS}: save the module's state there with safetensors.torch.save_file.",
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 from onnxruntime.quantization import CalibrationDataReader
 
 from ..signature import Array, Arrays, Signature, calls
@@ -12,7 +13,7 @@ PIECE = 16
 
 
 class Pieces(CalibrationDataReader):  # type: ignore[misc]
-    """Samples cut into the inputs of single calls; onnxruntime takes a range of them at a time (`CalibStridedMinMax`)."""
+    """Samples cut into the inputs of single calls; onnxruntime takes a range at a time (`CalibStridedMinMax`)."""
 
     def __init__(self, data: Arrays, signature: Signature) -> None:
         self.data = data
@@ -23,11 +24,11 @@ class Pieces(CalibrationDataReader):  # type: ignore[misc]
 
     def __len__(self) -> int:
         """Return the number of pieces."""
-        return -(-self.count // self.step)
+        return math.ceil(self.count / self.step)
 
     def set_range(self, start_index: int, end_index: int) -> None:
         """Begin at one piece and stop before another."""
-        order = np.arange(start_index * self.step, min(self.count, end_index * self.step))
+        order = range(start_index * self.step, min(self.count, end_index * self.step))
         self.rest = calls(self.data, self.signature, self.step, order)
 
     def get_next(self) -> dict[str, Array] | None:

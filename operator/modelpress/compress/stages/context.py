@@ -18,7 +18,9 @@ from ..signature import Arrays
 class Reader(Protocol):
     """Gives the samples of a role, or None if there is no such data."""
 
-    def __call__(self, role: str) -> Samples | None: ...
+    def __call__(self, role: str) -> Samples | None:
+        """Return the samples of train, validation or calibration."""
+        ...
 
 
 CALIBRATION_SAMPLES = 256

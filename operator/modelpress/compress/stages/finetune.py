@@ -65,7 +65,8 @@ class Trainer:
         if self.output not in samples.targets:
             raise Judged(
                 Reason.DATASET_DOES_NOT_FIT,
-                f"The {role} data has no target for output {self.output}: name its column in compression.data.{role}.targets.",
+                f"The {role} data has no target for output {self.output}: name its column in "
+                f"compression.data.{role}.targets.",
             )
         self.model.module.eval()
         with torch.no_grad():
@@ -77,7 +78,9 @@ class Trainer:
         module, settings = self.model.module, self.settings
         parameters = [item for item in module.parameters() if item.requires_grad]
         optimizer = torch.optim.AdamW(
-            parameters, settings.learning_rate or LEARNING_RATE, weight_decay=settings.weight_decay if settings.weight_decay is not None else WEIGHT_DECAY
+            parameters,
+            settings.learning_rate or LEARNING_RATE,
+            weight_decay=settings.weight_decay if settings.weight_decay is not None else WEIGHT_DECAY,
         )
         steps = settings.epochs * max(1, math.ceil(train.count / self.batch_size))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -96,13 +99,19 @@ class Trainer:
                     context.notes.append(f"Stopped after epoch {epoch}: no improvement for {settings.patience} epochs.")
                     break
             context.report(epoch / settings.epochs, detail)
-        context.notes.append(f"{self.loss} of the training data went from {first:.4g} in the first epoch to {last:.4g}.")
+        context.notes.append(
+            f"{self.loss} of the training data went from {first:.4g} in the first epoch to {last:.4g}."
+        )
         if state is not None:
             module.load_state_dict(state)
             context.notes.append(f"Epoch {best_epoch} was kept, with {best:.4g} on the validation data.")
 
     def _epoch(
-        self, train: Samples, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, epoch: int
+        self,
+        train: Samples,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        epoch: int,
     ) -> float:
         """Go over the samples once; return the mean loss."""
         self.model.module.train()
@@ -118,7 +127,8 @@ class Trainer:
                 if not torch.isfinite(loss):
                     raise Judged(
                         Reason.TRAINING_DIVERGED,
-                        f"The loss is {loss.item()} in epoch {epoch}: lower finetune.learningRate, or look for extreme values in the training data.",
+                        f"The loss is {loss.item()} in epoch {epoch}: lower finetune.learningRate, or look for "
+                        "extreme values in the training data.",
                     )
                 (loss * (len(output) / len(chosen))).backward()  # type: ignore[no-untyped-call]
                 total += loss.item() * len(output)
@@ -134,13 +144,15 @@ class Trainer:
         total = 0.0
         with torch.no_grad():
             for start in range(0, samples.count, self.batch_size):
-                for output, target in self._answers(samples, np.arange(start, min(samples.count, start + self.batch_size))):
+                for output, target in self._answers(
+                    samples, np.arange(start, min(samples.count, start + self.batch_size))
+                ):
                     total += LOSSES[self.loss](output, target).item() * len(output)
         score = total / samples.count
         return score if math.isfinite(score) else math.inf
 
     def _answers(self, samples: Samples, chosen: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (output, target) of the chosen samples, both with a first axis: at once, or singly without a batch axis."""
+        """Yield (output, target) of the chosen samples, each with a first axis: all at once, or one by one without a batch."""
         signature = self.model.signature
         inputs = calls({name: column[chosen] for name, column in samples.inputs.items()}, signature, len(chosen))
         targets = samples.targets[self.output][chosen]

@@ -58,8 +58,9 @@ def _foldable(layer: Any, weights: dict[str, Any], takers: dict[str, list[Any]])
     if any(name not in weights or len(takers[name]) > 1 for name in own):
         return False
     if layer.op_type == "ConvTranspose":
-        return attributes.get("group", 1) == 1
-    return layer.op_type == "Conv" or (attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0)
+        return bool(attributes.get("group", 1) == 1)
+    plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
+    return layer.op_type == "Conv" or bool(plain)
 
 
 def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:

@@ -41,23 +41,32 @@ def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) 
     per_sample = int(np.prod(targets.shape[1:]))
     if loss is Loss.CROSS_ENTROPY:
         if len(output) < 2:
-            raise Judged(Reason.DATASET_DOES_NOT_FIT, f"CrossEntropy needs scores [batch, classes], output {name} has {describe(output)}.")
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"CrossEntropy needs scores [batch, classes], output {name} has {describe(output)}.",
+            )
         wanted = tuple(output[2:])
         if not np.issubdtype(targets.dtype, np.integer) and not np.array_equal(targets, np.round(targets)):
-            raise Judged(Reason.DATASET_DOES_NOT_FIT, f"CrossEntropy needs whole numbers as targets of {name}; the {role} data has {targets.dtype}.")
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"CrossEntropy needs whole numbers as targets of {name}; the {role} data has {targets.dtype}.",
+            )
     else:
         wanted = tuple(output[1:])
     if per_sample != int(np.prod(wanted)):
         raise Judged(
             Reason.DATASET_DOES_NOT_FIT,
-            f"The targets of {name} in the {role} data have shape {describe(targets.shape[1:])} a sample, {loss} needs {describe(wanted)}.",
+            f"The targets of {name} in the {role} data have shape {describe(targets.shape[1:])} a sample, {loss} "
+            f"needs {describe(wanted)}.",
         )
     if loss is Loss.CROSS_ENTROPY:
         classes = output[1]
-        wrong = targets[(targets < 0) | (targets >= classes)]
+        labels = targets.astype(np.int64)
+        wrong = labels[(labels < 0) | (labels >= classes)]
         if wrong.size:
             raise Judged(
                 Reason.LABELS_OUT_OF_RANGE,
-                f"The {role} data holds the label {int(wrong.flat[0])} for {name}, whose {classes} classes are 0 to {classes - 1}: "
+                f"The {role} data holds the label {int(wrong.flat[0])} for {name}, whose {classes} classes are 0 to "
+                f"{classes - 1}: "
                 "number labels from 0, or build the module with more classes.",
             )

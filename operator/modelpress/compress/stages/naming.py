@@ -30,6 +30,9 @@ def select(patterns: Iterable[str], names: Collection[str], what: str, *, nested
             found = {name for name in names if name == pattern or (nested and name.startswith(f"{pattern}."))}
         if not found:
             near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or sorted(names)[:5]
-            raise Judged(Reason.RECIPE_INVALID, f"ignore: no {what} is called {pattern}; there are for example {', '.join(near)}.")
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"ignore: no {what} is called {pattern}; there are for example {', '.join(near)}.",
+            )
         chosen |= found
     return chosen

@@ -66,11 +66,14 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
         stored = store_convolutions(proto, set(ignored), per_channel=_per_channel(settings))
         if stored:
             context.warnings.append(
-                f"{stored} convolutions store their weights in 8 bits but compute in float: preset INT8 would compute in integers."
+                f"{stored} convolutions store their weights in 8 bits but compute in float: preset INT8 would "
+                "compute in integers."
             )
     proto.ir_version = min(proto.ir_version, graph.IR_VERSION)
     _restore_axes(proto, onnx.load(model.path, load_external_data=False))
     target = context.scratch / "quantized" / "model.onnx"
+    graph.strip(proto)
+    graph.shorten(proto)
     graph.save(proto, target)
     _check(replace(model, path=target), before, context)
     return replace(model, path=target)
@@ -88,14 +91,23 @@ def _prepare(source: Path, target: Path, scratch: Path, external: bool) -> None:
     graph.save(proto, bare)
     with _quiet():
         quant_pre_process(
-            str(bare), str(target), skip_symbolic_shape=True, save_as_external_data=external, all_tensors_to_one_file=True
+            str(bare),
+            str(target),
+            skip_symbolic_shape=True,
+            save_as_external_data=external,
+            all_tensors_to_one_file=True,
         )
 
 
-def _static(model: GraphModel, target: Path, settings: Quantize, ignored: list[str], context: Context, external: bool) -> None:
+def _static(  # noqa: PLR0917 - the same for both presets
+    model: GraphModel, target: Path, settings: Quantize, ignored: list[str], context: Context, external: bool
+) -> None:
     data = context.calibration()
     if data is None:
-        raise Judged(Reason.RECIPE_INVALID, "quantize with preset INT8 needs compression.data.calibration or compression.data.train.")
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            "quantize with preset INT8 needs compression.data.calibration or compression.data.train.",
+        )
     with _quiet():
         ort.quantize_static(
             str(model.path),
@@ -113,7 +125,9 @@ def _static(model: GraphModel, target: Path, settings: Quantize, ignored: list[s
         )
 
 
-def _dynamic(model: GraphModel, target: Path, settings: Quantize, ignored: list[str], _context: Context, external: bool) -> None:
+def _dynamic(
+    model: GraphModel, target: Path, settings: Quantize, ignored: list[str], _context: Context, external: bool
+) -> None:
     with _quiet():
         ort.quantize_dynamic(
             str(model.path),
@@ -142,20 +156,27 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
     if not integers:
         raise Judged(
             Reason.STAGE_FAILED,
-            "quantize stored no weight in 8 bits: the graph has no matrix product or convolution with constant weights, or all are ignored.",
+            "quantize stored no weight in 8 bits: the graph has no matrix product or convolution with constant "
+            "weights, or all are ignored.",
         )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
         outputs = graph.run(graph.open_session(model.path), inputs)
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise Judged(Reason.STAGE_FAILED, f"The quantized graph does not run: {' '.join(str(error).split())[:400]}") from error
+        raise Judged(
+            Reason.STAGE_FAILED, f"The quantized graph does not run: {' '.join(str(error).split())[:400]}"
+        ) from error
     broken = graph.not_finite(outputs)
     if broken and context.calibration() is not None:
-        raise Judged(Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data.")
+        raise Judged(
+            Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
+        )
     after = graph.size_of_graph(model.path).bytes or 0
     context.notes.append(f"{integers} weights are stored in 8 bits; {before} bytes became {after}.")
     if after >= before:
-        context.warnings.append(f"The model is too small to become smaller by 8-bit weights: {before} bytes became {after}.")
+        context.warnings.append(
+            f"The model is too small to become smaller by 8-bit weights: {before} bytes became {after}."
+        )
 
 
 @contextlib.contextmanager
@@ -167,7 +188,9 @@ def _sentences() -> Iterator[None]:
         raise
     except Exception as error:  # onnxruntime's quantizer raises whatever its parts raise
         text = " ".join(str(error).split())[:400]
-        raise Judged(Reason.STAGE_FAILED, f"onnxruntime cannot quantize this graph: {type(error).__name__}: {text}") from error
+        raise Judged(
+            Reason.STAGE_FAILED, f"onnxruntime cannot quantize this graph: {type(error).__name__}: {text}"
+        ) from error
 
 
 @contextlib.contextmanager

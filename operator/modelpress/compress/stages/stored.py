@@ -54,6 +54,10 @@ def _widen(proto: Any, tensor: Any, axis: int | None) -> Any:
     rounded = np.clip(np.round(values / scale), -GREATEST, GREATEST).astype(np.int8)
     flat = scale.reshape(-1) if axis is not None else scale.reshape(())
     names = [f"{tensor.name}_int8", f"{tensor.name}_scale", f"{tensor.name}_widened"]
-    proto.graph.initializer.extend([numpy_helper.from_array(rounded, names[0]), numpy_helper.from_array(flat, names[1])])
-    extra = {"axis": axis} if axis is not None else {}
-    return onnx.helper.make_node("DequantizeLinear", names[:2], names[2:], name=f"widen_{tensor.name}", **extra)
+    proto.graph.initializer.extend(
+        [numpy_helper.from_array(rounded, names[0]), numpy_helper.from_array(flat, names[1])]
+    )
+    node = onnx.helper.make_node("DequantizeLinear", names[:2], names[2:], name=f"widen_{tensor.name}")
+    if axis is not None:
+        node.attribute.append(onnx.helper.make_attribute("axis", axis))
+    return node

@@ -31,11 +31,15 @@ def prune(model: ModuleModel, settings: Prune, context: Context) -> None:
         if parameter.ndim > 1 and parameter.is_floating_point() and name.rpartition(".")[0] not in ignored
     }
     if not weights:
-        raise Judged(Reason.STAGE_FAILED, "prune found no weight to remove: every layer is ignored or has only one axis.")
+        raise Judged(
+            Reason.STAGE_FAILED, "prune found no weight to remove: every layer is ignored or has only one axis."
+        )
     total = sum(item.numel() for item in weights.values())
     before = sum(int((item == 0).sum()) for item in weights.values())
     with torch.no_grad():
-        for scope in [weights] if (settings.scope or GLOBAL) == GLOBAL else [{name: item} for name, item in weights.items()]:
+        for scope in (
+            [weights] if (settings.scope or GLOBAL) == GLOBAL else [{name: item} for name, item in weights.items()]
+        ):
             for name, keep in smallest_out(scope, sparsity).items():
                 model.masks[name] = keep & model.masks.get(name, torch.ones_like(keep))
                 weights[name].mul_(model.masks[name])
