@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from localcluster import leftovers, processes
 from localcluster.kubectl import kubectl
 from localcluster.paths import CLONE, RUN

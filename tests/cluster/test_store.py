@@ -11,8 +11,9 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from localcluster import store as local_store
 from s3fs import S3FileSystem
+
+from localcluster import store as local_store
 
 pytestmark = pytest.mark.cluster
 Open = Callable[[local_store.Access], S3FileSystem]
@@ -78,4 +79,6 @@ def test_the_read_endpoint_takes_no_write(store: Path) -> None:
 
 def test_the_write_endpoint_refuses_the_read_key(store: Path) -> None:
     with pytest.raises(PermissionError):
-        _open(local_store.credentials("read"), local_store.host_endpoint("write")).pipe_file(f"models/{uuid.uuid4().hex}", b"no")
+        _open(local_store.credentials("read"), local_store.host_endpoint("write")).pipe_file(
+            f"models/{uuid.uuid4().hex}", b"no"
+        )

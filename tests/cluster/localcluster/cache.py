@@ -1,4 +1,4 @@
-"""Things that are built once for all clones: folders in the user's cache folder whose names carry their content's key."""
+"""What is built once for all clones: folders in the user's cache folder, named by the key of their content."""
 
 from __future__ import annotations
 

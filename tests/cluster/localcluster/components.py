@@ -60,7 +60,9 @@ def etcd(data: Path, pki: Path, client_port: int = 2379, peer_port: int = 2380) 
     return Component("etcd", argv, health, (client_port, peer_port))
 
 
-def api_server(tools: Path, pki: Path, *, port: int = 6443, etcd_port: int = 2379, extra: tuple[str, ...] = ()) -> Component:
+def api_server(
+    tools: Path, pki: Path, *, port: int = 6443, etcd_port: int = 2379, extra: tuple[str, ...] = ()
+) -> Component:
     """Return kube-apiserver: RBAC, Node authorization, client certificates only."""
     argv: list[str | Path] = [
         tools / "kube-apiserver",
@@ -95,8 +97,14 @@ def all_components(tools: Path) -> list[Component]:
 
     def as_user(user: str) -> list[str]:
         config = f"{CONFIG}/{user}.kubeconfig"
-        return [f"--kubeconfig={config}", f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}",
-                "--bind-address=127.0.0.1", "--leader-elect=false", f"--cert-dir={PKI}/self-signed"]  # fmt: skip
+        return [
+            f"--kubeconfig={config}",
+            f"--authentication-kubeconfig={config}",
+            f"--authorization-kubeconfig={config}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            f"--cert-dir={PKI}/self-signed",
+        ]
 
     return [
         etcd(STATE / "etcd", PKI),
@@ -139,7 +147,9 @@ def all_components(tools: Path) -> list[Component]:
 
 
 def _containerd_ready() -> bool:
-    return SOCKET.exists() and subprocess.run(ctr("version"), capture_output=True, check=False, timeout=30).returncode == 0
+    return (
+        SOCKET.exists() and subprocess.run(ctr("version"), capture_output=True, check=False, timeout=30).returncode == 0
+    )
 
 
 def ctr(*arguments: str | Path) -> list[str]:

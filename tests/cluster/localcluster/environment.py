@@ -24,7 +24,7 @@ _BOOTSTRAP = "import venv,sys; venv.create(sys.argv[1], with_pip=True)"
 
 def ensure() -> None:
     """Have `.venv` with all that development and tests need."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (this is what tells it)
         raise StepFailed(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=…")
     heavy = _heavy()
     with step("Python environment .venv"):
@@ -37,7 +37,9 @@ def ensure() -> None:
         for script in sorted((heavy / "bin").iterdir()):
             _adopt(script)
         command = VENV / "bin" / "modelpress"
-        command.write_text(f"#!{VENV}/bin/python\nimport sys\nfrom modelpress.cli.main import main\n\nsys.exit(main())\n")
+        command.write_text(
+            f"#!{VENV}/bin/python\nimport sys\nfrom modelpress.cli.main import main\n\nsys.exit(main())\n"
+        )
         command.chmod(0o755)
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from localcluster import bases
 from localcluster.archives import import_layout, on_node
@@ -143,7 +144,7 @@ def _build(recipe: Recipe, context: Path, image: str) -> Path:
     return layout
 
 
-def _index(layout: Path) -> dict[str, list[dict[str, object]]]:
+def _index(layout: Path) -> dict[str, list[dict[str, Any]]]:
     with contextlib.suppress(FileNotFoundError):
         return dict(json.loads((layout / "index.json").read_text()))
     return {"manifests": []}
@@ -167,7 +168,9 @@ def _link_to_node(layout: Path) -> None:
 def _forget_old(recipe: Recipe, current: str) -> None:
     """Drop all but the newest versions of an image from the node, from buildah and from the layout."""
     manifests = _index(recipe_layout := _LAYOUTS / recipe.name)["manifests"]
-    names = [str((manifest.get("annotations") or {}).get("org.opencontainers.image.ref.name")) for manifest in manifests]
+    names = [
+        str((manifest.get("annotations") or {}).get("org.opencontainers.image.ref.name")) for manifest in manifests
+    ]
     old = [name for name in names[:-_KEPT_VERSIONS] if name != current]
     if not old:
         return
@@ -183,4 +186,6 @@ def _forget_old(recipe: Recipe, current: str) -> None:
 
 def node_images() -> list[str]:
     """Return the names of our images on the node."""
-    return [name for name in output(ctr("images", "list", "--quiet")).split() if name.startswith("localhost/modelpress/")]
+    return [
+        name for name in output(ctr("images", "list", "--quiet")).split() if name.startswith("localhost/modelpress/")
+    ]

@@ -33,6 +33,8 @@ def wait_for_rollout(namespace: str, *deployments: str, timeout: str = "300s") -
     """Wait until Deployments have all their pods ready."""
     for deployment in deployments:
         run(
-            kubectl("rollout", "status", f"--namespace={namespace}", f"deployment/{deployment}", f"--timeout={timeout}"),
+            kubectl(
+                "rollout", "status", f"--namespace={namespace}", f"deployment/{deployment}", f"--timeout={timeout}"
+            ),
             LOGS / "kubectl.log",
         )

@@ -21,7 +21,15 @@ from localcluster.configuration import POD_NETWORK
 from localcluster.paths import CLONE, RUN, RUN_PARENT, RUN_PREFIX
 from localcluster.shell import output
 
-COMPONENTS = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "containerd", "etcd")
+COMPONENTS = (
+    "kube-proxy",
+    "kubelet",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "kube-apiserver",
+    "containerd",
+    "etcd",
+)
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _NETWORK_NAMESPACES = Path("/run/netns")
 _POD_ADDRESS = re.compile(rf" {re.escape(POD_NETWORK.removesuffix('.0.0/16'))}\.\d+\.\d+/")

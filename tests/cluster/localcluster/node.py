@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
@@ -15,8 +16,8 @@ from localcluster.components import Component, all_components
 from localcluster.configuration import write_all
 from localcluster.kubectl import kubectl
 from localcluster.paths import CLONE, KUBECONFIG, LOGS, RUN, STATE
+from localcluster.programs import build_all, install_packages, program, require_root_and_tools, tools
 from localcluster.progress import StepFailed, say, step
-from localcluster.programs import build_all, install_packages, require_root_and_tools, tools
 from localcluster.shell import output, wait_until
 
 _LONGEST_CLONE_PATH = 60  # the kubelet's plugin sockets lie under it, and a socket's path may have 107 bytes
@@ -28,7 +29,9 @@ def up() -> None:
     """Have a Ready node with DNS, metrics and a StorageClass. Returns at once if it is there."""
     require_root_and_tools()
     if len(str(CLONE)) > _LONGEST_CLONE_PATH:
-        raise StepFailed(f"the path {CLONE} is too long for Unix sockets: clone into one of {_LONGEST_CLONE_PATH} bytes")
+        raise StepFailed(
+            f"the path {CLONE} is too long for Unix sockets: clone into one of {_LONGEST_CLONE_PATH} bytes"
+        )
     install_packages()
     build_all(_PROGRAMS)
     with locked("cluster"):
@@ -84,10 +87,9 @@ def clear_the_way() -> None:
 
 def _start_all() -> None:
     leftovers.claim()
-    fresh = not KUBECONFIG.exists()
-    if fresh:
-        LOGS.mkdir(parents=True, exist_ok=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
     issue_all()
+    _link_commands()
     write_kubeconfigs()
     write_all()
     _prepare_host()
@@ -107,7 +109,9 @@ def _start(component: Component) -> None:
     log = LOGS / f"{component.name}.log"
     with step(f"starting {component.name}", log):
         for port in component.ports:
-            wait_until(lambda port=port: _is_free(port), 30, f"port {port} is in use by another program (see `ss -ltnp`)")
+            wait_until(
+                functools.partial(_is_free, port), 30, f"port {port} is in use by another program (see `ss -ltnp`)"
+            )
         pid = processes.start(component.name, component.argv)
 
         def ready_or_dead() -> bool:
@@ -128,6 +132,15 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _link_commands() -> None:
+    """Have kubectl and helm in `.cluster/bin`."""
+    (STATE / "bin").mkdir(parents=True, exist_ok=True)
+    for command in (tools() / "kubectl", program("helm")):
+        link = STATE / "bin" / command.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(command)
 
 
 def _prepare_host() -> None:

@@ -1,4 +1,4 @@
-"""Detached processes: started into a session of their own, known by pid and start time, so a reused pid fools nobody."""
+"""Detached processes: in a session of their own, known by pid and start time, so that a reused pid fools nobody."""
 
 from __future__ import annotations
 

@@ -88,8 +88,13 @@ def require_root_and_tools() -> None:
 
 def install_packages() -> None:
     """Install what is missing of the distribution's packages, without starting any service of theirs."""
-    missing = sorted({package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None
-                      and not Path(program).is_file()})
+    missing = sorted(
+        {
+            package
+            for program, package in DEBIAN_PACKAGES.items()
+            if shutil.which(program) is None and not Path(program).is_file()
+        }
+    )
     if not missing:
         return
     log = CACHE / "logs" / "apt.log"
@@ -124,7 +129,11 @@ def program(name: str) -> Path:
 
     def build(folder: Path, log: Path) -> None:
         flags = "-s -w " + " ".join(f"-X {stamp}" for stamp in wanted.stamps)
-        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod" if "@" in wanted.package else "-mod=readonly", "GOBIN": str(folder)}
+        env = {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=mod" if "@" in wanted.package else "-mod=readonly",
+            "GOBIN": str(folder),
+        }
         if "@" in wanted.package:
             run(["go", "install", "-trimpath", "-ldflags", flags, wanted.package], log, env=env)
         else:

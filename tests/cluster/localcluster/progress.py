@@ -13,7 +13,7 @@ _HEARTBEAT_SECONDS = 30.0
 _print_lock = threading.Lock()
 
 
-class StepFailed(Exception):
+class StepFailed(Exception):  # noqa: N818 (an outcome that is told, not an error in the code)
     """A step of the set-up failed; the message is for a person."""
 
     def __init__(self, reason: str, log: Path | None = None) -> None:
@@ -50,5 +50,9 @@ def step(title: str, log: Path | None = None) -> Iterator[None]:
 
 def report(failure: StepFailed) -> int:
     """Tell a failed step on standard error and return the exit status for it."""
-    print(f"\n  ✗ {failure.reason}" + (f"\n    its log: {failure.log}" if failure.log else ""), file=sys.stderr, flush=True)
+    print(
+        f"\n  ✗ {failure.reason}" + (f"\n    its log: {failure.log}" if failure.log else ""),
+        file=sys.stderr,
+        flush=True,
+    )
     return 1

@@ -41,7 +41,9 @@ def run(
         with log.open("rb") as written:
             written.seek(start)
             lines = written.read().decode(errors="replace").splitlines()
-        raise StepFailed(f"`{Path(argv[0]).name}` ended with {done.returncode}: " + " | ".join(lines[-_QUOTED_LINES:]), log)
+        raise StepFailed(
+            f"`{Path(argv[0]).name}` ended with {done.returncode}: " + " | ".join(lines[-_QUOTED_LINES:]), log
+        )
 
 
 def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> str:
@@ -55,7 +57,9 @@ def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, 
         check=False,
     )
     if done.returncode:
-        raise StepFailed(f"`{' '.join(map(str, argv[:3]))}` ended with {done.returncode}: {done.stderr.decode().strip()}")
+        raise StepFailed(
+            f"`{' '.join(map(str, argv[:3]))}` ended with {done.returncode}: {done.stderr.decode().strip()}"
+        )
     return done.stdout.decode()
 
 
