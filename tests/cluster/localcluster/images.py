@@ -30,7 +30,7 @@ from localcluster.shell import output, run
 _LAYOUTS = CACHE / "layouts"
 _CONTENT = CACHE / "containerd" / "io.containerd.content.v1.content" / "blobs" / "sha256"
 _LINK_FROM_BYTES = 1 << 20
-_KEPT_VERSIONS = 3
+_KEPT_VERSIONS = 20  # a version is a few megabytes, and revisions keep the image that they were rendered with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +171,8 @@ def _forget_old(recipe: Recipe, current: str) -> None:
     names = [
         str((manifest.get("annotations") or {}).get("org.opencontainers.image.ref.name")) for manifest in manifests
     ]
-    old = [name for name in names[:-_KEPT_VERSIONS] if name != current]
+    used = output(ctr("containers", "list"))
+    old = [name for name in names[:-_KEPT_VERSIONS] if name != current and name not in used]
     if not old:
         return
     log = CACHE / "logs" / f"image-{recipe.name}.log"
