@@ -72,8 +72,6 @@ def translate(  # noqa: PLR0911 - one return for each reason
         )
     if classes & {"FileNotFoundError", "IsADirectoryError", "NotADirectoryError"}:
         return StoreError(missing, f"nothing is at {uri}: check the URI")
-    if "FlexibleChecksumError" in classes and missing is Reason.ARTIFACT_CHANGED:
-        return StoreError(missing, f"{uri} is not what the store's own checksum of it says: set retryToken")
     if "FileExpired" in classes:
         return StoreError(Reason.DIGEST_MISMATCH, f"{uri} was overwritten while it was read: it is looked at again")
     if classes & _REFUSED_CLASSES:

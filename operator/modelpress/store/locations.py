@@ -127,6 +127,9 @@ def _s3_options(secret: dict[str, str] | None) -> dict[str, Any]:
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
         "retries": {"total_max_attempts": 1},  # store.errors.attempt retries
+        # other stores than AWS send the whole file's checksum with a part of it; digests are checked here anyway
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
     }
     options: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": config}
     if secret is None:

@@ -83,7 +83,7 @@ def _fit_shape(array: Array, spec: TensorSpec, column: str, source: str) -> Arra
     fixed = [axis for axis in wanted if isinstance(axis, int)]
     if array.ndim <= 2 and len(fixed) == len(wanted) and math.prod(array.shape[1:]) == math.prod(fixed):
         return array.reshape((len(array), *fixed))  # a flat list, as tables hold it
-    if wanted[:1] == (1,) and _matches(array.shape[1:], wanted[1:]):
+    if wanted == spec.shape and wanted[:1] == (1,) and _matches(array.shape[1:], wanted[1:]):
         return array[:, numpy.newaxis]  # a model that takes batches of one
     raise Judged(
         Reason.DATASET_DOES_NOT_FIT,

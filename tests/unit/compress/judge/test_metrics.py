@@ -1,0 +1,114 @@
+"""Metrics are those of torchmetrics, paired, whatever batches the samples came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import pytest
+
+from modelpress.api.defaults import EffectiveMetric, with_defaults
+from modelpress.api.evaluation import Metric, MetricType
+from modelpress.api.reasons import Reason
+from modelpress.compress.errors import Judged
+from modelpress.compress.judge.classes import align
+from modelpress.compress.judge.metrics import Scorer, check_arguments
+
+
+def a_metric(kind: str, **args: Any) -> EffectiveMetric:
+    return with_defaults(Metric(name="m", type=MetricType(kind), args=args or None))
+
+
+def scored(metric: EffectiveMetric, original: Any, result: Any, target: Any, batch: int = 3) -> Any:
+    scorer = Scorer(metric, "y")
+    for start in range(0, len(original), batch):
+        rows = slice(start, start + batch)
+        scorer.add(original[rows], result[rows], None if target is None else target[rows])
+    return scorer.figure(0)
+
+
+def one_hot(classes: list[int], count: int = 4) -> numpy.ndarray:
+    return numpy.eye(count, dtype=numpy.float32)[classes]
+
+
+def test_accuracy_tells_which_samples_changed() -> None:
+    labels = numpy.array([0, 1, 2, 3, 0, 1, 2])
+    figure = scored(a_metric("accuracy"), one_hot([0, 1, 2, 3, 1, 1, 2]), one_hot([0, 1, 0, 0, 0, 1, 2]), labels)
+    assert (figure.original, figure.compressed) == (6 / 7, 5 / 7)
+    assert (figure.pairs.original_only, figure.pairs.compressed_only) == (2, 1)
+    assert (figure.samples, figure.higher_is_better, figure.standard_error) == (7, True, None)
+
+
+def test_accuracy_of_the_best_two() -> None:
+    scores = numpy.array([[0.5, 0.4, 0.1], [0.5, 0.1, 0.4]], dtype=numpy.float32)
+    figure = scored(a_metric("accuracy", top_k=2), scores, scores, numpy.array([1, 1]))
+    assert figure.original == 0.5
+
+
+def test_accuracy_of_sequences_has_an_error_and_no_pairs() -> None:
+    labels = numpy.array([[0, 1], [2, 3], [1, 1]])
+    scores = one_hot([0, 1, 2, 3, 1, 0]).reshape(3, 2, 4)
+    for layout in (scores, scores.transpose(0, 2, 1)):  # classes last, classes second
+        figure = scored(a_metric("accuracy"), layout, layout, labels)
+        assert figure.original == pytest.approx(5 / 6)
+        assert figure.pairs is None
+        assert figure.standard_error == 0.0
+        assert figure.compressed_standard_error > 0
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_one_score_divides_two_classes(shape: tuple[int, ...]) -> None:
+    labels = numpy.array([0, 0, 0, 1, 1, 1]).reshape(shape[:1])
+    likely = numpy.array([0.1, 0.2, 0.6, 0.7, 0.8, 0.9], dtype=numpy.float32).reshape(shape)
+    # in the first batch all logits lie between 0 and 1: only all samples together tell what they are
+    logits = numpy.array([0.1, 0.2, -3.0, 7.0, 8.0, 9.0], dtype=numpy.float32).reshape(shape)
+    assert scored(a_metric("accuracy"), likely, likely, labels).original == pytest.approx(5 / 6)
+    assert scored(a_metric("accuracy"), logits, logits, labels, batch=2).original == pytest.approx(4 / 6)
+
+
+def test_f1_is_over_all_samples_and_has_a_paired_error() -> None:
+    labels = numpy.array([0, 0, 1, 1, 2, 2] * 10)
+    predicted = one_hot([0, 1, 1, 1, 2, 0] * 10)
+    figure = scored(a_metric("f1"), one_hot([0, 0, 1, 1, 2, 2] * 10), predicted, labels, batch=7)
+    assert figure.original == 1.0
+    assert figure.compressed == pytest.approx((0.5 + 0.8 + 2 / 3) / 3)
+    assert 0 < figure.standard_error < 0.2
+
+
+def test_errors_and_similarity() -> None:
+    truth = numpy.array([[1.0, 0.0], [0.0, 2.0]], dtype=numpy.float32)
+    result = numpy.array([[1.0, 1.0], [0.0, 2.0]], dtype=numpy.float32)
+    assert scored(a_metric("mse"), truth, result, truth).compressed == pytest.approx(0.25)
+    mae = scored(a_metric("mae"), truth, result, truth)
+    assert (mae.original, mae.higher_is_better) == (0.0, False)
+    cosine = scored(a_metric("cosine"), truth, result, None)
+    assert cosine.original == pytest.approx(1.0)
+    assert cosine.compressed == pytest.approx((2**-0.5 + 1) / 2)
+
+
+@pytest.mark.parametrize(("label", "says"), [(4, "label 4"), (-1, "label -1")])
+def test_labels_out_of_range_are_refused(label: int, says: str) -> None:
+    with pytest.raises(Judged) as caught:
+        align(one_hot([0, 1]), numpy.array([0, label]), "logits")
+    assert caught.value.reason is Reason.LABELS_OUT_OF_RANGE
+    assert says in caught.value.message and "0 to 3" in caught.value.message
+
+
+def test_labels_that_are_no_whole_numbers_are_refused() -> None:
+    with pytest.raises(Judged, match="DatasetDoesNotFit"):
+        align(one_hot([0, 1]), numpy.array([0.5, 1.0]), "logits")
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        (a_metric("accuracy", top=3), "no argument 'top'"),
+        (a_metric("accuracy", top_k=0), "1 or more"),
+        (a_metric("f1", average="weird"), "one of macro"),
+        (a_metric("mse", squared=True), "it takes none"),
+    ],
+)
+def test_unusable_arguments_are_refused(metric: EffectiveMetric, says: str) -> None:
+    with pytest.raises(Judged, match="EvaluationFailed") as caught:
+        check_arguments(metric)
+    assert says in caught.value.message
