@@ -18,6 +18,7 @@ from modelpress.control import clock, jobs, marks
 from modelpress.control.attempt_notes import take_note
 from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.gating import judge
+from modelpress.control.inputs import runs_as
 from modelpress.control.plan import Manifest
 from modelpress.control.readiness import health
 from modelpress.control.ready import set_ready
@@ -164,7 +165,7 @@ def _job(work: _Work, role: str, number: int) -> Manifest:
             marks.ATTEMPT: str(number),
             marks.ANSWERS: keys.evaluation_key(draft.model.spec, work.source.datasets),
             marks.JUDGED_BY: verdict_key(draft, work.source),
-            marks.RENDERED: marks.rendered(manifest),
+            marks.RUNS_AS: runs_as(draft),
             marks.RETRY_TOKEN: draft.rollout.retry_token,
         },
     )
@@ -178,7 +179,7 @@ def _watch(work: _Work, role: str, job: Manifest) -> Standing | None:
         draft.look_again(found.until)
     elif isinstance(found, jobs.Running):
         if not found.started:
-            if marks.mark(job, marks.RENDERED) != marks.mark(_job(work, role, number), marks.RENDERED):
+            if (marks.label(job, names.ROLE_LABEL), marks.mark(job, marks.RUNS_AS)) != (role, runs_as(draft)):
                 return None
             draft.look_again(draft.now + jobs.POD_PATIENCE)
         if found.trouble is not None:

@@ -17,9 +17,9 @@ from modelpress.api.reasons import Reason
 from modelpress.api.resources import CompressedModelStatus
 from modelpress.control.conditions import Picture, conditions
 from modelpress.control.draft import Draft, status_wire
+from modelpress.control.inputs import datasets
 from modelpress.control.plan import EventNote, Observed, Plan, Reference, StatusWrite
 from modelpress.control.reading import lenient
-from modelpress.control.resolving import datasets
 from modelpress.control.standing import Course, Finding, Standing
 from modelpress.control.traffic import availability
 from modelpress.render.installation import store_settings

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from modelpress.api.base import GROUP
-from modelpress.api.keys import canonical_json
 from modelpress.control.plan import Manifest
 
 ATTEMPT = f"{GROUP}/attempt"
@@ -18,8 +16,8 @@ Key of what was asked (resolution or evaluation), so that a late answer is not t
 """
 JUDGED_BY = f"{GROUP}/judged-by"
 """On Jobs: digest of what its verdict depends on beside the key."""
-RENDERED = f"{GROUP}/rendered"
-"""On Jobs: digest of the pod template, so that a pod which cannot start is replaced when its settings change."""
+RUNS_AS = f"{GROUP}/runs-as"
+"""On Jobs: digest of settings, images and Secrets' names; a pod that cannot start is replaced when they change."""
 RETRY_TOKEN = f"{GROUP}/retry-token"
 """On Jobs: `rollout.retryToken` at that time."""
 SERVING = f"{GROUP}/serving"
@@ -32,11 +30,6 @@ def marked(manifest: Manifest, marks: Mapping[str, str]) -> Manifest:
     """Return `manifest` with `marks` among its annotations."""
     metadata = manifest["metadata"]
     return {**manifest, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **marks}}}
-
-
-def rendered(manifest: Manifest) -> str:
-    """Return the digest of the pod template in `manifest`."""
-    return hashlib.sha256(canonical_json(manifest["spec"]["template"])).hexdigest()
 
 
 def mark(manifest: Manifest, name: str) -> str:

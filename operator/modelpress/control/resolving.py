@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from modelpress.api import keys, names
-from modelpress.api.data import CompressionData, Dataset
-from modelpress.api.evaluation import Evaluation
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import Rejection, SourceStatus
 from modelpress.api.results import Failure, ResolveResult
-from modelpress.api.spec import CompressedModelSpec
 from modelpress.control import clock, jobs, marks
 from modelpress.control.draft import Draft, attempt_of
+from modelpress.control.inputs import pins, runs_as, secrets
 from modelpress.control.looking_again import interval, is_due
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Course, Standing
@@ -95,9 +93,7 @@ def _with_job(question: _Question, job: Manifest) -> Resolution:
 
 def _running(question: _Question, job: Manifest, found: jobs.Running) -> Resolution:
     if not found.started:
-        if marks.mark(job, marks.RENDERED) != marks.rendered(
-            resolve_job(question.draft.model, question.draft.installation)
-        ):
+        if marks.mark(job, marks.RUNS_AS) != runs_as(question.draft):
             return _ask(question, attempt_of(job) + 1, instead_of=job)
         question.draft.look_again(question.draft.now + jobs.POD_PATIENCE)
     if found.trouble is not None:
@@ -165,7 +161,7 @@ def _ask(
         marks.ATTEMPT: str(attempt),
         marks.ANSWERS: question.key,
         marks.JUDGED_BY: question.judged_by,
-        marks.RENDERED: marks.rendered(manifest),
+        marks.RUNS_AS: runs_as(draft),
     }
     draft.apply(marks.marked(manifest, written), once=True)
     if instead_of is not None:
@@ -182,9 +178,7 @@ def _in_progress(question: _Question) -> Resolution:
 
 def _judged_by(draft: Draft, key: str) -> str:
     """Return what a verdict on the source depends on: where it is, who may read it, and the word to try again."""
-    found = datasets(draft.model.spec).values()
-    secrets = [draft.model.spec.source.secret_name, *(dataset.secret_name for dataset in found)]
-    text = keys.canonical_json([key, secrets, draft.rollout.retry_token])
+    text = keys.canonical_json([key, secrets(draft.model.spec), draft.rollout.retry_token])
     return hashlib.sha256(text).hexdigest()
 
 
@@ -196,15 +190,3 @@ def _from_pins(draft: Draft, key: str, pinned: dict[str, str | None]) -> SourceS
 def _status(digests: dict[str, str], resolved_at: str, key: str) -> SourceStatus:
     datasets = {role: digest for role, digest in digests.items() if role != "source"}
     return SourceStatus(resolved_digest=digests["source"], datasets=datasets, resolved_at=resolved_at, resolved_for=key)
-
-
-def pins(spec: CompressedModelSpec) -> dict[str, str | None]:
-    """Return the digests that the spec gives, by role; None where it leaves the store to say."""
-    return {"source": spec.source.digest} | {role: dataset.digest for role, dataset in datasets(spec).items()}
-
-
-def datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
-    """Return all datasets that the spec names, by role."""
-    data, evaluation = spec.compression.data or CompressionData(), spec.evaluation or Evaluation()
-    found = {role: getattr(data, role) for role in keys.LEARNING_ROLES} | {"test": evaluation.test}
-    return {role: dataset for role, dataset in found.items() if dataset is not None}
