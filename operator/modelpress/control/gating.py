@@ -10,6 +10,7 @@ from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, Rejection, SourceStatus
 from modelpress.api.spec import CompressedModelSpec
+from modelpress.control.pods import full_sentence
 from modelpress.control.standing import Course, Finding, Standing
 
 
@@ -37,7 +38,7 @@ def refusal(verdict: gates.Verdict) -> Standing:
         if verdict.reason == Reason.GATE_FAILED
         else "Give it more test data, loosen the gate or its confidence, or set onInconclusive."
     )
-    return Standing(Course.STUCK, verdict.reason, f"{verdict.message} Nothing of it is served. {what_to_do}")
+    return Standing(Course.STUCK, verdict.reason, f"{full_sentence(verdict.message)} Nothing of it is served. {what_to_do}")
 
 
 def rejection(spec: CompressedModelSpec, source: SourceStatus, artifact: str, standing: Standing) -> Rejection:

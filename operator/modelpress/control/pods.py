@@ -50,13 +50,18 @@ class Ending:
             told = Failure.model_validate_json(self.message)
         except ValidationError:
             return None
-        return Failure(reason=told.reason, message=sentence(told.message))
+        return Failure(reason=told.reason, message=full_sentence(sentence(told.message)))
 
 
 def sentence(text: str) -> str:
     """Return `text` as one line that people can read, cut to a length they will."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= SENTENCE_LIMIT else line[: SENTENCE_LIMIT - 1] + "…"
+
+
+def full_sentence(text: str) -> str:
+    """Return `text` with a full stop, so that another sentence may follow."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def container_statuses(pod: Manifest) -> list[dict[str, Any]]:

@@ -214,6 +214,7 @@ def test_a_gate_that_fails_serves_nothing_and_a_looser_gate_needs_no_new_compres
     assert summary(world.status)["Accepted"] == "False/GateFailed"
     assert world.names("Deployment") == []
     assert world.status["compression"]["accuracyText"] == "0.900 (-0.080)"
+    assert ". Nothing of it is served." in condition(world.status, "Ready")["message"]
     assert len(made(world)) == 1
     world.edit(lambda spec: spec["evaluation"]["gates"][0].__setitem__("value", 0.2))
     world.settle()
