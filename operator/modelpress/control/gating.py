@@ -38,7 +38,8 @@ def refusal(verdict: gates.Verdict) -> Standing:
         if verdict.reason == Reason.GATE_FAILED
         else "Give it more test data, loosen the gate or its confidence, or set onInconclusive."
     )
-    return Standing(Course.STUCK, verdict.reason, f"{full_sentence(verdict.message)} Nothing of it is served. {what_to_do}")
+    told = full_sentence(verdict.message)
+    return Standing(Course.STUCK, verdict.reason, f"{told} Nothing of it is served. {what_to_do}")
 
 
 def rejection(spec: CompressedModelSpec, source: SourceStatus, artifact: str, standing: Standing) -> Rejection:
