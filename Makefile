@@ -24,6 +24,6 @@ ifdef KUBECONFIG_IN
 demo: $(VENV) ## from nothing to a compressed model that answers; KUBECONFIG_IN=… uses a cluster of yours
 	$(RUN) examples/demo/run.py --kubeconfig "$(KUBECONFIG_IN)"
 else
-demo: set-up ## from nothing to a compressed model that answers; KUBECONFIG_IN=… uses a cluster of yours
+demo: set-up
 	$(RUN) examples/demo/run.py --kubeconfig .cluster/kubeconfig
 endif

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,19 @@ DEBIAN_PACKAGES = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _python_packages() -> set[str]:
+    """Return what Debian splits off its Python: a self-built one has it all."""
+    wanted = set()
+    if importlib.util.find_spec("ensurepip") is None:
+        wanted.add(f"{_PYTHON}-venv")
+    library = f"lib{_PYTHON}.so.1.0"
+    folders = (sysconfig.get_config_var("LIBDIR") or "/usr/lib", f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}")
+    if not any((Path(folder) / library).exists() for folder in folders):
+        wanted.add(f"lib{_PYTHON}")  # Triton's Python backend links it
+    return wanted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +105,8 @@ def require_root_and_tools() -> None:
 def install_packages() -> None:
     """Install what is missing of the distribution's packages, without starting any service of theirs."""
     missing = sorted(
-        {
+        _python_packages()
+        | {
             package
             for program, package in DEBIAN_PACKAGES.items()
             if shutil.which(program) is None and not Path(program).is_file()
