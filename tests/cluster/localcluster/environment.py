@@ -19,6 +19,7 @@ from localcluster.shell import run
 
 VENV = CLONE / ".venv"
 _LOCK = CLONE / "requirements" / "dev.txt"
+_KEY = VENV / "made-for"
 _BOOTSTRAP = "import venv,sys; venv.create(sys.argv[1], with_pip=True)"
 
 
@@ -27,6 +28,8 @@ def ensure() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 (this is what tells it)
         raise StepFailed(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=…")
     heavy = _heavy()
+    if _KEY.exists() and _KEY.read_text() == str(heavy):
+        return
     with step("Python environment .venv"):
         shutil.rmtree(VENV, ignore_errors=True)
         venv.create(VENV, with_pip=False, symlinks=True)
@@ -41,6 +44,7 @@ def ensure() -> None:
             f"#!{VENV}/bin/python\nimport sys\nfrom modelpress.cli.main import main\n\nsys.exit(main())\n"
         )
         command.chmod(0o755)
+        _KEY.write_text(str(heavy))
 
 
 def _heavy() -> Path:
