@@ -82,5 +82,6 @@ class StoppableOperator:
     def end(self) -> None:
         if self._pid:
             os.kill(self._pid, signal.SIGTERM)
-            os.waitpid(self._pid, 0)
+            _, status = os.waitpid(self._pid, 0)
             self._pid = 0
+            assert status == 0, f"told to stop, the operator ended with {os.waitstatus_to_exitcode(status)}"

@@ -24,7 +24,7 @@ from modelpress.control.door import CONFLICT, WRITE_REFUSED, Door, NotWrittenErr
 from modelpress.control.echoes import Echoes
 from modelpress.control.kinds import path_of
 from modelpress.control.objects import Objects, key_of
-from modelpress.control.ownership import is_ours, name_conflict
+from modelpress.control.ownership import is_ours, is_predecessors, name_conflict
 from modelpress.control.plan import Apply, Manifest, Reference
 from modelpress.control.reversions import Reversions
 from modelpress.control.sender import APPLY_PATCH, ApiError
@@ -55,8 +55,8 @@ class Applier:
         live = self._objects.get(reference)
         if live is None and not wish.once:
             live = await self._door.read(reference)
-        if live is not None and not is_ours(wish.manifest, live):
-            raise NotWrittenError(name_conflict(reference))
+        if live is not None:
+            _refuse_others(wish, live)
         if live is not None and (wish.once or "deletionTimestamp" in live["metadata"]):
             return None
         self._still_refused(reference, wish)
@@ -96,8 +96,7 @@ class Applier:
         live = await self._door.read(reference)
         if live is None:
             raise OutdatedError(f"{reference} came and went")
-        if not is_ours(wish.manifest, live):
-            raise NotWrittenError(name_conflict(reference))
+        _refuse_others(wish, live)
         return live
 
     async def _update(self, wish: Apply, live: Manifest) -> Manifest | None:
@@ -173,6 +172,16 @@ class Applier:
         digest, until, refused = self._refused.get(reference, (b"", 0.0, None))
         if refused is not None and digest == _digest(wish) and (left := until - self._clock()) > 0:
             raise NotWrittenError(refused.problem, left)
+
+
+def _refuse_others(wish: Apply, live: Manifest) -> None:
+    """Return if `live` is ours. Raises NotWrittenError if it is another's, OutdatedError if it is being collected."""
+    if is_ours(wish.manifest, live):
+        return
+    reference = Reference.of(wish.manifest)
+    if is_predecessors(wish.manifest, live):
+        raise OutdatedError(f"{reference} belongs to an earlier owner of that name and is being collected")
+    raise NotWrittenError(name_conflict(reference))
 
 
 def merged(manifest: Manifest, extra: Manifest) -> dict[str, Any]:

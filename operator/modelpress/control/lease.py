@@ -82,10 +82,11 @@ class Lease:
         """
         if not self.held or self._lease is None:
             return
-        spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
         self._renewed_at = None
         try:
-            await self._put(self._lease | {"spec": spec})
+            lease = await self._get()  # a renewal may have been cut off after the server had it
+            if lease is not None and lease["spec"].get("holderIdentity") == self._settings.identity:
+                await self._put(lease | {"spec": lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}})
         except (ApiError, UnavailableError) as error:
             logger.warning("the Lease was not released", extra={"reason": str(error)})
 

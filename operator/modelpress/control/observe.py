@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from modelpress.control.objects import Key, Objects, version_of
+from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
 
 logger = logging.getLogger(__name__)
@@ -38,17 +38,21 @@ class Observer:
     async def settle(self, key: Key) -> None:
         """Wait until the store has seen all our writes on `key`; ask the server about what the watches do not
         show."""
-        for reference, version in self._expected.pop(key, {}).items():
-            if await self._objects.wait_seen(reference, version, PATIENCE):
-                continue
-            logger.info(
-                "asking the server about an object that the watch has not shown", extra={"object": str(reference)}
-            )
-            manifest = await self._reader.read(reference)
-            if manifest is None:
-                self._objects.discard(reference, version)
-            else:
-                self._objects.put(manifest)
+        expected = self._expected.get(key, {})
+        for reference, version in list(expected.items()):
+            if not await self._objects.wait_seen(reference, version, PATIENCE):
+                await self._ask(reference, version)
+            del expected[reference]
+        self._expected.pop(key, None)
+
+    async def _ask(self, reference: Reference, version: int) -> None:
+        """Take the server's word for an object that the watch has not shown at `version`."""
+        logger.info("asking the server about an object that the watch has not shown", extra={"object": str(reference)})
+        manifest = await self._reader.read(reference)
+        if manifest is None:
+            self._objects.discard(reference, version)
+        else:
+            self._objects.put(manifest)
 
     def observe(self, key: Key, problems: Mapping[Reference, Problem]) -> Observed | None:
         """Return the snapshot of `key`; None if the model does not exist."""
@@ -62,12 +66,3 @@ class Observer:
             if f"{key.namespace}/{name}" in self._progress
         }
         return Observed(model=model, children=children, progress=progress, problems=dict(problems))
-
-    def is_current(self, reference: Reference, uid: str, resource_version: str) -> bool:
-        """Say whether the store still holds this very object at this very version."""
-        manifest = self._objects.get(reference)
-        return (
-            manifest is not None
-            and manifest["metadata"]["uid"] == uid
-            and version_of(manifest) == int(resource_version)
-        )

@@ -5,6 +5,9 @@ Pure. Decides by ownerReferences' UIDs alone; names and labels can be anybody's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from modelpress.control.plan import Manifest, Problem, Reference
 
 
@@ -29,6 +32,16 @@ def is_ours(wanted: Manifest, live: Manifest) -> bool:
     if not owners:
         raise OwnerlessManifestError(f"{Reference.of(wanted)} names no owner")
     return bool(owners & owner_uids(live))
+
+
+def is_predecessors(wanted: Manifest, live: Manifest) -> bool:
+    """Say whether `live` belonged to an owner of that name that is gone: the garbage collector will take it."""
+    names = {_name(owner) for owner in wanted["metadata"]["ownerReferences"]}
+    return bool(names & {_name(owner) for owner in live["metadata"].get("ownerReferences") or ()})
+
+
+def _name(owner: Mapping[str, Any]) -> tuple[str, str, str]:
+    return owner["apiVersion"], owner["kind"], owner["name"]
 
 
 def name_conflict(reference: Reference) -> Problem:

@@ -65,7 +65,7 @@ async def test_a_watch_that_hangs_turns_the_probe_red_and_a_live_one_keeps_it_gr
     async with Proxy().before(served_kinds.port) as proxy:
         kubeconfig = bench.kubeconfig.parent / f"{bench.namespace}.kubeconfig"
         kubeconfig.write_text(bench.kubeconfig.read_text().replace(f":{served_kinds.port}", f":{proxy.port}"))
-        patient = bench.settings(watch_timeout=4.0, watch_silence=12.0, lease_duration=600.0, renew_deadline=500.0)
+        patient = bench.settings(watch_timeout=2.0, watch_silence=10.0, lease_duration=600.0, renew_deadline=500.0)
         settings = replace(patient, kubeconfig=str(kubeconfig))
         async with (
             bench.operator(settings) as operator,
@@ -77,7 +77,7 @@ async def test_a_watch_that_hangs_turns_the_probe_red_and_a_live_one_keeps_it_gr
                 async with session.get(pages.make_url(page)) as response:
                     return response.status
 
-            calm_until = asyncio.get_running_loop().time() + 2 * settings.watch_silence
+            calm_until = asyncio.get_running_loop().time() + 1.5 * settings.watch_silence
             while asyncio.get_running_loop().time() < calm_until:
                 assert (await probe("/healthz"), operator.health.dead_watches()) == (200, [])
                 await asyncio.sleep(1.0)

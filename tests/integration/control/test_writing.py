@@ -9,7 +9,7 @@ from tests.integration.control import tiny
 from tests.integration.control.conftest import Bench
 
 from modelpress.control.operator import Operator
-from modelpress.control.plan import Delete
+from modelpress.control.plan import Delete, Manifest, Reference
 
 
 async def quiet(bench: Bench, operator: Operator) -> list[str]:
@@ -224,6 +224,31 @@ async def test_an_object_made_once_adopts_nothing_either(bench: Bench) -> None:
         found = await bench.until(problems, "the conflict to be reported")
     assert found[0].startswith("NameConflict")
     assert (await bench.get("ConfigMap", "taken")) == theirs
+
+
+async def test_what_appears_in_the_instant_before_a_creation_is_given_back_as_it_was(bench: Bench) -> None:
+    theirs = await bench.create(tiny.config_map("taken", whose="theirs"))
+    async with bench.operator() as operator:
+        read, looks = operator.door.read, []
+
+        async def blind_once(reference: Reference) -> Manifest | None:
+            """See nothing at the first look, as if theirs had been created right after it."""
+            looks.append(reference)
+            return await read(reference) if len(looks) > 1 else None
+
+        operator.door.read = blind_once  # type: ignore[method-assign]
+        await bench.want("model", apply=[{"manifest": tiny.config_map("taken", mine="1")}])
+
+        async def problems() -> Any:
+            return (await bench.settled("model"))["problems"]
+
+        found = await bench.until(problems, "the conflict to be reported")
+    assert found[0].startswith("NameConflict")
+    after = await bench.get("ConfigMap", "taken")
+    assert after is not None
+    assert after["data"] == theirs["data"]
+    assert "labels" not in after["metadata"]
+    assert "ownerReferences" not in after["metadata"]
 
 
 async def test_a_deletion_meets_only_the_object_it_was_meant_for(bench: Bench) -> None:

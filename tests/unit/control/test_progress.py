@@ -16,7 +16,7 @@ from modelpress.control.progress import JOB_LABEL, LIMIT, ProgressPoller, is_run
 
 ANSWERS = {
     "good": lambda: web.json_response({"stage": "prune", "done": 0.5}),
-    "huge": lambda: web.Response(body=b'{"a": "' + b"x" * LIMIT + b'"}'),
+    "huge": lambda: web.Response(body=b'{"a": 1}' + b" " * LIMIT),
     "list": lambda: web.json_response([1, 2]),
     "nonsense": lambda: web.Response(body=b"\xff\x00"),
     "redirect": lambda: web.Response(status=302, headers={"Location": "http://169.254.169.254/"}),

@@ -98,6 +98,23 @@ async def test_after_a_write_the_snapshot_waits_for_the_watch_and_then_asks_the_
     assert [child["metadata"]["resourceVersion"] for child in bench.seen[1].children] == ["6"]
 
 
+async def test_a_server_that_is_away_leaves_the_next_snapshot_waiting() -> None:
+    bench = Bench()
+    bench.objects.put(manifest("v1", "ConfigMap", "child", 3))
+    bench.observer.expect(KEY, CHILD, 5)
+
+    async def away(_reference: Reference) -> Manifest | None:
+        raise UnavailableError("away")
+
+    read, bench.read = bench.read, away  # type: ignore[method-assign]
+    await bench.reconciler.round(KEY)
+    assert bench.seen == []
+    bench.read = read  # type: ignore[method-assign]
+    bench.on_server[CHILD] = manifest("v1", "ConfigMap", "child", 6)
+    await bench.reconciler.round(KEY)
+    assert [child["metadata"]["resourceVersion"] for child in bench.seen[0].children] == ["6"]
+
+
 async def test_an_object_that_the_server_no_longer_has_is_gone_from_the_snapshot() -> None:
     bench = Bench()
     bench.objects.put(manifest("v1", "ConfigMap", "child", 3))

@@ -66,3 +66,10 @@ def test_reversions_long_apart_are_no_fight() -> None:
 def test_our_own_changes_of_mind_are_no_reversions() -> None:
     reversions = Reversions()
     assert not any(revert(reversions, number, wish(f"value-{number}")) for number in range(10))
+
+
+def test_a_change_of_mind_starts_the_count_anew() -> None:
+    reversions = Reversions()
+    reversions.applied(wish(), "u")
+    assert not any(revert(reversions, now) for now in (0, 1))
+    assert not revert(reversions, 2, wish("something else"))

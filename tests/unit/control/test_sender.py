@@ -21,10 +21,7 @@ Answers = list[web.Response | Exception]
 class Bench:
     """A server that gives prepared answers, and a sender to it."""
 
-    def __init__(self, url: str, metrics: Metrics) -> None:
-        configuration = Configuration()
-        configuration.host = url
-        configuration.api_key["BearerToken"] = "bearer secret"
+    def __init__(self, configuration: Configuration, metrics: Metrics) -> None:
         self.metrics = metrics
         self.sender = Sender(configuration, Settings(namespace="ns"), metrics)
         self.answers: list[Callable[[], web.Response]] = []
@@ -37,13 +34,14 @@ class Bench:
 
 @pytest_asyncio.fixture
 async def bench() -> AsyncIterator[Bench]:
+    configuration, metrics = Configuration(), Metrics()
+    configuration.api_key["BearerToken"] = "bearer secret"
+    found = Bench(configuration, metrics)
     app = web.Application()
-    async with TestServer(app) as server:
-        found = Bench(str(server.make_url("")).rstrip("/"), Metrics())
-        app._router._frozen = False
-        app.router.add_route("*", "/{tail:.*}", found.answer)
-        async with found.sender:
-            yield found
+    app.router.add_route("*", "/{tail:.*}", found.answer)
+    async with TestServer(app) as server, found.sender:
+        configuration.host = str(server.make_url("")).rstrip("/")
+        yield found
 
 
 def refusal(status: int, **body: Any) -> Callable[[], web.Response]:
