@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelpress.api import names
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelRevision, ModelRevisionStatus, Rejection
 from modelpress.control import clock, marks
 from modelpress.control.draft import Draft
-from modelpress.control.plan import Manifest
 from modelpress.control.readiness import Health, health
 from modelpress.control.ready import condition
 from modelpress.control.revisions import rejection_of, verdict_key
 from modelpress.control.standing import Course, Finding, Standing
 from modelpress.control.traffic import availability, main_service, revision_behind, serving_now
-from modelpress.control.upkeep import keep_up, replicas, retire
+from modelpress.control.upkeep import keep_up, replicas, retire, revisions_with_objects
 from modelpress.rollout.replace import Side, Step, replace
 
 
@@ -68,20 +66,15 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
 
 
 def _next_step(draft: Draft, main: str | None, candidate: str | None, artifact: str | None) -> Step:
-    deployments = [item for item in draft.observed.of_kind("Deployment") if marks.label(item, names.REVISION_LABEL)]
-    sides = {item["metadata"]["name"]: _side(draft, item) for item in deployments}
+    running = revisions_with_objects(draft)
     service = main_service(draft.observed)
     switched = marks.mark(service, marks.SWITCHED_AT) if service is not None else ""
     step = replace(
-        sides,
+        {name: _side(draft, name) for name in running},
         main=main,
         switched_at=clock.parse(switched) if switched else None,
         candidate=candidate,
-        abandoned=tuple(
-            item["metadata"]["name"]
-            for item in deployments
-            if artifact is not None and marks.label(item, names.ARTIFACT_LABEL) != artifact
-        ),
+        abandoned=tuple(name for name, made_of in running.items() if artifact is not None and made_of != artifact),
         held=draft.suspended or draft.rollout.paused,
         now=draft.now,
     )
@@ -90,13 +83,10 @@ def _next_step(draft: Draft, main: str | None, candidate: str | None, artifact: 
     return step
 
 
-def _side(draft: Draft, deployment: Manifest) -> Side:
-    if draft.is_going(deployment):
-        return Side(exists=False, ready=False)
-    name = deployment["metadata"]["name"]
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
+def _side(draft: Draft, name: str) -> Side:
     found = health(draft.observed, name)
-    return Side(exists=True, ready=found.settled and asked in (None, found.wanted))
+    going = found.deployment is not None and draft.is_going(found.deployment)
+    return Side(exists=True, ready=not going and _side_is_as_asked(draft, found))
 
 
 def _judge(draft: Draft, wanted: ModelRevision) -> Rejection | None:

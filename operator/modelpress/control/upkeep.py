@@ -5,6 +5,7 @@ Applied in every round, taken away when they are done with.
 
 from __future__ import annotations
 
+from modelpress.api import names
 from modelpress.api.resources import ModelRevision
 from modelpress.control import clock, marks
 from modelpress.control.draft import Draft
@@ -13,6 +14,9 @@ from modelpress.control.plan import Manifest
 from modelpress.control.traffic import main_service, revision_behind, serving_now
 from modelpress.render import serving as render
 from modelpress.rollout.replace import Step
+
+OF_A_REVISION = ("Deployment", "Service", "ConfigMap")
+"""Kinds of which each revision that has pods has one of its name. They are taken away in this order."""
 
 
 def keep_up(draft: Draft, step: Step, candidate: ModelRevision | None) -> None:
@@ -57,9 +61,20 @@ def replicas(draft: Draft) -> int:
     return int(live["spec"].get("replicas", 1)) if live is not None else max(1, draft.old.replicas)
 
 
+def revisions_with_objects(draft: Draft) -> dict[str, str]:
+    """Return the revisions that have pods or anything that belongs to them, each with the name of its artifact."""
+    found = {}
+    for kind in OF_A_REVISION:
+        for item in draft.observed.of_kind(kind):
+            name = marks.label(item, names.REVISION_LABEL)
+            if name == item["metadata"]["name"] and not draft.is_going(item):
+                found[name] = marks.label(item, names.ARTIFACT_LABEL)
+    return found
+
+
 def retire(draft: Draft, revision: str) -> None:
     """Take away the pods of a revision and what belongs to them. The revision itself stays, for a return."""
-    for kind in ("Deployment", "Service", "ConfigMap"):
+    for kind in OF_A_REVISION:
         found = draft.observed.find(kind, revision)
         if found is not None and draft.model.metadata.uid in owner_uids(found):
             draft.delete(found)
