@@ -91,4 +91,5 @@ def _tensor(tensor: Tensor, batch: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": tensor.name, "data_type": model_config_pb2.DataType.Value(DTYPES[tensor.dtype])}
     if axes:
         return fields | {"dims": axes}
-    return fields | {"dims": [1], "reshape": {"shape": []}}
+    # without a batch Triton has no reshape to a scalar; the backends do it
+    return fields | {"dims": [1]} | ({"reshape": {"shape": []}} if batch else {})

@@ -74,7 +74,7 @@ class Model:
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Return the outputs for `feeds`, by name. Raises Judged with EvaluationFailed."""
         try:
-            answers = self.session.run(None, feeds)
+            answers = self.session.run(None, {name: numpy.asarray(array) for name, array in feeds.items()})
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise Judged(
                 Reason.EVALUATION_FAILED, f"{self.label} fails on the test data: {_one_line(error)}"

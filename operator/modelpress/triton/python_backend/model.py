@@ -38,6 +38,7 @@ class TritonPythonModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = Path(args["model_repository"]) / args["model_version"] / FILES_FOLDER / "model.onnx"
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._scalars = [node.name for node in self._session.get_inputs() if not node.shape]
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer `requests`, in their order."""
@@ -80,7 +81,8 @@ class TritonPythonModel:
 
     def _read(self, request: Any) -> dict[str, Any]:
         tensors = {tensor.name(): tensor for tensor in request.inputs()}
-        return {name: _decoded(tensors[name].as_numpy()) for name in self._inputs}
+        arrays = {name: _decoded(tensors[name].as_numpy()) for name in self._inputs}
+        return arrays | {name: arrays[name].reshape(()) for name in self._scalars}
 
     def _response(self, request: Any, arrays: dict[str, Any]) -> Any:
         wanted = set(request.requested_output_names()) or set(self._outputs)
@@ -118,5 +120,5 @@ def _decoded(array: Any) -> Any:
 
 def _encoded(array: Any) -> Any:
     if array.dtype.kind not in "OU":
-        return numpy.ascontiguousarray(array)
-    return numpy.char.encode(array.astype(numpy.str_), "utf-8").astype(numpy.object_)
+        return numpy.ascontiguousarray(array)  # a scalar gets one axis: Triton has no tensor without
+    return numpy.char.encode(numpy.atleast_1d(array).astype(numpy.str_), "utf-8").astype(numpy.object_)
