@@ -181,7 +181,7 @@ def test_a_full_store_is_said_to_be_full_or_unavailable_and_no_manifest_is_writt
             with pytest.raises(StoreError) as caught:
                 artifacts.publish(files, a_manifest(tmp_path, files), location)
         assert caught.value.reason in {Reason.STORE_FULL, Reason.STORE_UNAVAILABLE}
-        assert not list(store.rglob(r"manifest\.json"))
+        assert not list(store.rglob("manifest.json"))
     finally:
         subprocess.run(["umount", "--lazy", store], check=True)
 
@@ -205,7 +205,7 @@ def test_an_artifact_comes_back_as_it_was_and_any_change_in_it_is_found(server: 
             artifacts.fetch(location, digest, tmp_path / change.__name__)
         assert not (tmp_path / change.__name__ / "onnx/model.onnx").exists()
         (stored / "onnx/model.onnx").write_bytes(before)
-    corrupt(stored / r"manifest\.json")
+    corrupt(stored / "manifest.json")
     with pytest.raises(StoreError, match=r"ArtifactChanged.*manifest\.json"):
         artifacts.fetch(location, digest, tmp_path / "manifest")
 

@@ -1,0 +1,161 @@
+"""The judge measures the files that compression left, and believes nothing else of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from tests.support.onnx_models import save_linear
+
+from modelpress.api.data import Dataset
+from modelpress.api.evaluation import Evaluation, Latency, Metric, MetricType
+from modelpress.api.reasons import Reason
+from modelpress.api.tasks import JudgeTask
+from modelpress.compress.errors import Judged
+from modelpress.compress.judge.judging import compare
+from modelpress.compress.judge.latency import alternate
+from modelpress.compress.judge.models import check_file
+from modelpress.store import reference
+from modelpress.store.report import Report
+
+RANDOM = numpy.random.default_rng(0)
+WEIGHT = RANDOM.standard_normal((6, 3)).astype(numpy.float32)
+IMAGES = RANDOM.standard_normal((70, 6)).astype(numpy.float32)
+LABELS = (IMAGES @ WEIGHT).argmax(axis=1)
+WORSE = WEIGHT * numpy.array([1, 1, 0.2], numpy.float32)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    save_linear(tmp_path / "out/original", WEIGHT)
+    save_linear(tmp_path / "out/compressed", WORSE)
+    return tmp_path / "out"
+
+
+def judged(out: Path, **changes: Any) -> tuple[Report, reference.Reference]:
+    """Judge the models below `out` on the test data, which is written beside it."""
+    test = out.parent / "test"
+    test.mkdir(exist_ok=True)
+    numpy.savez(test / "test.npz", image=IMAGES, label=LABELS)
+    evaluation = Evaluation(
+        test=Dataset(uri="s3://data/test.npz"), metrics=(Metric(name="top1", type=MetricType.ACCURACY),)
+    ).model_copy(update=changes)
+    return compare(JudgeTask(evaluation=evaluation), out, test)
+
+
+def refused(out: Path, **changes: Any) -> Judged:
+    with pytest.raises(Judged) as caught:
+        judged(out, **changes)
+    return caught.value
+
+
+def test_a_report_holds_what_gates_need_and_the_files_that_were_measured(out: Path) -> None:
+    report, answers = judged(out, latency=Latency(batch_sizes=(1, 8)))
+    right = (IMAGES @ WORSE).argmax(axis=1) == LABELS
+    top1 = report.figures.metrics[0]
+    assert (top1.original, top1.samples) == (1.0, 70)
+    assert top1.compressed == pytest.approx(right.mean())
+    assert top1.pairs is not None and top1.pairs.original_only == (~right).sum()
+    assert report.figures.agreement == pytest.approx(right.mean())
+    assert [figure.batch_size for figure in report.figures.latency] == [1, 8]
+    assert report.figures.compressed_bytes == (out / "compressed/model.onnx").stat().st_size
+    assert [file.path for file in report.compressed] == ["compressed/model.onnx"]
+    assert report.batched and report.outputs[0].shape == (-1, 3)
+    assert reference.differences(answers, {"logits": IMAGES[:8] @ WORSE}) is None
+    assert reference.differences(answers, {"logits": IMAGES[:8] @ WEIGHT}) is not None
+
+
+def test_what_fetch_found_leaking_is_passed_on(out: Path) -> None:
+    (out.parent / "test").mkdir()
+    (out.parent / "test/leaks.json").write_text(json.dumps(["1 of 70 test samples are also in train"]))
+    assert judged(out)[0].warnings[0] == "1 of 70 test samples are also in train"
+
+
+def test_without_test_data_sizes_latency_and_agreement_are_measured(out: Path) -> None:
+    report, answers = judged(out, test=None, metrics=())
+    assert report.figures.metrics == () and report.samples == 0
+    assert len(report.figures.latency) == 1
+    assert answers.inputs["image"].shape == (8, 6)
+
+
+def test_a_model_without_a_batch_axis_is_asked_sample_by_sample(out: Path) -> None:
+    save_linear(out / "original", WEIGHT, batch=1)
+    save_linear(out / "compressed", WORSE, batch=1)
+    report, answers = judged(out, latency=Latency(batch_sizes=(32,)))
+    assert report.figures.metrics[0].original == 1.0
+    assert not report.batched
+    assert [figure.batch_size for figure in report.figures.latency] == [1]
+    assert "no batch axis" in report.warnings[0]
+    assert answers.inputs["image"].shape == (1, 6)
+
+
+def test_external_data_counts_as_what_must_be_loaded(out: Path) -> None:
+    save_linear(out / "compressed", WORSE, external="weights.data")
+    (out / "compressed/weights.data").write_bytes(WORSE.tobytes())
+    report, _ = judged(out)
+    sizes = sum(path.stat().st_size for path in (out / "compressed").iterdir())
+    assert report.figures.compressed_bytes == sizes
+    assert [file.path for file in report.compressed] == ["compressed/model.onnx", "compressed/weights.data"]
+
+
+@pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd", "sub/weights", "missing", "link"])
+def test_external_data_elsewhere_is_refused(out: Path, location: str) -> None:
+    save_linear(out / "compressed", WORSE, external=location)
+    (out / "compressed/link").symlink_to("/etc/passwd")
+    error = refused(out)
+    assert error.reason is Reason.EXPORT_FAILED and location in error.message
+
+
+def test_a_model_that_is_a_link_is_refused(out: Path) -> None:
+    (out / "compressed/model.onnx").unlink()
+    (out / "compressed/model.onnx").symlink_to(out / "original/model.onnx")
+    assert refused(out).reason is Reason.EXPORT_FAILED
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all" * 10, None])
+def test_a_model_that_is_none_is_refused(out: Path, content: bytes | None) -> None:
+    path = out / "compressed/model.onnx"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert refused(out).reason is Reason.EXPORT_FAILED
+
+
+def test_operators_that_no_server_has_are_refused(out: Path) -> None:
+    save_linear(out / "compressed", WORSE, operator="Steal", domain="com.tenant")
+    with pytest.raises(Judged, match=r"com\.tenant\.Steal"):
+        check_file(out / "compressed", "the result")
+
+
+def test_a_result_with_other_outputs_is_refused(out: Path) -> None:
+    path = save_linear(out / "compressed", WORSE)
+    path.write_bytes(path.read_bytes().replace(b"logits", b"scores"))
+    assert "the result gives scores" in refused(out).message
+
+
+def test_nan_is_named_with_model_output_and_sample(out: Path) -> None:
+    save_linear(out / "compressed", numpy.full((6, 3), numpy.nan))
+    error = refused(out)
+    assert error.reason is Reason.NOT_FINITE
+    assert "the result" in error.message and "'logits'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        (Metric(name="m", type=MetricType.ACCURACY, output="probs"), "no output 'probs'; it has logits"),
+        (Metric(name="m", type=MetricType.ACCURACY, target="class"), "no column 'class'"),
+        (Metric(name="m", type=MetricType.MSE), "test.targets"),
+    ],
+)
+def test_a_metric_that_cannot_be_computed_says_why(out: Path, metric: Metric, says: str) -> None:
+    assert says in refused(out, metrics=(metric,)).message
+
+
+def test_original_and_result_take_turns() -> None:
+    calls: list[str] = []
+    clock = iter(range(10_000))
+    first, second = alternate(lambda: calls.append("A"), lambda: calls.append("B"), lambda: float(next(clock)))
+    assert calls[:8] == list("ABBAABBA")
+    assert len(first) == len(second) >= 10

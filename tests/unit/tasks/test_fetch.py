@@ -1,0 +1,75 @@
+"""Test data that training saw is found before anything is spent on training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+
+from modelpress.api.data import Dataset
+from modelpress.api.reasons import Reason
+from modelpress.api.tasks import FetchTask, Location
+from modelpress.compress.errors import Judged
+from modelpress.store import transfer
+from modelpress.store.errors import StoreError
+from modelpress.store.locations import ROOT_VARIABLE, open_place
+from modelpress.tasks.fetch import fetch, find_leaks
+
+ROWS = numpy.arange(600, dtype=numpy.float32).reshape(200, 3)
+
+
+def datasets(folder: Path, **rows: numpy.ndarray) -> tuple[dict[str, Dataset], dict[str, Path]]:
+    for role, values in rows.items():
+        (folder / role).mkdir()
+        numpy.savez(folder / role / f"{role}.npz", x=values, label=numpy.zeros(len(values), int))
+    return {role: Dataset(uri=f"s3://d/{role}.npz") for role in rows}, {role: folder / role for role in rows}
+
+
+def test_no_leak_is_no_word(tmp_path: Path) -> None:
+    assert find_leaks(*datasets(tmp_path, test=ROWS[:100], train=ROWS[100:])) == []
+
+
+def test_one_sample_in_a_hundred_is_a_warning(tmp_path: Path) -> None:
+    found = find_leaks(*datasets(tmp_path, test=ROWS[:100], train=ROWS[99:], calibration=ROWS[:50]))
+    assert found == ["50 of 100 test samples are also in calibration", "1 of 100 test samples are also in train"]
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_more_is_refused(tmp_path: Path, role: str) -> None:
+    with pytest.raises(Judged, match=f"DataLeak: 2 of 100 test samples are also in {role}"):
+        find_leaks(*datasets(tmp_path, test=ROWS[:100], **{role: ROWS[98:]}))
+
+
+def test_a_format_that_is_not_read_here_is_said(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:10], train=ROWS)
+    readings["train"] = Dataset(uri="s3://d/train.unknown")
+    assert find_leaks(readings, folders) == ["leaks were not looked for in train: this image does not read its format"]
+
+
+def test_everything_lands_where_the_other_containers_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "pod"))
+    store = tmp_path / "store"
+    (store / "model").mkdir(parents=True)
+    (store / "model/model.py").write_text("pass\n")
+    for role, rows in (("test", ROWS[:100]), ("train", ROWS[100:])):
+        numpy.savez(store / f"{role}.npz", x=rows)
+    uris = {role: f"file://{store}/{role}.npz" for role in ("test", "train")}
+    source = f"file://{store}/model/"
+    digest = {uri: transfer.resolve(open_place(Location(uri=uri))) for uri in (source, *uris.values())}
+    task = FetchTask.model_validate(
+        {
+            "source": {"uri": source, "digest": digest[source]},
+            "datasets": {role: {"uri": uri, "digest": digest[uri]} for role, uri in uris.items()},
+        }
+    )
+    fetch(task)
+    found = sorted(path.relative_to(tmp_path / "pod").as_posix() for path in (tmp_path / "pod").rglob("*.*"))
+    assert found == ["work/data/train/train.npz", "work/source/model.py", "work/test/leaks.json", "work/test/test.npz"]
+    assert json.loads((tmp_path / "pod/work/test/leaks.json").read_text()) == []
+
+    (store / "model/model.py").write_text("evil\n")
+    with pytest.raises(StoreError) as caught:
+        fetch(task)
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
