@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.apiserver import ApiServer, running_api_server
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,7 @@ from localcluster.progress import step
 
 
 def apply() -> None:
-    """Have the add-ons in the cluster and ready; nothing is sent if the same ones were applied to this cluster."""
+    """Have the add-ons in the cluster and DNS ready; nothing is sent if the same ones were applied to this cluster."""
     wanted = "\n---\n".join(
         (
             manifest("storage-class"),
@@ -26,3 +26,4 @@ def apply() -> None:
             wait_for_rollout("kube-system", "coredns", "metrics-server")
         applied.write_text(content_key(wanted))
     volumes.ensure()
+    wait_for_rollout("kube-system", "coredns")

@@ -72,7 +72,7 @@ def clear_the_way() -> None:
     for owned in leftovers.all_owned():
         if owned.run == RUN:
             continue
-        if not owned.runs():
+        if not owned.runs() or not owned.clone.exists():
             with step(f"removing what a killed cluster of {owned.clone} left"):
                 leftovers.remove(owned)
         elif os.environ.get("MODELPRESS_TAKE_OVER") == "1":

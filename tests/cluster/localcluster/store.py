@@ -48,6 +48,7 @@ def ensure() -> None:
             apply(wanted)
             wait_for_rollout(NAMESPACE, "store-write", "store-read")
         applied.write_text(content_key(wanted))
+    wait_for_rollout(NAMESPACE, "store-write", "store-read")
 
 
 def _make_bucket(image: str, bucket: str) -> dict[str, object]:
