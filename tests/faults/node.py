@@ -6,6 +6,7 @@ Jobs end well, and Deployments get as many ready pods as they want.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.world import Ends, healthy, obliging
@@ -15,7 +16,10 @@ from modelpress.control.kinds import kind_by_plural
 Send = Callable[..., Any]
 """Takes verb, path and body (of a PATCH: to merge); returns the answer's body."""
 
-WHEN = "2026-01-01T12:00:00Z"
+
+def _now() -> str:
+    """Return the time as the API server writes it: the operator waits for a pod's words from the end of its Job on."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Node:
@@ -53,7 +57,8 @@ class Node:
         assert isinstance(script, Ends)
         template = job["spec"]["template"]["spec"]
         last = template["containers"][-1]["name"]
-        over = {"exitCode": 0, "finishedAt": WHEN}
+        now = _now()
+        over = {"exitCode": 0, "finishedAt": now}
         first = [_status(container["name"], {"terminated": over}) for container in template.get("initContainers", ())]
         rest = [_status(last, {"terminated": over | {"message": script.message}})]
         labels = {
@@ -64,11 +69,11 @@ class Node:
             job, "pod", labels, {"phase": "Succeeded", "initContainerStatuses": first, "containerStatuses": rest}
         )
         ends = [
-            {"type": kind, "status": "True", "lastTransitionTime": WHEN} for kind in ("SuccessCriteriaMet", "Complete")
+            {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
         ]
         status = {
-            "startTime": WHEN,
-            "completionTime": WHEN,
+            "startTime": now,
+            "completionTime": now,
             "succeeded": 1,
             "conditions": ends,
             "uncountedTerminatedPods": {},
