@@ -11,6 +11,10 @@ from modelpress.api.results import MESSAGE_LIMIT, ExitCode, Failure
 from .errors import Judged
 
 CRASH = 1
+START = "start"
+"""What a child does that has not yet said anything: nothing of the tenant's has run."""
+LONGEST = 6
+"""Bytes that JSON needs for one character at most."""
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "Failed to allocate memory")
 """How torch and onnxruntime say that memory is short, in errors of their own."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -42,6 +46,9 @@ def failure_of_exit(code: int, doing: str) -> Failure:
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         return Failure(reason=Reason.CRASHED, message=f"The process was ended by {name} while doing {doing}.")
+    if doing == START:
+        text = f"The process ended with exit code {code} before its work began; the container's log says why."
+        return Failure(reason=Reason.CRASHED, message=text)
     return Failure(
         reason=Reason.ENTRYPOINT_FAILED,
         message=f"The process ended itself with exit code {code} while doing {doing}: "
@@ -76,13 +83,15 @@ def exit_code(reason: Reason) -> int:
 
 def encode(failure: Failure) -> str:
     """Return the termination message: JSON within the limit, its sentence cut if need be."""
-    message = failure.message
-    while True:
-        text = Failure(reason=failure.reason, message=message).model_dump_json(by_alias=True)
-        excess = len(text.encode()) - MESSAGE_LIMIT
-        if excess <= 0:
-            return text
-        message = message[: max(0, len(message) - max(excess, 8) - 1)] + "…"
+    cut = len(failure.message)
+    while len(text := _encoded(failure, cut).encode()) > MESSAGE_LIMIT:
+        cut -= max(1, (len(text) - MESSAGE_LIMIT) // LONGEST)
+    return text.decode()
+
+
+def _encoded(failure: Failure, cut: int) -> str:
+    message = failure.message if cut == len(failure.message) else f"{failure.message[:cut]}…"
+    return Failure(reason=failure.reason, message=message).model_dump_json(by_alias=True)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

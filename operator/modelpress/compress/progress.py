@@ -8,6 +8,8 @@ from types import TracebackType
 
 from modelpress.api.results import Progress
 
+from .ending import START
+
 PATH = "/progress"
 
 
@@ -15,7 +17,7 @@ class ProgressServer:
     """Serves the latest progress as JSON until it is left."""
 
     def __init__(self, port: int) -> None:
-        self.latest = Progress(stage="start")
+        self.latest = Progress(stage=START)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):

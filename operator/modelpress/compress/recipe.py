@@ -28,7 +28,7 @@ class Step:
     medium: Medium
 
 
-def plan(  # noqa: PLR0917 - all that a recipe is checked against
+def plan(
     source: Source,
     start: Medium,
     stages: Collection[Stage],

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,19 +28,21 @@ from .layout import Layout
 from .processors import available
 from .progress import ProgressServer
 
+CHILD = (sys.executable, "-m", "modelpress.compress.child")
+"""What does the work; it is given the descriptor to report on."""
 CHUNK = 65536
 LAST_SECONDS = 5.0
 SUBREAPER = 36
 """prctl: orphans of the child become this process's, so that they can be ended."""
 
 
-def main(task: CompressTask, layout: Layout | None = None) -> int:
+def main(task: CompressTask, layout: Layout | None = None, command: Sequence[str] = CHILD) -> int:
     """Compress; return the exit code. The termination message says why not, and is empty after success."""
     layout = layout or Layout()
     layout.scratch.mkdir(parents=True, exist_ok=True)
     layout.out.mkdir(parents=True, exist_ok=True)
     with ProgressServer(layout.port) as server:
-        failure = Supervisor(task, layout, server).run()
+        failure = Supervisor(task, layout, server, command).run()
     layout.message.parent.mkdir(parents=True, exist_ok=True)
     layout.message.write_text(encode(failure) if failure else "", encoding="utf-8")
     if failure is None:
@@ -51,8 +54,9 @@ def main(task: CompressTask, layout: Layout | None = None) -> int:
 class Supervisor:
     """Runs one child to its end, or to the end of its time."""
 
-    def __init__(self, task: CompressTask, layout: Layout, server: ProgressServer) -> None:
+    def __init__(self, task: CompressTask, layout: Layout, server: ProgressServer, command: Sequence[str]) -> None:
         self.task = task
+        self.command = command
         self.layout = layout
         self.server = server
         self.lines = Lines()
@@ -95,7 +99,7 @@ class Supervisor:
             "HOME": str(self.layout.scratch),
         }
         child = subprocess.Popen(
-            [sys.executable, "-m", "modelpress.compress.child", str(writing)],
+            [*self.command, str(writing)],
             stdin=subprocess.PIPE,
             pass_fds=[writing],
             env=environment,

@@ -75,7 +75,7 @@ def fixed_layers(cutter: Cutter, asked: set[str]) -> set[str]:
     return fixed
 
 
-def search(  # noqa: PLR0917 - what is searched, and what for
+def search(
     cutter: Cutter, fixed: set[str], wanted: float, count: Callable[[nn.Module], int], what: str, context: Context
 ) -> float:
     """Return the ratio of channels whose removal removes the wanted fraction of what is counted, by bisection."""

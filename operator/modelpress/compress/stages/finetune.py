@@ -152,7 +152,7 @@ class Trainer:
         return score if math.isfinite(score) else math.inf
 
     def _answers(self, samples: Samples, chosen: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (output, target) of the chosen samples, each with a first axis: all at once, or one by one without a batch."""
+        """Yield (output, target) of the chosen samples, each with a first axis: at once, or one by one."""
         signature = self.model.signature
         inputs = calls({name: column[chosen] for name, column in samples.inputs.items()}, signature, len(chosen))
         targets = samples.targets[self.output][chosen]

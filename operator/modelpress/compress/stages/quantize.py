@@ -8,6 +8,7 @@ their weights in 8 bits.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -36,6 +37,8 @@ STATIC_TYPES = (
     "GlobalAveragePool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Resize", "Pad", "Gather",
 )  # fmt: skip
 """Operators that take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
+GEMM_SUFFIX = "_MatMul"
+"""What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
 DYNAMIC_TYPES = ("MatMul", "Gather")
 """Operators of INT8_DYNAMIC; onnxruntime turns Gemm into MatMul first."""
 METHODS: Mapping[QuantizeAlgorithm, Any] = MappingProxyType(
@@ -99,7 +102,7 @@ def _prepare(source: Path, target: Path, scratch: Path, external: bool) -> None:
         )
 
 
-def _static(  # noqa: PLR0917 - the same for both presets
+def _static(
     model: GraphModel, target: Path, settings: Quantize, ignored: list[str], context: Context, external: bool
 ) -> None:
     data = context.calibration()
@@ -135,7 +138,7 @@ def _dynamic(
             op_types_to_quantize=list(DYNAMIC_TYPES),
             per_channel=_per_channel(settings),
             weight_type=ort.QuantType.QInt8,
-            nodes_to_exclude=ignored,
+            nodes_to_exclude=[name + suffix for name in ignored for suffix in ("", GEMM_SUFFIX)],
             use_external_data_format=external,
             extra_options={"MatMulConstBOnly": True},
         )
@@ -198,6 +201,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)

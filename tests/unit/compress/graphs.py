@@ -1,0 +1,68 @@
+"""A small ONNX model: two convolutions, a batch normalization and a dense layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from modelpress.api.source import TensorSpec
+from modelpress.compress.models import GraphModel
+from modelpress.compress.signature import Signature
+
+SIGNATURE = Signature(
+    (TensorSpec(name="image", shape=("batch", 3, 8, 8)),), (TensorSpec(name="scores", shape=("batch", 5)),)
+)
+
+
+def build(
+    opset: int = 17, ir: int = 9, *, batch: str = "N", weights_as_inputs: bool = False, dense: bool = True
+) -> Any:
+    """Return the model; without `dense` it ends in the second convolution's mean, of 8 channels."""
+    generator = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> Any:
+        return numpy_helper.from_array(generator.standard_normal(shape).astype(np.float32) * 0.3, name)
+
+    weights = [
+        weight("w1", 12, 3, 3, 3),
+        weight("b1", 12),
+        weight("scale", 12),
+        weight("shift", 12),
+        weight("mean", 12),
+    ]
+    weights.append(numpy_helper.from_array(np.linspace(0.5, 2, 12, dtype=np.float32), "variance"))
+    weights.append(weight("w2", 8, 12, 3, 3))
+    nodes = [
+        helper.make_node("Conv", ["image", "w1", "b1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c1", "scale", "shift", "mean", "variance"], ["n1"], name="norm"),
+        helper.make_node("Relu", ["n1"], ["r1"], name="relu"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], name="conv2", pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["c2"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f" if dense else "scores"], name="flat"),
+    ]
+    if dense:
+        weights += [weight("w3", 8, 5), weight("b3", 5)]
+        nodes.append(helper.make_node("Gemm", ["f", "w3", "b3"], ["scores"], name="dense"))
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, 8, 8])]
+    if weights_as_inputs:
+        inputs += [helper.make_tensor_value_info(item.name, TensorProto.FLOAT, list(item.dims)) for item in weights]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 5 if dense else 8])]
+    made = helper.make_model(
+        helper.make_graph(nodes, "small", inputs, outputs, weights), opset_imports=[helper.make_opsetid("", opset)]
+    )
+    made.ir_version = ir
+    return made
+
+
+def write(folder: Path, **options: Any) -> GraphModel:
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(build(**{"batch": "batch", **options}), folder / "model.onnx")
+    return GraphModel(folder / "model.onnx", SIGNATURE)
+
+
+def images(count: int = 40) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(1).random((count, 3, 8, 8)).astype(np.float32)

@@ -1,0 +1,99 @@
+"""Stage quantize on a graph: weights become integers, answers stay near, memory stays small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tests.unit.compress.conftest import MakeContext
+from tests.unit.compress.graphs import SIGNATURE, images, write
+from tests.unit.compress.sources import samples_of
+
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Quantize
+from modelpress.compress import graph
+from modelpress.compress.errors import Judged
+from modelpress.compress.models import GraphModel
+from modelpress.compress.stages import quantize
+from modelpress.compress.stages.calibration import PIECE, Pieces
+
+
+def settings(**fields: Any) -> Quantize:
+    return Quantize.model_validate(fields)
+
+
+def integers(path: Path) -> int:
+    tensors = onnx.load(path).graph.initializer
+    return sum(item.data_type in quantize.INTEGERS and len(item.dims) > 1 for item in tensors)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"preset": "INT8"}, 3),
+        ({"preset": "INT8", "algorithm": "Entropy"}, 3),
+        ({"preset": "INT8", "algorithm": "Percentile", "granularity": "Tensor"}, 3),
+        ({"preset": "INT8", "ignore": ["conv1"]}, 2),
+        ({"preset": "INT8_DYNAMIC"}, 3),
+        ({"preset": "INT8_DYNAMIC", "ignore": ["re:conv.*"]}, 1),
+    ],
+)
+def test_weights_become_integers_and_the_answers_stay_near(
+    fields: dict[str, Any], expected: int, tmp_path: Path, make_context: MakeContext
+) -> None:
+    before = write(tmp_path / "in")
+    after = quantize.run(before, settings(**fields), make_context({"calibration": samples_of({"image": images()})}))
+    assert integers(after.path) == expected
+    if expected == 3:
+        assert after.path.stat().st_size < before.path.stat().st_size * 0.75
+    answers = [graph.run(graph.open_session(item.path), {"image": images(7)})["scores"] for item in (before, after)]
+    np.testing.assert_allclose(answers[1], answers[0], atol=0.05 * np.abs(answers[0]).max())
+    written = onnx.load(after.path)
+    assert written.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert written.ir_version <= graph.IR_VERSION
+
+
+def test_a_model_of_convolutions_alone_shrinks_under_the_dynamic_preset(
+    tmp_path: Path, make_context: MakeContext
+) -> None:
+    context = make_context()
+    before = write(tmp_path / "in", dense=False)
+    after = quantize.run(GraphModel(before.path, SIGNATURE), settings(preset="INT8_DYNAMIC"), context)
+    assert after.path.stat().st_size < before.path.stat().st_size / 2
+    assert "compute in float" in context.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "words"),
+    [
+        ({"preset": "INT8", "ignore": ["conv9"]}, Reason.RECIPE_INVALID, "conv1"),
+        ({"preset": "INT8_DYNAMIC", "ignore": ["re:.*"]}, Reason.STAGE_FAILED, "no weight in 8 bits"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(
+    fields: dict[str, Any], reason: Reason, words: str, tmp_path: Path, make_context: MakeContext
+) -> None:
+    context = make_context({"calibration": samples_of({"image": images()})})
+    with pytest.raises(Judged) as caught:
+        quantize.run(write(tmp_path / "in"), settings(**fields), context)
+    assert caught.value.reason is reason
+    assert words in caught.value.message
+
+
+def test_calibration_holds_one_piece_at_a_time() -> None:
+    pieces = Pieces({"image": images(40)}, SIGNATURE)
+    pieces.set_range(2, 3)
+    last = pieces.get_next()
+    assert len(pieces) == 3
+    assert last is not None
+    assert len(last["image"]) == 40 - 2 * PIECE
+    assert pieces.get_next() is None
+
+
+def test_without_calibration_data_some_of_the_training_data_calibrates(make_context: MakeContext) -> None:
+    found = make_context({"train": samples_of({"image": images(300)})}).calibration()
+    assert found is not None
+    assert len(found["image"]) == 256

@@ -1,0 +1,83 @@
+"""The order of work: what is decided, and refused, before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelpress.api.compression import Objective
+from modelpress.api.reasons import Reason
+from modelpress.api.source import Source
+from modelpress.api.stages import Stage
+from modelpress.compress.errors import Judged
+from modelpress.compress.models import Medium
+from modelpress.compress.recipe import Step, plan
+
+WORKS_ON = {
+    "prune": (Medium.MODULE,),
+    "finetune": (Medium.MODULE,),
+    "fuse": (Medium.MODULE, Medium.GRAPH),
+    "quantize": (Medium.GRAPH,),
+}
+PRUNE = {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}}
+FINETUNE = {"finetune": {"epochs": 1}}
+FUSE: dict[str, Any] = {"fuse": {}}
+INT8 = {"quantize": {"preset": "INT8"}}
+DYNAMIC = {"quantize": {"preset": "INT8_DYNAMIC"}}
+
+
+def planned(
+    stages: list[dict[str, Any]],
+    *,
+    torch: bool = True,
+    objective: dict[str, Any] | None = None,
+    roles: tuple[str, ...] = ("train",),
+) -> list[Step]:
+    wire: dict[str, Any] = {
+        "uri": "s3://models/x",
+        "format": "torch" if torch else "onnx",
+        "outputs": [{"name": "scores"}],
+    }
+    return plan(
+        Source.model_validate(wire),
+        Medium.MODULE if torch else Medium.GRAPH,
+        [Stage.model_validate(stage) for stage in stages],
+        WORKS_ON,
+        Objective.model_validate(objective or {"loss": "MSE"}),
+        roles,
+    )
+
+
+def test_export_stands_before_the_first_stage_that_needs_the_graph() -> None:
+    mediums = [step.medium for step in planned([PRUNE, FINETUNE, FUSE, INT8])]
+    assert mediums == [Medium.MODULE, Medium.MODULE, Medium.MODULE, Medium.GRAPH]
+
+
+def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
+    assert [step.medium for step in planned([DYNAMIC, FUSE])] == [Medium.GRAPH, Medium.GRAPH]
+    assert planned([FUSE], torch=False)[0].medium is Medium.GRAPH
+
+
+@pytest.mark.parametrize(
+    ("stages", "options", "words"),
+    [
+        ([INT8, PRUNE], {}, "put prune before quantize"),
+        ([PRUNE], {"torch": False}, "use source.format torch"),
+        ([FINETUNE], {"torch": False}, "use source.format torch"),
+        ([INT8, DYNAMIC], {}, "Stages 1 and 2 both quantize"),
+        ([FINETUNE], {"roles": ("calibration",)}, "needs compression.data.train"),
+        ([INT8], {"roles": ("validation",)}, "compression.data.calibration or compression.data.train"),
+        ([FINETUNE], {"objective": {"loss": "MSE", "output": "other"}}, "outputs scores"),
+        ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of channels, macs"),
+        ([{"prune": {"structure": "Unstructured", "amount": {"channels": 0.5}}}], {}, "exactly one of sparsity"),
+        ([{"prune": {"structure": "Channel", "amount": {"channels": 0.5, "macs": 0.5}}}], {}, "not channels, macs"),
+    ],
+)
+def test_impossible_recipes_are_refused_with_the_way_out(
+    stages: list[dict[str, Any]], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Judged) as caught:
+        planned(stages, **options)
+    assert caught.value.reason is Reason.RECIPE_INVALID
+    assert words in caught.value.message

@@ -1,0 +1,78 @@
+"""From source to out folder, on one model of each kind: the first try of whoever brings such a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from tests.unit.compress.graphs import build, images
+from tests.unit.compress.sources import CASES, columns, layout, task, write_data, write_source
+
+from modelpress.api.results import Progress
+from modelpress.api.tasks import CompressTask
+from modelpress.compress import graph
+from modelpress.compress.assets import carry
+from modelpress.compress.errors import Judged
+from modelpress.compress.facts import CompressionFacts
+from modelpress.compress.run import Compression
+
+RECIPE: list[dict[str, Any]] = [
+    {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}},
+    {"finetune": {"epochs": 1}},
+    {"fuse": {}},
+    {"quantize": {"preset": "INT8"}},
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_whole_recipe_works_on_every_kind_of_model(name: str, tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    write_source(where.source, name)
+    write_data(where.data, name)
+    told: list[Progress] = []
+    facts = Compression(task(name, RECIPE), where, told.append).run()
+    case = CASES[name]
+    for kind in ("original", "compressed"):
+        session = graph.open_session(where.out / kind / "model.onnx")
+        for count in (1, 7):
+            data = {column: value[:count] for column, value in columns(name).items() if column in case.inputs}
+            if not facts.batched:
+                data = {column: value[0] for column, value in data.items()}
+            answers = graph.run(session, data)
+            assert list(answers) == list(case.outputs)
+            assert all(len(value) == count for value in answers.values()) or not facts.batched
+        assert not onnx.load(where.out / kind / "model.onnx").graph.value_info
+    assert [fact.kind for fact in facts.stages] == ["prune", "finetune", "fuse", "quantize"]
+    first = facts.stages[0]
+    assert (first.before.parameters or 0) > (first.after.parameters or 0)
+    assert (first.before.macs or 0) > (first.after.macs or 0)
+    written = json.loads((where.out / "compression.json").read_text())
+    assert CompressionFacts.model_validate(written) == facts
+    assert {item.stage for item in told} >= {"load", "export", "prune", "finetune", "fuse", "quantize"}
+
+
+def test_an_onnx_source_without_stages_is_passed_on(tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    where.source.mkdir()
+    onnx.save(build(), where.source / "model.onnx")
+    (where.source / "labels.txt").write_text("one\ntwo\n")
+    wire = {"source": {"uri": "s3://models/x", "format": "onnx", "assets": ["labels*"]}, "stages": []}
+    facts = Compression(CompressTask.model_validate(wire), where, lambda _progress: None).run()
+    files = [(where.out / kind / "model.onnx").read_bytes() for kind in ("original", "compressed")]
+    assert files[0] == files[1]
+    assert facts.assets == ("labels.txt",)
+    assert graph.run(graph.open_session(where.out / "compressed" / "model.onnx"), {"image": images(5)})[
+        "scores"
+    ].shape == (5, 5)
+
+
+@pytest.mark.parametrize("pattern", ["../*", "/etc/*", "no such*", "linked*"])
+def test_assets_cannot_lead_out_of_the_source(pattern: str, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "outside.txt").write_text("secret")
+    (tmp_path / "source" / "linked.txt").symlink_to(tmp_path / "outside.txt")
+    with pytest.raises(Judged):
+        carry([pattern], tmp_path / "source", tmp_path / "out")
