@@ -57,7 +57,7 @@ name = st.none() | st.sampled_from("abcd")
 
 
 @given(sides, name, name, st.none() | st.integers(-30, 0), st.booleans(), st.sets(st.sampled_from("abcd")))
-def test_what_has_traffic_never_goes_and_traffic_moves_to_ready_pods_only(  # noqa: PLR0917
+def test_what_has_traffic_never_goes_and_traffic_moves_to_ready_pods_only(
     sides: dict[str, Side], main: str | None, candidate: str | None, since: int | None, held: bool, abandoned: set[str]
 ) -> None:
     switched = at(since) if since is not None else None
