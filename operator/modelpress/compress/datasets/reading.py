@@ -36,7 +36,7 @@ class Samples:
     """Further columns that were asked for, by their own names."""
 
 
-def read(  # noqa: PLR0917 - agreed between those who train and those who judge
+def read(
     dataset: Dataset,
     folder: Path,
     inputs: Sequence[TensorSpec],

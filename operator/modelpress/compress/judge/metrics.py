@@ -120,7 +120,7 @@ class Scorer:
         values = score(original, labels), score(result, labels)
         return self._figure(*values, len(labels), None, float((after - before).std()), float(after.std()))
 
-    def _figure(  # noqa: PLR0917
+    def _figure(
         self,
         original: float,
         compressed: float,
