@@ -95,6 +95,7 @@ class Supervisor:
         environment = {name: value for name, value in os.environ.items() if name != TASK_VARIABLE}
         environment |= {
             "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", threads),
+            "OMP_WAIT_POLICY": environment.get("OMP_WAIT_POLICY", "PASSIVE"),  # spinning eats a container's quota
             "TMPDIR": str(self.layout.scratch),
             "HOME": str(self.layout.scratch),
         }
