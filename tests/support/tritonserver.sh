@@ -15,6 +15,5 @@ mkdir "${backends}/python"
 ln -s "${server}"/backends/python/* "${server}/python_backend_stubs/${release}/triton_python_backend_stub" "${backends}/python/"
 
 export LD_LIBRARY_PATH="${packages}/nvidia_pytriton.libs:${PYTHON_LIBRARY_FOLDER:-/usr/lib/x86_64-linux-gnu}${LD_LIBRARY_PATH:+:${LD_LIBRARY_PATH}}"
-export PYTHONPATH="${packages}"
-export PATH="${environment}/bin:${PATH}"
+export PATH="${environment}/bin:${PATH}"  # by this the backend's interpreter finds its packages
 exec "${server}/bin/tritonserver" --backend-directory="${backends}" "$@"
