@@ -21,6 +21,7 @@ from tests.faults.stoppable import Stop, StoppableOperator
 from tests.support.apiserver import ApiServer, free_ports
 from tests.support.models import INSTALLATION, a_spec
 
+from modelpress.api.names import REVISION_LABEL
 from modelpress.control.kinds import MODEL, WATCHED, path_of
 from modelpress.control.plan import Reference
 from modelpress.control.planner import plan
@@ -90,10 +91,22 @@ class Life:
             yield
 
     def _serves_alone(self, model: Any) -> bool:
-        """Say whether the current revision has pods and no other has."""
-        deployments = self._hands.send("GET", f"/apis/apps/v1/namespaces/{self._namespace}/deployments")["items"]
-        serving = [item["metadata"]["name"] for item in deployments if item["spec"]["replicas"]]
-        return serving == [model["status"].get("currentRevision")]
+        """Say whether the current revision has pods and what belongs to them, and no other has any of it left.
+
+        An operator that was killed in between is silent while it starts again; that does not mean it is done.
+        """
+        current = model["status"].get("currentRevision")
+        return all(
+            self._names(f"{path}?labelSelector={REVISION_LABEL}") == [current]
+            for path in (
+                f"/apis/apps/v1/namespaces/{self._namespace}/deployments",
+                f"/api/v1/namespaces/{self._namespace}/configmaps",
+                f"/api/v1/namespaces/{self._namespace}/services",
+            )
+        )
+
+    def _names(self, path: str) -> list[str]:
+        return [item["metadata"]["name"] for item in self._hands.send("GET", path)["items"]]
 
     def _state(self) -> list[str]:
         """Return every object but pods, without names of this run and without times."""
