@@ -6,6 +6,7 @@ Not while the version changes, and not while a pod is deleted. A control without
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +64,7 @@ async def change_versions(workplace: Workplace, count: int) -> Load:
             revisions.append(status["currentRevision"])
             await asyncio.to_thread(_await_only, workplace, revisions[-1])
             await load.until_sent(500)
-    assert all(before != after for before, after in zip(revisions, revisions[1:], strict=False))
+    assert all(before != after for before, after in itertools.pairwise(revisions))
     return load
 
 

@@ -68,7 +68,8 @@ class Problem:
 class Apply:
     """Make the object hold what `manifest` says, by server-side apply under the operator's field manager.
 
-    `at_creation` is merged into the manifest only when the object does not exist yet (`replicas`, which others may own later).
+    `at_creation` is merged into the manifest only when the object does not exist yet (`replicas`, which others
+    may own later).
     `once` objects are created if missing and never changed afterwards (Jobs, ModelArtifacts, ModelRevisions).
     """
 
