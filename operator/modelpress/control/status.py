@@ -15,9 +15,10 @@ from modelpress.api.resources import (
     SourceStatus,
 )
 from modelpress.api.results import Progress
-from modelpress.control import pods
+from modelpress.control import jobs, marks, pods
 from modelpress.control.draft import Draft
 from modelpress.control.gating import judge
+from modelpress.control.plan import Manifest
 from modelpress.control.reading import lenient
 from modelpress.control.serving import Served
 from modelpress.render.serving import endpoint
@@ -49,7 +50,7 @@ def model_status(
         candidate_revision=served.candidate,
         compression=figures,
         rejected=rejected,
-        progress=_progress(draft),
+        progress=_progress(draft, artifact),
         endpoint=endpoint(draft.model, draft.installation) if served.current else None,
         replicas=served.health.replicas,
         ready_replicas=served.health.ready,
@@ -83,16 +84,23 @@ def accuracy_text(figures: Figures) -> str:
     return f"{first.compressed:.3f} ({first.compressed - first.original:+.3f})"
 
 
-def _progress(draft: Draft) -> ProgressStatus | None:
-    """Return what the newest running Job that says anything says of itself."""
-    told = [job for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE) if not draft.is_going(job)]
-    for job in reversed(told):
+def _progress(draft: Draft, artifact: str | None) -> ProgressStatus | None:
+    """Return what the newest Job that works on `artifact` says of itself; nothing once it is over.
+
+    What its pod last said is remembered somewhat longer than the pod runs.
+    """
+    for job in reversed(draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE)):
         name = job["metadata"]["name"]
-        if name in draft.observed.progress:
+        told = name in draft.observed.progress and marks.label(job, names.ARTIFACT_LABEL) == artifact
+        if told and _is_at_work(draft, job):
             said = {"stage": "", **draft.observed.progress[name]}
             message = progress_text(lenient(Progress, {**said, "stage": str(said["stage"])}))
             return ProgressStatus(job=name, message=message) if message else None
     return None
+
+
+def _is_at_work(draft: Draft, job: Manifest) -> bool:
+    return not draft.is_going(job) and isinstance(jobs.outcome(draft.observed, job, draft.now), jobs.Running)
 
 
 def progress_text(said: Progress) -> str:

@@ -293,6 +293,21 @@ def test_progress_is_shown_and_decides_nothing() -> None:
     assert summary(world.status)["Reconciling"] == "True/Compressing"
 
 
+def test_progress_vanishes_when_its_job_is_over() -> None:
+    world = World()
+    world.jobs = compression(Hangs())
+    world.settle()
+    job = world.names("Job", "compress")[0]
+    world.progress = {job: {"stage": "finetune", "fraction": 0.4}}
+    world.settle()
+    assert world.status["progress"]["job"] == job
+    world.jobs = compression(Ends(message=a_publication()))
+    world.settle()
+    assert job in world.names("Job", "compress"), "the Job stays, for its log, and its last words with it"
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert "progress" not in world.status
+
+
 def test_times_of_conditions_move_only_when_their_status_does() -> None:
     world = World()
     world.jobs = compression(Ends(20, a_failure("StoreUnavailable"), container="fetch"))
