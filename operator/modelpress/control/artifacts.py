@@ -1,4 +1,9 @@
-"""The ModelArtifact that the spec asks for: found if it was ever made, created if not."""
+"""The ModelArtifact that the spec asks for: found if it was ever made, created if not.
+
+Its key leaves out what is said and is the default. So a later version, with another default, has another key for a spec
+that says the one or the other, and the same words still ask for what was made of them: an artifact also fits if what
+it was made from has, by this version's reckoning, the key that is wanted.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +23,22 @@ def artifact_key(draft: Draft, source: SourceStatus) -> str:
     return keys.artifact_key(draft.model.spec, source.resolved_digest, source.datasets)
 
 
-def wanted_artifact(draft: Draft, source: SourceStatus, key: str) -> ModelArtifact | Standing:
-    """Return the artifact with that key, or why it is not there yet."""
-    name = names.keyed_name(draft.model.metadata.name, key)
+def artifact_name(draft: Draft, key: str) -> str:
+    """Return the name of the artifact with that key.
+
+    The one in use, if it fits; else the one named so; else any that fits; else what a new one will be called.
+    """
+    named = names.keyed_name(draft.model.metadata.name, key)
+    if draft.old.artifact and _was_made_for(draft, draft.old.artifact, key):
+        return draft.old.artifact
+    if draft.observed.find("ModelArtifact", named) is not None:
+        return named
+    every = sorted(str(manifest["metadata"]["name"]) for manifest in draft.observed.of_kind("ModelArtifact"))
+    return next((name for name in every if _was_made_for(draft, name, key)), named)
+
+
+def wanted_artifact(draft: Draft, source: SourceStatus, key: str, name: str) -> ModelArtifact | Standing:
+    """Return the artifact of that name, or why it is not there yet."""
     found = draft.observed.find("ModelArtifact", name)
     if found is not None and not draft.is_going(found):
         artifact = draft.artifact(name)
@@ -29,6 +47,17 @@ def wanted_artifact(draft: Draft, source: SourceStatus, key: str) -> ModelArtifa
         return Standing(Course.HELD, Reason.SUSPENDED, "spec.suspend is set: nothing new is compressed.")
     draft.apply(_manifest(draft, source, name, key), once=True)
     return Standing(Course.MOVING, Reason.COMPRESSING, f"Preparing the compression of {name}.")
+
+
+def _was_made_for(draft: Draft, name: str, key: str) -> bool:
+    """Say whether what that artifact was made from has this key, as keys are reckoned now."""
+    manifest = draft.observed.find("ModelArtifact", name)
+    found = draft.artifact(name)
+    if manifest is None or found is None or draft.is_going(manifest):
+        return False
+    made = found.spec
+    words = draft.model.spec.model_copy(update={"source": made.source, "compression": made.compression})
+    return keys.artifact_key(words, made.source_digest, made.datasets) == key
 
 
 def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manifest:

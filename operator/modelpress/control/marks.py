@@ -22,6 +22,8 @@ RETRY_TOKEN = f"{GROUP}/retry-token"
 """On Jobs: `rollout.retryToken` at that time."""
 SERVING = f"{GROUP}/serving"
 """On ModelRevisions: key of how the model is served, without the runtime's image, which only new revisions take."""
+ASKED = f"{GROUP}/asked"
+"""On ModelRevisions: the parts of the spec that SERVING is the key of, as the user wrote them, in JSON."""
 SWITCHED_AT = f"{GROUP}/switched-at"
 """On the main Service: when it was pointed at its revision, RFC 3339."""
 

@@ -2,17 +2,22 @@
 
 A revision keeps the pod template it was rendered with. So a revision fits if artifact, files and everything the user
 says of serving are the same, whatever image and renderer it was made by: an upgrade of the operator finds every
-revision fitting, and restarts nothing.
+revision fitting, and restarts nothing. What was said of serving is kept in the user's words as well as by its key: the
+key leaves out what is the default, which a later version may see differently.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+from pydantic import ValidationError
+
 from modelpress.api import keys, names
-from modelpress.api.base import API_VERSION
+from modelpress.api.base import API_VERSION, ApiType
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
+from modelpress.api.serving import Serving
+from modelpress.api.spec import Artifacts
 from modelpress.control import marks, reading
 from modelpress.control.draft import Draft
 from modelpress.control.plan import Manifest
@@ -66,7 +71,7 @@ def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision, servin
         manifest is not None
         and revision.spec.artifact == artifact.metadata.name
         and revision.spec.manifest_digest == digest
-        and marks.mark(manifest, marks.SERVING) == serving
+        and serving in (marks.mark(manifest, marks.SERVING), _key_of_words(draft, artifact, manifest))
     )
 
 
@@ -119,4 +124,28 @@ def _manifest(draft: Draft, artifact: ModelArtifact, key: str) -> Manifest:
         "metadata": metadata(name, draft.model, revision=name, artifact=artifact.metadata.name),
         "spec": spec.to_wire(),
     }
-    return marks.marked(manifest, {marks.SERVING: _serving_key(draft, artifact)})
+    return marks.marked(manifest, {marks.SERVING: _serving_key(draft, artifact), marks.ASKED: _words(draft)})
+
+
+class _Asked(ApiType):
+    """What of the spec decides how a model is served."""
+
+    serving: Serving | None = None
+    artifacts: Artifacts | None = None
+
+
+def _words(draft: Draft) -> str:
+    """Return what the user says of serving, the number of replicas aside, which is no revision's matter."""
+    spec = draft.model.spec
+    serving = spec.serving.model_copy(update={"replicas": None}) if spec.serving else None
+    return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
+
+
+def _key_of_words(draft: Draft, artifact: ModelArtifact, manifest: Manifest) -> str | None:
+    """Return the key, as keys are reckoned now, of what the user said when this revision was made; None: not known."""
+    try:
+        asked = _Asked.model_validate_json(marks.mark(manifest, marks.ASKED))
+    except ValidationError:
+        return None
+    words = draft.model.spec.model_copy(update={"serving": asked.serving, "artifacts": asked.artifacts})
+    return keys.revision_key(artifact.metadata.name, words, runtime_image="")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelpress.api import names
 from modelpress.api.resources import ModelArtifactStatus, ModelRevision, Rejection, SourceStatus
 from modelpress.control import gating
-from modelpress.control.artifacts import artifact_key, wanted_artifact
+from modelpress.control.artifacts import artifact_key, artifact_name, wanted_artifact
 from modelpress.control.attempts import make, stop_others
 from modelpress.control.draft import Draft
 from modelpress.control.resolving import resolve
@@ -43,9 +42,9 @@ def follow(draft: Draft) -> Way:
         return Way(resolution.standing, not_judged(resolution.standing), rejected=resolution.rejected)
     doubt = resolution.standing
     key = artifact_key(draft, source)
-    name = names.keyed_name(draft.model.metadata.name, key)
+    name = artifact_name(draft, key)
     stop_others(draft, name)
-    artifact = wanted_artifact(draft, source, key)
+    artifact = wanted_artifact(draft, source, key, name)
     if isinstance(artifact, Standing):
         return Way(artifact, not_judged(artifact), source, name, doubt=doubt)
     made = make(draft, source, artifact)

@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,15 @@ def ensure_all() -> dict[str, str]:
     return names
 
 
+def ensure_variant(name: str, edit: Callable[[Path], None]) -> str:
+    """Have an image on the node as it would be after `edit` of the folder it is built from; return its name.
+
+    The clone and the names that `ensure_all` wrote down stay as they are.
+    """
+    (recipe,) = (recipe for recipe in RECIPES if recipe.name == name)
+    return _ensure(recipe, edit)[1]
+
+
 def build_all() -> None:
     """Build every image, one after the other and without a cluster, for `ensure_all` to find."""
     for recipe in RECIPES:
@@ -81,8 +90,8 @@ def _build_current(recipe: Recipe) -> None:
         _build(recipe, context, image)
 
 
-def _ensure(recipe: Recipe) -> tuple[str, str]:
-    with _context(recipe) as (context, image):
+def _ensure(recipe: Recipe, edit: Callable[[Path], None] | None = None) -> tuple[str, str]:
+    with _context(recipe, edit) as (context, image):
         if not on_node(image):
             layout = _build(recipe, context, image)
             with locked("containerd-import"), step(f"image {recipe.name} to the node"):
@@ -93,8 +102,8 @@ def _ensure(recipe: Recipe) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _context(recipe: Recipe) -> Iterator[tuple[Path, str]]:
-    """Give a copy of what the image is built from, which nobody edits meanwhile, and the name that its content has."""
+def _context(recipe: Recipe, edit: Callable[[Path], None] | None = None) -> Iterator[tuple[Path, str]]:
+    """Give a copy of what the image is built from, which nobody else edits, and the name that its content has."""
     with tempfile.TemporaryDirectory(prefix="modelpress-image-") as folder:
         context = Path(folder)
         for path in (recipe.dockerfile, *recipe.inputs):
@@ -104,6 +113,8 @@ def _context(recipe: Recipe) -> Iterator[tuple[Path, str]]:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info"))
             else:
                 shutil.copy(source, target)
+        if edit is not None:
+            edit(context)
         yield context, f"{recipe.repository}:{_version()}-{content_key(context, bases.BASE_IMAGE)}"
 
 
