@@ -118,7 +118,7 @@ BAD_INPUTS = (
     BadInput(
         "loops",
         "CompressionTimeout",
-        "20s",
+        "20 s",
         _code("def build():\n    while True:\n        pass\n"),
         compression={"job": {"timeout": "20s", "retries": 0}},
     ),
