@@ -24,7 +24,7 @@ test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; w
 	$(PYTEST) -m "not long" tests/integration tests/faults
 
 test-cluster: $(VENV) ## in the local cluster
-	$(PYTEST) -m "not long" tests/cluster tests/e2e tests/upgrade
+	$(PYTEST) -m "not long" tests/cluster tests/e2e
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests

@@ -25,7 +25,7 @@ SMALL = {"requests": {"cpu": "20m", "memory": "300Mi"}, "limits": {"memory": "2G
 PATIENCE = 600.0
 """Seconds for what takes an attempt at compression or several; the pauses between them grow."""
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.upgrade import variant
 
 from modelpress.render.serving.deployment import MIN_READY_SECONDS
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 NAME = "upgraded"
 ROW = {"row": np.zeros((1, 4), dtype=np.float32)}
