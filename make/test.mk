@@ -1,6 +1,9 @@
 # The tests, from the cheapest to the dearest. `make test` is all of them but the long ones.
 
 PYTEST := $(RUN) -m pytest
+# Tests with clocks, sockets and pods in them: what fails is named, and has one more try by itself on a quieter machine.
+WITH_RETRY = $(PYTEST) $(1) || { echo "once more, what failed alone:"; \
+	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
 .PHONY: test test-static test-unit test-integration test-cluster test-long
 
@@ -21,10 +24,10 @@ test-unit: $(VENV) ## what needs nothing but Python
 	$(PYTEST) -n 2 tests/unit tests/golden
 
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
-	$(PYTEST) -m "not long" tests/integration tests/faults
+	$(call WITH_RETRY,-m "not long" tests/integration tests/faults)
 
 test-cluster: $(VENV) ## in the local cluster
-	$(PYTEST) -m "not long" tests/cluster tests/e2e
+	$(call WITH_RETRY,-m "not long" tests/cluster tests/e2e)
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
