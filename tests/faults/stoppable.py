@@ -11,9 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.apiserver import ApiServer, free_ports
+
 from modelpress.control import operator
 from modelpress.control.seam import Seam
 from modelpress.control.settings import Settings
+
+
+def settings_for(namespace: str, api_server: ApiServer) -> Settings:
+    """Settings of an operator for `namespace` alone, whose next process takes over the Lease of the one before."""
+    return Settings(
+        namespace=namespace,
+        watch_namespaces=(namespace,),
+        kubeconfig=str(api_server.kubeconfig),
+        identity="always-the-same",
+        http_host="127.0.0.1",
+        http_port=free_ports(1)[0],
+    )
 
 
 @dataclass(frozen=True)

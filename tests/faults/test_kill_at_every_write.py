@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 from tests.faults.hands import Hands, hands
-from tests.faults.stoppable import Stop, StoppableOperator
+from tests.faults.stoppable import Stop, StoppableOperator, settings_for
 from tests.integration.control import tiny
-from tests.support.apiserver import ApiServer, free_ports
+from tests.support.apiserver import ApiServer
 
 from modelpress.control.kinds import MODEL, WATCHED, path_of
 from modelpress.control.plan import Reference
-from modelpress.control.settings import Settings
 
 PATIENCE = 90.0
 NAME = "model"
@@ -51,14 +50,7 @@ class Scenario:
         self._reference = Reference(MODEL.api_version, MODEL.kind, self._namespace, NAME)
         self.log = folder / f"{self._namespace}.log"
         self.log.touch()
-        self._settings = Settings(
-            namespace=self._namespace,
-            watch_namespaces=(self._namespace,),
-            kubeconfig=str(api_server.kubeconfig),
-            identity="always-the-same",
-            http_host="127.0.0.1",
-            http_port=free_ports(1)[0],
-        )
+        self._settings = settings_for(self._namespace, api_server)
         self._operator = StoppableOperator(self._settings, tiny.plan, None, self.log)
 
     def play(self, stop: Stop | None) -> list[Any]:

@@ -17,15 +17,14 @@ from typing import Any
 import pytest
 from tests.faults.hands import Hands, hands
 from tests.faults.node import Node
-from tests.faults.stoppable import Stop, StoppableOperator
-from tests.support.apiserver import ApiServer, free_ports
+from tests.faults.stoppable import Stop, StoppableOperator, settings_for
+from tests.support.apiserver import ApiServer
 from tests.support.models import INSTALLATION, a_spec
 
 from modelpress.api.names import REVISION_LABEL
 from modelpress.control.kinds import MODEL, WATCHED, path_of
 from modelpress.control.plan import Reference
 from modelpress.control.planner import plan
-from modelpress.control.settings import Settings
 
 PATIENCE = 180.0
 QUIET = 1.0
@@ -45,14 +44,7 @@ class Life:
         self._path = path_of(Reference(MODEL.api_version, MODEL.kind, self._namespace, NAME))
         self._log = folder / f"{self._namespace}.log"
         self._log.touch()
-        self._settings = Settings(
-            namespace=self._namespace,
-            watch_namespaces=(self._namespace,),
-            kubeconfig=str(api_server.kubeconfig),
-            identity="always-the-same",
-            http_host="127.0.0.1",
-            http_port=free_ports(1)[0],
-        )
+        self._settings = settings_for(self._namespace, api_server)
         self._operator = StoppableOperator(self._settings, plan, INSTALLATION, self._log)
         self._node = Node(self._namespace, hands.send)
 
