@@ -10,6 +10,7 @@ import installation
 import kubectl
 import pytest
 import stores
+from tests.conftest import one_at_a_time
 from tests.support.workplace import Workplace
 
 
@@ -17,7 +18,8 @@ from tests.support.workplace import Workplace
 def installed(cluster: Path, images: dict[str, str], store: Path) -> Path:
     """The local cluster's kubeconfig, with the chart of this clone installed; kubectl and helm use it."""
     installation.use(cluster)
-    installation.install(cluster)
+    with one_at_a_time():
+        installation.install(cluster)
     return cluster
 
 
