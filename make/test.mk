@@ -28,7 +28,8 @@ test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; w
 	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,2)
 
 test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
-	$(call WITH_RETRY,-m "not long" tests/cluster tests/e2e,4)
+	$(call WITH_RETRY,-m "not long" tests/cluster,0)
+	$(call WITH_RETRY,-m "not long" tests/e2e,4)
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
