@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
 from tests.support.load import Load, Question
-from tests.support.workplace import Array, Workplace
+from tests.support.workplace import Array, Workplace, sparing
 
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL
 
@@ -30,7 +30,7 @@ def wanted(workplace: Workplace, batch: int) -> dict[str, Any]:
     """Two replicas of a small model; another `batch` is another revision that gives the same answers."""
     found = manifest(BadInput(NAME, "", ""), workplace.namespace)
     found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch}}
-    return found
+    return sparing(found)
 
 
 @pytest.fixture(scope="module")
