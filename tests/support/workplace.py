@@ -40,7 +40,7 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE,
 
 
 def sparing(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the CompressedModel with small requests where it names none; they are the surroundings', not the test's."""
+    """Return the CompressedModel with small requests where it names none."""
     spec = manifest["spec"]
     job = spec["compression"].get("job", {})
     serving = spec.get("serving", {})
