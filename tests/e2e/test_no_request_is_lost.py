@@ -21,6 +21,8 @@ from tests.support.workplace import Array, Workplace, sparing
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL
 
 NAME, UNDRAINED = "steady", "undrained"
+QUEUED = "200ms"
+"""So long does every request wait in its server for others to join it: whenever a pod ends, some are on their way."""
 ROW = {"row": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
 CHANGES = 2
 """Changes of version under load; `make test-long` runs five."""
@@ -29,7 +31,7 @@ CHANGES = 2
 def wanted(workplace: Workplace, batch: int) -> dict[str, Any]:
     """Two replicas of a small model; another `batch` is another revision that gives the same answers."""
     found = manifest(BadInput(NAME, "", ""), workplace.namespace)
-    found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch}}
+    found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch, "maxQueueDelay": QUEUED}}
     return sparing(found)
 
 
@@ -39,7 +41,7 @@ def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     folder = tmp_path_factory.mktemp(NAME)
     write_good(folder)
     workplace.put(folder, NAME)
-    workplace.apply(wanted(workplace, 8))
+    workplace.apply(wanted(workplace, 64))
     workplace.await_ready(NAME, seconds=600)
     return workplace
 
@@ -62,7 +64,7 @@ async def change_versions(workplace: Workplace, count: int) -> Load:
     async with load:
         for number in range(count):
             await load.until_sent(500)
-            await asyncio.to_thread(workplace.apply, wanted(workplace, 4 if number % 2 == 0 else 8))
+            await asyncio.to_thread(workplace.apply, wanted(workplace, 32 if number % 2 == 0 else 64))
             status = await asyncio.to_thread(workplace.await_ready, NAME)
             revisions.append(status["currentRevision"])
             await asyncio.to_thread(_await_only, workplace, revisions[-1])
