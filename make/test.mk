@@ -2,7 +2,8 @@
 
 PYTEST := $(RUN) -m pytest
 # Tests with clocks, sockets and pods in them: what fails is named, and has one more try by itself on a quieter machine.
-WITH_RETRY = $(PYTEST) $(1) || { echo "once more, what failed alone:"; \
+# $(1): which; $(2): how many files side by side.
+WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
 .PHONY: test test-static test-unit test-integration test-cluster test-long
@@ -24,10 +25,11 @@ test-unit: $(VENV) ## what needs nothing but Python
 	$(PYTEST) -n 2 tests/unit tests/golden
 
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
-	$(call WITH_RETRY,-m "not long" tests/integration tests/faults)
+	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,2)
 
-test-cluster: $(VENV) ## in the local cluster
-	$(call WITH_RETRY,-m "not long" tests/cluster tests/e2e)
+test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
+	$(call WITH_RETRY,-m "not long" tests/cluster,0)
+	$(call WITH_RETRY,-m "not long" tests/e2e,4)
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests

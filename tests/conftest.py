@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from tests.support.apiserver import ApiServer, running_api_server
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -49,9 +50,14 @@ def store(cluster: Path) -> Path:
     return cluster
 
 
+def one_at_a_time() -> FileLock:
+    """A lock that all processes of a test run share: `with one_at_a_time(): …`."""
+    return FileLock(_ROOT / ".venv" / "tests.lock")
+
+
 def _ground(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(_ROOT / "tests/cluster/cluster.py"), command], capture_output=True, text=True, check=False
-    )
+    argv = [sys.executable, str(_ROOT / "tests/cluster/cluster.py"), command]
+    with one_at_a_time():
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"the local cluster's `{command}` failed:\n{done.stdout}\n{done.stderr}", pytrace=False)

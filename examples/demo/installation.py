@@ -42,6 +42,7 @@ def values(kubeconfig: Path) -> dict[str, object]:
 
 def install(kubeconfig: Path, *arguments: str, chart: Path = ROOT / "charts" / "modelpress") -> str:
     """`helm upgrade --install` the chart and wait for the operator; return what helm printed."""
+    _undo_what_was_cut_short()
     return kubectl.run(
         "helm",
         "upgrade",
@@ -57,3 +58,15 @@ def install(kubeconfig: Path, *arguments: str, chart: Path = ROOT / "charts" / "
         *arguments,
         stdin=json.dumps(values(kubeconfig)),
     )
+
+
+def _undo_what_was_cut_short() -> None:
+    """Roll back an upgrade, or uninstall an installation, whose helm was killed: every later one would be refused."""
+    where = ("--namespace", NAMESPACE)
+    found = json.loads(kubectl.run("helm", "list", *where, "--pending", "--filter=^modelpress$", "--output=json"))
+    if not found:
+        return
+    if found[0]["status"] == "pending-install":
+        kubectl.run("helm", "uninstall", "modelpress", *where, "--wait")
+    else:
+        kubectl.run("helm", "rollback", "modelpress", *where, "--wait")

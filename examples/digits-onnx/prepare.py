@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
     splits = {"test": slice(0, 500), "calibration": slice(500, 700), "train": slice(700, None)}
     for name in ("test", "calibration"):
         np.savez(folder / "data" / f"{name}.npz", pixels=pixels[splits[name]], label=labels[splits[name]])
-    network = MLPClassifier((256, 128), max_iter=60, random_state=0).fit(
+    network = MLPClassifier((256, 128), max_iter=300, random_state=0).fit(
         pixels[splits["train"]], labels[splits["train"]]
     )
     onnx.save(as_onnx(network), folder / "source" / "model.onnx")

@@ -10,14 +10,22 @@ import installation
 import kubectl
 import pytest
 import stores
+from tests.conftest import one_at_a_time
 from tests.support.workplace import Workplace
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: Path, images: dict[str, str], store: Path) -> Path:
-    """The local cluster's kubeconfig, with the chart of this clone installed; kubectl and helm use it."""
+def installed(cluster: Path, images: dict[str, str], store: Path, testrun_uid: str) -> Path:
+    """The local cluster's kubeconfig, with the chart of this clone installed; kubectl and helm use it.
+
+    The first process of a run that needs it installs it.
+    """
     installation.use(cluster)
-    installation.install(cluster)
+    installed_for = cluster.parent / "installed-for"
+    with one_at_a_time():
+        if not installed_for.exists() or installed_for.read_text() != testrun_uid:
+            installation.install(cluster)
+            installed_for.write_text(testrun_uid)
     return cluster
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import kubectl
 import pytest
 from tests.e2e.bad_inputs import BAD_INPUTS, BadInput, manifest, write_good
-from tests.support.workplace import Workplace, wait_for
+from tests.support.workplace import Workplace, sparing, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def applied(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> I
         write_good(folder)
         bad.break_files(folder)
         workplace.put(folder, bad.name)
-        workplace.apply(manifest(bad, workplace.namespace))
+        workplace.apply(sparing(manifest(bad, workplace.namespace)))
     yield workplace
     for bad in BAD_INPUTS:
         workplace.delete(bad.name)
@@ -67,7 +67,7 @@ def test_code_of_the_source_finds_no_credentials_and_its_own_report_is_not_belie
     )
     curious = BadInput("curious", "", "")
     workplace.put(tmp_path, curious.name)
-    workplace.apply(manifest(curious, workplace.namespace))
+    workplace.apply(sparing(manifest(curious, workplace.namespace)))
     status = workplace.await_ready(curious.name, seconds=900)
     (metric,) = status["compression"]["metrics"]
     assert metric["compressed"] < 0.9, "random weights cannot be this good: a report of the source's own was believed"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import kubectl
 import numpy as np
 import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
-from tests.support.workplace import Workplace, wait_for
+from tests.support.workplace import Workplace, sparing, wait_for
 
 NAME = "changing"
 ROW = {"row": np.zeros((1, 4), dtype=np.float32)}
@@ -25,11 +26,11 @@ def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     return workplace
 
 
-def wanted(workplace: Workplace, **spec: object) -> dict[str, object]:
+def wanted(workplace: Workplace, **spec: object) -> dict[str, Any]:
     """The small model, with `spec` replacing parts of its spec."""
     found = manifest(BadInput(NAME, "", ""), workplace.namespace)
     found["spec"] |= spec
-    return found
+    return sparing(found)
 
 
 def revisions(workplace: Workplace) -> set[str]:
@@ -72,9 +73,8 @@ def test_replicas_scale_without_a_new_revision(served: Workplace) -> None:
 
 def test_a_version_that_fails_its_gate_is_refused_and_the_old_one_serves_on(served: Workplace, tmp_path: Path) -> None:
     serving = served.model(NAME)["status"]["currentRevision"]
-    broken = wanted(served)
-    broken["spec"]["compression"] = {"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}]}  # type: ignore[index]
-    broken["spec"]["evaluation"]["gates"] = [{"metric": "top1", "goal": "Threshold", "value": 0.999}]  # type: ignore[index]
+    broken = wanted(served, compression={"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}]})
+    broken["spec"]["evaluation"]["gates"] = [{"metric": "top1", "goal": "Threshold", "value": 0.999}]
     served.apply(broken)
     condition = served.await_condition(NAME, "Ready", "False", "GateFailed")
     assert "top1" in condition["message"]

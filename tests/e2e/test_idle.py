@@ -12,7 +12,7 @@ import installation
 import kubectl
 import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
-from tests.support.workplace import Workplace, wait_for
+from tests.support.workplace import Workplace, sparing, wait_for
 
 OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
 FIRST, SECOND = "idle-0", "idle-1"
@@ -31,7 +31,7 @@ def wanted(workplace: Workplace, name: str) -> dict[str, Any]:
     """The small model; the first serves, the others are compressed and scaled to zero."""
     found = manifest(BadInput(name, "", ""), workplace.namespace)
     found["spec"]["serving"] = {"replicas": 1 if name == FIRST else 0}
-    return found
+    return sparing(found)
 
 
 def settle(workplace: Workplace, small: Path, count: int) -> None:

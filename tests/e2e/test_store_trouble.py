@@ -16,12 +16,10 @@ import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
 from tests.support import own_store
 from tests.support.own_store import OwnStore
-from tests.support.workplace import Workplace, wait_for
+from tests.support.workplace import Workplace, sparing, wait_for
 
 SIZE = "4Mi"
 ROW = {"row": np.zeros((1, 4), dtype=np.float32)}
-SMALL = {"requests": {"cpu": "20m", "memory": "300Mi"}, "limits": {"memory": "2Gi"}}
-"""Of compression and of serving pods: what these models need, so that several fit on a node of two cores."""
 PATIENCE = 600.0
 """Seconds for what takes an attempt at compression or several; the pauses between them grow."""
 
@@ -51,9 +49,7 @@ def wanted(place: Workplace, name: str, **spec: object) -> dict[str, Any]:
     found = manifest(BadInput(name, "", ""), place.namespace)
     access = {"secretName": own_store.NAME, "readSecretName": own_store.NAME}
     found["spec"] |= {"artifacts": {"uri": f"s3://{own_store.BUCKET}"} | access} | spec
-    found["spec"]["compression"] |= {"job": {"resources": SMALL}}
-    found["spec"]["serving"] = found["spec"].get("serving", {}) | {"resources": SMALL}
-    return found
+    return sparing(found)
 
 
 def model_file(place: Workplace, name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.sources import UNSEEN
-from tests.support.workplace import Workplace
+from tests.support.workplace import Workplace, sparing
 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=lambda unseen: unseen.__name__)
@@ -14,7 +14,7 @@ def test_an_unseen_model_is_compressed_and_answers_as_measured(workplace: Workpl
     model = unseen()
     model.write(tmp_path)
     workplace.put(tmp_path, model.name)
-    workplace.apply(model.manifest(workplace.namespace))
+    workplace.apply(sparing(model.manifest(workplace.namespace)))
     status = workplace.await_ready(model.name, seconds=600)
     assert status["compression"]["compressedBytes"] < status["compression"]["originalBytes"]
     test = model.data["test"]

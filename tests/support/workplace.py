@@ -19,6 +19,10 @@ from tritonclient.utils import np_to_triton_dtype
 PATIENCE = 300.0
 """Seconds to wait for a condition: many times what it takes, because the machine may be busy."""
 
+JOB_REQUESTS = {"cpu": "200m", "memory": "512Mi"}
+SERVING_REQUESTS = {"cpu": "40m", "memory": "300Mi"}
+"""What the pods of small models reserve, so that a dozen servers and a few compressions fit on a node of two cores."""
+
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
@@ -33,6 +37,17 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE,
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:.0f} s for {what}; {explain()}")
         time.sleep(0.5)
+
+
+def sparing(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the CompressedModel with small requests where it names none."""
+    spec = manifest["spec"]
+    job = spec["compression"].get("job", {})
+    serving = spec.get("serving", {})
+    job = {**job, "resources": {"requests": JOB_REQUESTS, **job.get("resources", {})}}
+    serving = {**serving, "resources": {"requests": SERVING_REQUESTS, **serving.get("resources", {})}}
+    compression = {**spec["compression"], "job": job}
+    return {**manifest, "spec": {**spec, "compression": compression, "serving": serving}}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from modelpress.store import artifacts, transfer
 from modelpress.store.locations import file_name, in_root, open_place
 from modelpress.store.manifest import ONNX, ORIGINAL
 
-from .running import log
+from .logs import log
 
 COMPRESSED = "compressed"
 """Folder of the result in OUT_FOLDER."""

@@ -34,7 +34,7 @@ from modelpress.store.manifest import (
 from modelpress.store.report import Report
 
 from .fetch import COMPRESSED
-from .running import log
+from .logs import log
 
 MOST_FACTS = 1024 * 1024
 """Bytes of compression.json."""

@@ -8,7 +8,7 @@ from modelpress.api.tasks import Location, ResolveTask
 from modelpress.store import transfer
 from modelpress.store.locations import open_place
 
-from .running import log
+from .logs import log
 
 
 def resolve(task: ResolveTask) -> ResolveResult:

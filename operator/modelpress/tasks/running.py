@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import os
-import sys
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +26,7 @@ from modelpress.compress.errors import Judged
 from modelpress.store.errors import StoreError
 from modelpress.store.locations import in_root
 
+from .logs import log
 from .messages import encode
 
 CRASH = 1
@@ -84,13 +81,6 @@ def write_message(text: str) -> None:
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
-
-
-def log(event: str, **fields: Any) -> None:
-    """Write one line of JSON to standard output."""
-    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + os.linesep)
-    sys.stdout.flush()
 
 
 def _resolve(task: ResolveTask) -> Answer:

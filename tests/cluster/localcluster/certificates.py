@@ -10,6 +10,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from localcluster.files import put
 from localcluster.paths import KUBECONFIG, LOGS, STATE
 from localcluster.shell import run
 
@@ -109,8 +110,7 @@ def write_kubeconfig(path: Path, user: str, pki: Path = PKI, port: int = 6443) -
         "contexts": [{"name": "modelpress-local", "context": {"cluster": "modelpress-local", "user": user}}],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(config, indent=1))  # JSON is YAML
+    put(path, json.dumps(config, indent=1), mode=0o600)  # JSON is YAML
     return path
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from localcluster.certificates import PKI
+from localcluster.files import put
 from localcluster.paths import CACHE, RUN, STATE
 
 CONFIG = STATE / "config"
@@ -23,12 +24,12 @@ CGROUP_DRIVER = "systemd" if CGROUP_V2 and Path("/run/systemd/system").exists() 
 def write_all() -> None:
     """Write every configuration file into `.cluster/config`."""
     (CONFIG / "cni").mkdir(parents=True, exist_ok=True)
-    (CONFIG / "containerd.toml").write_text(_containerd())
-    (CONFIG / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_network(), indent=1))
-    (CONFIG / "kubelet.yaml").write_text(json.dumps(_kubelet(), indent=1))
+    put(CONFIG / "containerd.toml", _containerd())
+    put(CONFIG / "cni" / "10-pods.conflist", json.dumps(_pod_network(), indent=1))
+    put(CONFIG / "kubelet.yaml", json.dumps(_kubelet(), indent=1))
     # The cluster is closed: a name outside it is answered at once with "no such name", never looked up.
-    (CONFIG / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n")
-    (CONFIG / "audit-policy.yaml").write_text(json.dumps(_audit_policy(), indent=1))
+    put(CONFIG / "resolv.conf", f"nameserver {DNS_ADDRESS}\n")
+    put(CONFIG / "audit-policy.yaml", json.dumps(_audit_policy(), indent=1))
 
 
 def _containerd() -> str:

@@ -23,6 +23,7 @@ from localcluster import bases
 from localcluster.archives import import_layout, on_node
 from localcluster.cache import locked
 from localcluster.components import ctr
+from localcluster.files import put
 from localcluster.paths import CACHE, CLONE, STATE, content_key
 from localcluster.progress import StepFailed, step
 from localcluster.shell import output, run
@@ -81,8 +82,8 @@ def build_all() -> None:
 def write_names(names: dict[str, str]) -> None:
     """Write `.cluster/images.env` for shells and `.cluster/images.json` for programs."""
     STATE.mkdir(exist_ok=True)
-    (STATE / "images.env").write_text("".join(f"{name.upper()}_IMAGE={image}\n" for name, image in names.items()))
-    (STATE / "images.json").write_text(json.dumps(names, indent=1) + "\n")
+    put(STATE / "images.env", "".join(f"{name.upper()}_IMAGE={image}\n" for name, image in names.items()))
+    put(STATE / "images.json", json.dumps(names, indent=1) + "\n")
 
 
 def _build_current(recipe: Recipe) -> None:
