@@ -59,7 +59,7 @@ REFUSED = {
     "calibration without calibrating": (
         "compression.stages.3.quantize",
         {"preset": "INT8_DYNAMIC", "algorithm": "Entropy"},
-        "spec.compression.stages[3].quantize: Invalid value: algorithm is for preset INT8 only",
+        "spec.compression.stages[3].quantize: Invalid value: algorithm MinMax, Entropy and Percentile are for",
     ),
     "torch without entrypoint": (
         "source.entrypoint",

@@ -3,7 +3,17 @@
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
-from .quantize import Granularity, Quantize, QuantizeAlgorithm, QuantizePreset
+from .quantize import (
+    Granularity,
+    Quantize,
+    QuantizeActivations,
+    QuantizeAlgorithm,
+    QuantizeEmbeddings,
+    QuantizeMixed,
+    QuantizeOverride,
+    QuantizePreset,
+    QuantizeWeights,
+)
 from .stage import STAGE_KINDS, Stage
 
 __all__ = [
@@ -16,7 +26,12 @@ __all__ = [
     "PruneAmount",
     "PruneStructure",
     "Quantize",
+    "QuantizeActivations",
     "QuantizeAlgorithm",
+    "QuantizeEmbeddings",
+    "QuantizeMixed",
+    "QuantizeOverride",
     "QuantizePreset",
+    "QuantizeWeights",
     "Stage",
 ]

@@ -18,7 +18,8 @@ from modelpress.compress import graph
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import GraphModel
 from modelpress.compress.stages import quantize
-from modelpress.compress.stages.calibration import PIECE, Pieces
+from modelpress.compress.stages.quantize import stage
+from modelpress.compress.stages.quantize.calibration import PIECE, Pieces
 
 
 def settings(**fields: Any) -> Quantize:
@@ -27,7 +28,7 @@ def settings(**fields: Any) -> Quantize:
 
 def integers(path: Path) -> int:
     tensors = onnx.load(path).graph.initializer
-    return sum(item.data_type in quantize.INTEGERS and len(item.dims) > 1 for item in tensors)
+    return sum(item.data_type in stage.CODES and len(item.dims) > 1 for item in tensors)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_model_of_convolutions_alone_shrinks_under_the_dynamic_preset(
     ("fields", "reason", "words"),
     [
         ({"preset": "INT8", "ignore": ["conv9"]}, Reason.RECIPE_INVALID, "conv1"),
-        ({"preset": "INT8_DYNAMIC", "ignore": ["re:.*"]}, Reason.STAGE_FAILED, "no weight in 8 bits"),
+        ({"preset": "INT8_DYNAMIC", "ignore": ["re:.*"]}, Reason.STAGE_FAILED, "no weight as integers"),
     ],
 )
 def test_what_would_change_nothing_is_refused(
