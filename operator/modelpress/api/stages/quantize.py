@@ -94,7 +94,7 @@ class QuantizeOverride(ApiType):
     """Other weights for some nodes."""
 
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
-    """Nodes by name or as `re:<regular expression>`."""
+    """Nodes by name or as `re:<regular expression>`, as in `targets` of the stage."""
     weights: QuantizeWeights
     """How their weights are stored."""
 
@@ -181,9 +181,10 @@ class Quantize(ApiType):
     """Whether a weight tensor has one scale or one per output channel, where activations have 8 bits. Default: Channel.
     """
     targets: Names | None = None
-    """Nodes of the exported graph that are quantized, by name or as `re:<regular expression>`. Default: all that can.
-    """
+    """Nodes of the exported graph that are quantized, by name or as `re:<regular expression>`. Nodes of a torch module
+    are named after it and their operator, `encoder.layer.0.query.MatMul`; `encoder.layer.0` stands for all below it.
+    Default: all that can be quantized."""
     ignore: Names | None = None
-    """Nodes of the exported graph that stay as they are, by name or as `re:<regular expression>`. Default: none."""
+    """Nodes of the exported graph that stay as they are, named as in `targets`. Default: none."""
     overrides: Annotated[tuple[QuantizeOverride, ...], Field(max_length=32)] | None = None
     """Other weights for some nodes; the last that names a node holds. Default: none."""

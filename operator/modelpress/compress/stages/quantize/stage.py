@@ -27,6 +27,7 @@ from .writing import Stored, Writer
 
 CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 """Element types that weights are stored in."""
+WEIGHTY = "matrix product or embedding that is quantized"
 
 
 def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
@@ -37,8 +38,8 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     prepare(model.path, prepared.path, context.scratch, external)
     context.report(0.2, "prepared")
     nodes = {node.name: node for node in onnx.load(prepared.path, load_external_data=False).graph.node}
-    chosen = select(settings.targets, nodes, "node", field="targets") if settings.targets else set(nodes)
-    chosen -= select(settings.ignore or (), nodes, "node")
+    chosen = select(settings.targets, nodes, "node", nested=True, field="targets") if settings.targets else set(nodes)
+    chosen -= select(settings.ignore or (), nodes, "node", nested=True)
     if engine(settings) is Engine.GROUPS:
         proto = _in_groups(prepared, settings, chosen, context)
     else:
@@ -99,7 +100,7 @@ def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
     """Raise Judged if `overrides` name nodes that hold no weights in groups."""
     names = [item.name for item in candidates]
     for override in settings.overrides or ():
-        select(override.targets, names, "matrix product or embedding that is quantized", field="overrides.targets")
+        select(override.targets, names, WEIGHTY, nested=True, field="overrides.targets")
 
 
 def _convolutions(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:

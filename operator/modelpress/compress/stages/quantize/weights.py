@@ -77,7 +77,7 @@ class Work:
         widths = {item.name: item.shape[1] for item in candidates}
         embeddings = {item.name for item in candidates if item.embedding}
         for override in settings.overrides or ():
-            for name in select(override.targets, found, "node", field="overrides.targets"):
+            for name in select(override.targets, found, "node", nested=True, field="overrides.targets"):
                 if name in embeddings and override.weights.bits == ALL_BITS:
                     found[name] = table_scheme(ALL_BITS, widths[name])
                 else:
@@ -138,7 +138,7 @@ class Work:
         assert settings is not None
         fixed = {item.name for item in candidates if item.embedding and self.settings.embeddings is not None}
         for override in self.settings.overrides or ():
-            fixed |= select(override.targets, fewest, "node", field="overrides.targets")
+            fixed |= select(override.targets, fewest, "node", nested=True, field="overrides.targets")
         free = [item for item in candidates if item.name not in fixed]
         trial = Trial(self.model.path, [item.weight for item in candidates], data, self.model.signature)
         more = self._round(free, {item.name: _raised(item, fewest[item.name].rounded.grid.scheme) for item in free})
