@@ -34,6 +34,7 @@ from .stages import (
     QuantizeMixed,
     QuantizeOverride,
     QuantizePreset,
+    QuantizeScales,
     QuantizeWeights,
 )
 
@@ -82,6 +83,7 @@ class EffectiveQuantize(Quantize):
 
     algorithm: QuantizeAlgorithm
     granularity: Granularity = Granularity.CHANNEL
+    scales: QuantizeScales = QuantizeScales.FREE
     ignore: tuple[str, ...] = ()
     overrides: tuple[QuantizeOverride, ...] = ()
 

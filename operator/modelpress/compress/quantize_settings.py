@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from modelpress.api.defaults import integer_activations
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import Quantize, QuantizeAlgorithm, QuantizePreset
+from modelpress.api.stages import Quantize, QuantizeAlgorithm, QuantizePreset, QuantizeScales
 
 from .errors import Judged
 
@@ -54,6 +54,9 @@ def contradictions(settings: Quantize) -> Iterator[str]:
         yield f"algorithm {algorithm} is for weights in groups, as of presets W8A16 and W4A16"
     if settings.overrides and integer:
         yield "overrides are for weights in groups, as of presets W8A16 and W4A16"
+    dynamic = settings.preset is QuantizePreset.INT8_DYNAMIC or (activations is not None and activations.dynamic)
+    if settings.scales is QuantizeScales.POWER_OF_TWO and (dynamic or algorithm is QuantizeAlgorithm.AWQ):
+        yield "scales PowerOfTwo are neither for dynamic activations nor for algorithm AWQ, which scale by any number"
     if settings.granularity is not None and not integer:
         yield "granularity is for 8-bit activations: weights in groups have groupSize"
 

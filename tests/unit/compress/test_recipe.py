@@ -88,6 +88,7 @@ def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
         ([quantize(preset="W8A16", algorithm="MinMax")], {}, "MinMax is for activations that are calibrated"),
         ([quantize(preset="INT8_DYNAMIC", algorithm="AWQ")], {}, "AWQ is for weights in groups"),
         ([quantize(preset="INT8", overrides=[{"targets": ["x"], "weights": EIGHT}])], {}, "overrides are for weights"),
+        ([quantize(preset="INT8_DYNAMIC", scales="PowerOfTwo")], {}, "neither for dynamic activations"),
         ([quantize(preset="W8A16", granularity="Tensor")], {}, "groups have groupSize"),
         ([FINETUNE], {"objective": {"loss": "MSE", "output": "other"}}, "outputs scores"),
         ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of channels, macs"),

@@ -12,6 +12,7 @@ from .quantize import (
     QuantizeMixed,
     QuantizeOverride,
     QuantizePreset,
+    QuantizeScales,
     QuantizeWeights,
 )
 from .stage import STAGE_KINDS, Stage
@@ -32,6 +33,7 @@ __all__ = [
     "QuantizeMixed",
     "QuantizeOverride",
     "QuantizePreset",
+    "QuantizeScales",
     "QuantizeWeights",
     "Stage",
 ]

@@ -40,6 +40,13 @@ class Granularity(StrEnum):
     CHANNEL = "Channel"
 
 
+class QuantizeScales(StrEnum):
+    """What scales may be."""
+
+    FREE = "Free"
+    POWER_OF_TWO = "PowerOfTwo"
+
+
 class QuantizeWeights(ApiType):
     """How weights are stored."""
 
@@ -157,6 +164,14 @@ class Quantize(ApiType):
                 f"!has(self.granularity) || !{_GROUPS}",
                 "granularity is for 8-bit activations: weights in groups have groupSize",
             ),
+            (
+                "!has(self.scales) || self.scales == 'Free'"
+                " || !(has(self.preset) && self.preset == 'INT8_DYNAMIC')"
+                " && !(has(self.activations) && self.activations.dynamic)"
+                " && !(has(self.algorithm) && self.algorithm == 'AWQ')",
+                "scales PowerOfTwo are neither for dynamic activations nor for algorithm AWQ, which scale by any"
+                " number",
+            ),
         )
     )
 
@@ -179,6 +194,9 @@ class Quantize(ApiType):
     calibrated activations, RTN for weights in groups."""
     granularity: Granularity | None = None
     """Whether a weight tensor has one scale or one per output channel, where activations have 8 bits. Default: Channel.
+    """
+    scales: QuantizeScales | None = None
+    """Whether scales are powers of two, for fixed-point arithmetic: the next greater than those of Free. Default: Free.
     """
     targets: Names | None = None
     """Nodes of the exported graph that are quantized, by name or as `re:<regular expression>`. Nodes of a torch module

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import calibrate
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.graphs import SIGNATURE, images, write
 from tests.unit.compress.sources import samples_of
@@ -98,3 +99,21 @@ def test_without_calibration_data_some_of_the_training_data_calibrates(make_cont
     found = make_context({"train": samples_of({"image": images(300)})}).calibration()
     assert found is not None
     assert len(found["image"]) == 256
+
+
+@pytest.mark.parametrize("algorithm", ["Entropy", "Percentile"])
+def test_histograms_are_gathered_of_one_piece_after_the_other(
+    algorithm: str, tmp_path: Path, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    collect = calibrate.HistogramCollector.collect
+
+    def watched(self: Any, activations: dict[str, list[Any]]) -> None:
+        held.extend(len(pieces) for pieces in activations.values())
+        collect(self, activations)
+
+    monkeypatch.setattr(calibrate.HistogramCollector, "collect", watched)
+    context = make_context({"calibration": samples_of({"image": images(5 * PIECE)})})
+    quantize.run(write(tmp_path / "in"), settings(preset="INT8", algorithm=algorithm), context)
+    assert set(held) == {1}
+    assert len(held) % 5 == 0

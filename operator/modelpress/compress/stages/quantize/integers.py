@@ -23,6 +23,7 @@ from ...quantize_settings import needs_calibration
 from ..context import Context
 from .calibration import Pieces
 from .preparing import quiet, sentences
+from .scheme import fixed_point
 
 STATIC_TYPES = (
     "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "Relu", "LeakyRelu", "Clip", "MaxPool", "AveragePool",
@@ -71,7 +72,7 @@ def static(
             nodes_to_exclude=excluded,
             use_external_data_format=external,
             calibrate_method=METHODS[settings.algorithm or QuantizeAlgorithm.MIN_MAX],
-            extra_options={"CalibStridedMinMax": 1},
+            extra_options={"CalibStridedMinMax": 1, "ActivationSymmetric": fixed_point(settings)},
         )
 
 

@@ -33,6 +33,8 @@ class Scheme:
     symmetric: bool = True
     half_scales: bool = True
     """Whether scales are stored in half precision, where they fit."""
+    power_of_two: bool = False
+    """Whether scales are powers of two."""
 
     @property
     def levels(self) -> int:
@@ -125,9 +127,16 @@ def _affine(low: Floats, high: Floats, scheme: Scheme) -> tuple[Floats, Codes]:
 
 def _stored(scales: Floats, scheme: Scheme) -> Floats:
     """Return scales as the file will hold them."""
+    if scheme.power_of_two:
+        scales = power_of_two(scales)
     if scheme.half_scales and fit_half(scales):
         return scales.astype(np.float16).astype(np.float32)
     return scales.astype(np.float32)
+
+
+def power_of_two(scales: Floats) -> Floats:
+    """Return the least powers of two that are no smaller, with the signs of the scales."""
+    return np.asarray(np.sign(scales) * np.exp2(np.ceil(np.log2(np.abs(scales)))), np.float32)
 
 
 def fit_half(scales: Floats) -> bool:

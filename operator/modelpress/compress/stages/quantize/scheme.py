@@ -8,6 +8,7 @@ from modelpress.api.defaults import integer_activations, with_defaults
 from modelpress.api.stages import (
     Quantize,
     QuantizePreset,
+    QuantizeScales,
     QuantizeWeights,
 )
 
@@ -50,16 +51,23 @@ def weights(settings: Quantize) -> QuantizeWeights:
     return settings.weights or QuantizeWeights(bits=8)
 
 
-def matrix_scheme(given: QuantizeWeights, inputs: int, *, integer: bool) -> Scheme:
+def matrix_scheme(given: QuantizeWeights, inputs: int, settings: Quantize) -> Scheme:
     """Return the scheme of a matrix; a group is no larger than the inputs, rounded up to a power of two.
 
-    `integer`: the product may be computed in 8 bits, for which scales are floats.
+    Where activations may be rounded to 8 bits, scales are stored in full.
     """
     full = with_defaults(given)
     group = min(full.group_size, 1 << (inputs - 1).bit_length())
-    return Scheme(full.bits, group, full.symmetric, half_scales=not integer)
+    half = settings.activations is None
+    return Scheme(full.bits, group, full.symmetric, half_scales=half, power_of_two=fixed_point(settings))
 
 
-def table_scheme(bits: int, width: int) -> Scheme:
+def table_scheme(bits: int, width: int, settings: Quantize) -> Scheme:
     """Return the scheme of an embedding table whose rows hold `width` weights."""
-    return Scheme(8, width) if bits == 8 else Scheme(4, EMBEDDING_GROUP)
+    group = width if bits == 8 else EMBEDDING_GROUP
+    return Scheme(bits, group, power_of_two=fixed_point(settings))
+
+
+def fixed_point(settings: Quantize) -> bool:
+    """Whether scales are powers of two."""
+    return settings.scales is QuantizeScales.POWER_OF_TWO

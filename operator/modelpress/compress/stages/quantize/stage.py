@@ -19,9 +19,10 @@ from ..naming import select
 from . import integers
 from .candidates import Candidate, find
 from .convolutions import store_convolutions
+from .fixed_point import to_fixed_point
 from .preparing import prepare
 from .rounding import nearest
-from .scheme import Engine, engine, table_scheme
+from .scheme import Engine, engine, fixed_point, table_scheme
 from .weights import Work
 from .writing import Stored, Writer
 
@@ -83,11 +84,14 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     work = integers.static if engine(settings) is Engine.STATIC else integers.dynamic
     work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external)
     proto = onnx.load(path)
+    if fixed_point(settings):
+        floats = {item.name: item for item in onnx.load(prepared.path).graph.initializer}
+        context.notes.append(f"{to_fixed_point(proto, floats)} scales are powers of two.")
     if settings.embeddings is not None:
         stored = {}
         for item in tables:
             rows = item.rows(tensors)
-            scheme = table_scheme(settings.embeddings.bits, item.shape[1])
+            scheme = table_scheme(settings.embeddings.bits, item.shape[1], settings)
             stored[item.name] = Stored(item, nearest(rows, scheme))
         Writer(proto, integer=False).write(stored)
     if engine(settings) is Engine.DYNAMIC:

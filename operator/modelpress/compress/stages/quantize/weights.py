@@ -66,23 +66,23 @@ class Work:
 
     def _schemes(self, candidates: list[Candidate]) -> dict[str, Scheme]:
         settings, given = self.settings, weights(self.settings)
-        integer = settings.activations is not None
-        found = {}
-        for item in candidates:
-            if item.embedding:
-                bits = settings.embeddings.bits if settings.embeddings is not None else given.bits
-                found[item.name] = table_scheme(bits, item.shape[1])
-            else:
-                found[item.name] = matrix_scheme(given, item.shape[1], integer=integer)
-        widths = {item.name: item.shape[1] for item in candidates}
-        embeddings = {item.name for item in candidates if item.embedding}
+        bits = settings.embeddings.bits if settings.embeddings is not None else given.bits
+        known = {item.name: item for item in candidates}
+        found = {
+            item.name: table_scheme(bits, item.shape[1], settings)
+            if item.embedding
+            else matrix_scheme(given, item.shape[1], settings)
+            for item in candidates
+        }
         for override in settings.overrides or ():
             for name in select(override.targets, found, "node", nested=True, field="overrides.targets"):
-                if name in embeddings and override.weights.bits == ALL_BITS:
-                    found[name] = table_scheme(ALL_BITS, widths[name])
-                else:
-                    plain = integer and name not in embeddings
-                    found[name] = matrix_scheme(override.weights, widths[name], integer=plain)
+                width = known[name].shape[1]
+                table = known[name].embedding and override.weights.bits == ALL_BITS
+                found[name] = (
+                    table_scheme(ALL_BITS, width, settings)
+                    if table
+                    else matrix_scheme(override.weights, width, settings)
+                )
         return found
 
     def _gather(self, candidates: list[Candidate]) -> None:
@@ -141,7 +141,7 @@ class Work:
             fixed |= select(override.targets, fewest, "node", nested=True, field="overrides.targets")
         free = [item for item in candidates if item.name not in fixed]
         trial = Trial(self.model.path, [item.weight for item in candidates], data, self.model.signature)
-        more = self._round(free, {item.name: _raised(item, fewest[item.name].rounded.grid.scheme) for item in free})
+        more = self._round(free, {item.name: self._raised(item) for item in free})
         losses: dict[str, float] = {}
         options: dict[str, list[Option]] = {}
         for number, item in enumerate(free):
@@ -188,6 +188,11 @@ class Work:
         self._tell(candidates, result, losses)
         return result
 
+    def _raised(self, item: Candidate) -> Scheme:
+        if item.embedding:
+            return table_scheme(ALL_BITS, item.shape[1], self.settings)
+        return matrix_scheme(QuantizeWeights(bits=ALL_BITS), item.shape[1], self.settings)
+
     def _changed(self, items: Iterable[Stored]) -> dict[str, Any]:
         return {item.candidate.weight: item.candidate.as_stored(item.effective()) for item in items}
 
@@ -218,9 +223,3 @@ class Work:
                     loss=losses.get(item.name),
                 )
             )
-
-
-def _raised(item: Candidate, scheme: Scheme) -> Scheme:
-    if item.embedding:
-        return table_scheme(ALL_BITS, item.shape[1])
-    return matrix_scheme(QuantizeWeights(bits=ALL_BITS), item.shape[1], integer=not scheme.half_scales)
