@@ -60,10 +60,10 @@ def _gain(before: Option, after: Option) -> float:
     return (before.loss - after.loss) / (after.cost - before.cost)
 
 
-def within_bits(options: Mapping[str, Sequence[Option]], elements: int, most: float) -> Choice | None:
-    """Return the choice of least summed loss whose mean bits a weight are at most `most`; None if there is none."""
+def within_bits(options: Mapping[str, Sequence[Option]], most: float) -> Choice | None:
+    """Return a choice of little summed loss whose cost is at most `most` bits in all; None if there is none."""
     chosen = {node: choices[0] for node, choices in options.items()}
-    left = most * elements - sum(option.cost for option in chosen.values())
+    left = most - sum(option.cost for option in chosen.values())
     if left < 0:
         return None
     skipped: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from modelpress.api.stages import Quantize, QuantizePreset
 
 from ... import graph
 from ...errors import Judged
+from ...facts import LayerFacts
 from ...models import GraphModel
 from ...signature import example
 from ..context import Context
@@ -20,6 +22,8 @@ from . import integers
 from .candidates import Candidate, find
 from .convolutions import store_convolutions
 from .fixed_point import to_fixed_point
+from .mixed import FLOAT
+from .mixing import Mixing
 from .preparing import prepare
 from .rounding import nearest
 from .scheme import Engine, engine, fixed_point, table_scheme
@@ -60,7 +64,14 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
     proto = onnx.load(prepared.path)
     candidates = [item for item in find(proto) if item.name in chosen]
     _refuse_others(settings, candidates)
-    stored = Work(prepared, proto, settings, context).store(candidates)
+    work = Work(prepared, proto, settings, context)
+    stored = work.store(candidates)
+    losses: dict[str, float] = {}
+    data = context.calibration()
+    if settings.mixed is not None and data is not None and candidates:
+        mixing = Mixing(work, settings.mixed, candidates, stored, data)
+        stored, losses = mixing.choose(), mixing.losses
+    context.layers += _facts(candidates, stored, losses)
     Writer(proto, integer=settings.activations is not None).write(stored)
     written = sum(node.op_type in ("MatMulNBits", "GatherBlockQuantized") for node in proto.graph.node)
     plain = sum(item.candidate.embedding and item.rounded.grid.scheme.bits == 8 for item in stored.values())
@@ -98,6 +109,20 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
         names = {node.name for node in proto.graph.node}
         _convolutions(proto, names - excluded, context, per_channel=integers.per_channel(settings))
     return proto
+
+
+def _facts(
+    candidates: list[Candidate], stored: Mapping[str, Stored], losses: Mapping[str, float]
+) -> Iterator[LayerFacts]:
+    for item in candidates:
+        kept = stored.get(item.name)
+        yield LayerFacts(
+            name=item.name,
+            operator=item.operator,
+            parameters=item.elements,
+            bits=round(kept.bytes * 8 / item.elements, 3) if kept else FLOAT,
+            loss=losses.get(item.weight),
+        )
 
 
 def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
