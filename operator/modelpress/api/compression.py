@@ -11,6 +11,7 @@ from .base import ApiType, Duration, rules
 from .data import CompressionData
 from .fields import Name, Quantity, ResourceRequirements, SecretName
 from .stages import Stage
+from .stages.quantize import calibrated
 
 
 class Loss(StrEnum):
@@ -68,9 +69,12 @@ class Compression(ApiType):
                 "a finetune stage needs compression.data.train and compression.objective",
             ),
             (
-                "!self.stages.exists(stage, has(stage.quantize) && stage.quantize.preset == 'INT8')"
+                f"!self.stages.exists(stage, has(stage.quantize) && ({calibrated('stage.quantize')}"
+                " || has(stage.quantize.mixed)"
+                " || has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
                 " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
-                "quantize with preset INT8 needs compression.data.calibration or compression.data.train",
+                "quantize with preset INT8 or calibrated activations, with mixed, and with algorithm GPTQ or AWQ needs"
+                " compression.data.calibration or compression.data.train",
             ),
             (
                 "!self.stages.exists(stage, has(stage.quantize)) || has(self.stages[self.stages.size() - 1].quantize)"

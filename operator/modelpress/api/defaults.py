@@ -23,7 +23,20 @@ from .fields import ResourceRequirements
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy, Rollout
-from .stages import Finetune, Granularity, Importance, Prune, PruneStructure, Quantize, QuantizeAlgorithm
+from .stages import (
+    Finetune,
+    Granularity,
+    Importance,
+    Prune,
+    PruneStructure,
+    Quantize,
+    QuantizeAlgorithm,
+    QuantizeMixed,
+    QuantizeOverride,
+    QuantizePreset,
+    QuantizeScales,
+    QuantizeWeights,
+)
 
 CALIBRATION_SAMPLES = 256
 """Samples of the training data that calibrate when no calibration data is given."""
@@ -48,12 +61,31 @@ class EffectiveFinetune(Finetune):
     weight_decay: float = 0.0001
 
 
-class EffectiveQuantize(Quantize):
-    """Quantize without gaps. `algorithm` has no meaning for INT8_DYNAMIC."""
+class EffectiveQuantizeWeights(QuantizeWeights):
+    """How weights are stored, without gaps. `group_size` has no meaning beside 8-bit activations."""
 
-    algorithm: QuantizeAlgorithm = QuantizeAlgorithm.MIN_MAX
+    group_size: Literal[16, 32, 64, 128, 256]
+    symmetric: bool = True
+
+
+class EffectiveQuantizeMixed(QuantizeMixed):
+    """Mixed precision without gaps."""
+
+    group_size: Literal[16, 32, 64, 128, 256] = 32
+    symmetric: bool = True
+
+
+class EffectiveQuantize(Quantize):
+    """Quantize without gaps.
+
+    `algorithm` has no meaning for INT8_DYNAMIC, `granularity` none for weights in groups. `targets` None: all nodes.
+    """
+
+    algorithm: QuantizeAlgorithm
     granularity: Granularity = Granularity.CHANNEL
+    scales: QuantizeScales = QuantizeScales.FREE
     ignore: tuple[str, ...] = ()
+    overrides: tuple[QuantizeOverride, ...] = ()
 
 
 class EffectiveSource(Source):
@@ -158,6 +190,8 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Prune: EffectivePrune,
         Finetune: EffectiveFinetune,
         Quantize: EffectiveQuantize,
+        QuantizeMixed: EffectiveQuantizeMixed,
+        QuantizeWeights: EffectiveQuantizeWeights,
         Source: EffectiveSource,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
@@ -181,6 +215,10 @@ def with_defaults(value: Prune) -> EffectivePrune: ...
 def with_defaults(value: Finetune) -> EffectiveFinetune: ...
 @overload
 def with_defaults(value: Quantize) -> EffectiveQuantize: ...
+@overload
+def with_defaults(value: QuantizeMixed) -> EffectiveQuantizeMixed: ...
+@overload
+def with_defaults(value: QuantizeWeights) -> EffectiveQuantizeWeights: ...
 @overload
 def with_defaults(value: Source) -> EffectiveSource: ...
 @overload
@@ -226,11 +264,22 @@ def dependent_defaults(value: ApiType) -> dict[str, Any]:
     """
     if isinstance(value, Prune):
         return {"scope": "Layer" if value.structure is PruneStructure.CHANNEL else "Global"}
+    if isinstance(value, Quantize):
+        return {"algorithm": QuantizeAlgorithm.MIN_MAX if integer_activations(value) else QuantizeAlgorithm.RTN}
+    if isinstance(value, QuantizeWeights):
+        return {"group_size": 32 if value.bits == 4 else 128}
     if isinstance(value, Metric):
         return {"higher_is_better": value.type in {MetricType.ACCURACY, MetricType.F1, MetricType.COSINE}}
     if isinstance(value, Dataset) and value.format is None:
         return {"format": dataset_format(value)}
     return {}
+
+
+def integer_activations(stage: Quantize) -> bool:
+    """Whether 8-bit weights meet 8-bit activations, calibrated or not; otherwise weights lie in groups."""
+    if stage.preset is not None:
+        return stage.preset in {QuantizePreset.INT8, QuantizePreset.INT8_DYNAMIC}
+    return stage.weights is not None and stage.weights.bits == 8 and stage.activations is not None
 
 
 def dataset_format(dataset: Dataset) -> DatasetFormat:

@@ -20,12 +20,15 @@ from . import graph
 from .errors import Judged
 from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
+from .node_names import name_after_modules
 from .signature import BATCH, Array, Arrays, Signature, example
 
 OPSET_VERSION = 20
 SAMPLES = 2
 """Samples of the example that is traced: with one, the exporter takes the batch for a constant."""
 OTHER_SAMPLES = 5
+WRAPPED = "module"
+"""Attribute of Positional, which the tenant's module lies in."""
 TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
 """Greatest difference between torch's and onnxruntime's answers, relative to the greatest answer or 1."""
 
@@ -59,6 +62,7 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
         raise Judged(Reason.EXPORT_FAILED, _explain(error, folder)) from error
     proto.ir_version = min(proto.ir_version, graph.IR_VERSION)
     _name_axes(proto, model.signature)
+    name_after_modules(proto, WRAPPED)
     graph.save(proto, path)
     _compare(model, path, data, seed)
     return GraphModel(path, model.signature)

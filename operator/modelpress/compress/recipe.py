@@ -9,10 +9,11 @@ from typing import Any
 from modelpress.api.compression import Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source, SourceFormat
-from modelpress.api.stages import Prune, PruneStructure, Quantize, QuantizePreset, Stage
+from modelpress.api.stages import Prune, PruneStructure, Quantize, Stage
 
 from .errors import Judged
 from .models import Medium
+from .quantize_settings import check_quantize
 
 QUANTIZE = "quantize"
 
@@ -82,15 +83,8 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
     name = f"Stage {step.position} ({step.kind})"
     if step.kind == "finetune" and (objective is None or "train" not in roles):
         raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train and compression.objective.")
-    if (
-        isinstance(step.settings, Quantize)
-        and step.settings.preset is QuantizePreset.INT8
-        and not {"train", "calibration"} & set(roles)
-    ):
-        raise Judged(
-            Reason.RECIPE_INVALID,
-            f"{name} with preset INT8 needs compression.data.calibration or compression.data.train.",
-        )
+    if isinstance(step.settings, Quantize):
+        check_quantize(name, step.settings, roles)
     if isinstance(step.settings, Prune):
         amount = step.settings.amount
         given = [key for key in ("channels", "sparsity", "parameters", "macs") if getattr(amount, key) is not None]

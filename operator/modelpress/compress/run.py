@@ -151,6 +151,7 @@ class Compression:
                 seconds=round(time.monotonic() - started, 3),
                 notes=tuple(context.notes),
                 warnings=tuple(context.warnings),
+                layers=tuple(context.layers),
             )
         )
         return result

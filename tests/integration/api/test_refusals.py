@@ -59,7 +59,58 @@ REFUSED = {
     "calibration without calibrating": (
         "compression.stages.3.quantize",
         {"preset": "INT8_DYNAMIC", "algorithm": "Entropy"},
-        "spec.compression.stages[3].quantize: Invalid value: algorithm is for preset INT8 only",
+        "spec.compression.stages[3].quantize: Invalid value: algorithm MinMax, Entropy and Percentile are for",
+    ),
+    "quantize without a scheme": ("compression.stages.3.quantize", {}, "exactly one of preset, weights, mixed"),
+    "a scheme beside a preset": (
+        "compression.stages.3.quantize",
+        {"preset": "W4A16", "weights": {"bits": 4}},
+        "exactly one of preset, weights, mixed",
+    ),
+    "bits that there are not": (
+        "compression.stages.3.quantize",
+        {"weights": {"bits": 3}},
+        "spec.compression.stages[3].quantize.weights.bits",
+    ),
+    "two budgets": (
+        "compression.stages.3.quantize",
+        {"mixed": {"effectiveBits": 5, "maxLoss": 0.01}},
+        "mixed has exactly one of effectiveBits, maxLoss",
+    ),
+    "activations beside a preset": (
+        "compression.stages.3.quantize",
+        {"preset": "W8A16", "activations": {"bits": 8, "dynamic": True}},
+        "activations stand beside weights",
+    ),
+    "4-bit weights with calibrated activations": (
+        "compression.stages.3.quantize",
+        {"weights": {"bits": 4}, "activations": {"bits": 8, "dynamic": False}},
+        "4-bit weights take 8-bit activations only with dynamic: true",
+    ),
+    "groups beside integer activations": (
+        "compression.stages.3.quantize",
+        {"weights": {"bits": 8, "groupSize": 32}, "activations": {"bits": 8, "dynamic": True}},
+        "have a scale per output channel",
+    ),
+    "rounding without groups": (
+        "compression.stages.3.quantize",
+        {"preset": "INT8", "algorithm": "GPTQ"},
+        "algorithm RTN, GPTQ and AWQ are for weights in groups",
+    ),
+    "overrides without groups": (
+        "compression.stages.3.quantize",
+        {"preset": "INT8", "overrides": [{"targets": ["x"], "weights": {"bits": 8}}]},
+        "overrides are for weights in groups",
+    ),
+    "granularity of groups": (
+        "compression.stages.3.quantize",
+        {"preset": "W8A16", "granularity": "Tensor"},
+        "granularity is for 8-bit activations",
+    ),
+    "powers of two at run time": (
+        "compression.stages.3.quantize",
+        {"preset": "INT8_DYNAMIC", "scales": "PowerOfTwo"},
+        "scales PowerOfTwo are neither for dynamic activations",
     ),
     "torch without entrypoint": (
         "source.entrypoint",
@@ -132,6 +183,28 @@ def test_onnx_takes_no_stage_for_torch(server: ApiServer) -> None:
     spec = {**SPEC, "source": {"uri": "s3://models/digits.onnx", "format": "onnx"}}
     assert "prune and finetune work on a torch module" in apply(server, model(NAME, spec), "--dry-run=server")
     spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
+    assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+
+
+NEEDING_DATA: dict[str, dict[str, Any]] = {
+    "calibrated activations": {"weights": {"bits": 8}, "activations": {"bits": 8, "dynamic": False}},
+    "mixed": {"mixed": {"effectiveBits": 5.5}, "embeddings": {"bits": 4}, "scales": "PowerOfTwo"},
+    "a learning algorithm": {
+        "preset": "W4A16",
+        "algorithm": "GPTQ",
+        "targets": ["re:.*"],
+        "overrides": [{"targets": ["head"], "weights": {"bits": 8, "groupSize": 64, "symmetric": False}}],
+    },
+}
+
+
+@pytest.mark.parametrize("case", NEEDING_DATA)
+def test_quantizing_by_data_is_accepted_with_data_alone(server: ApiServer, case: str) -> None:
+    spec = {**SPEC, "source": {"uri": "s3://models/digits.onnx", "format": "onnx"}}
+    spec["compression"] = {"stages": [{"quantize": NEEDING_DATA[case]}]}
+    refusal = apply(server, model(NAME, spec), "--dry-run=server")
+    assert "needs compression.data.calibration or compression.data.train" in refusal
+    spec["compression"]["data"] = {"calibration": {"uri": "s3://data/calibration.npz"}}
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""
 
 

@@ -23,8 +23,16 @@ WORKS_ON = {
 PRUNE = {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}}
 FINETUNE = {"finetune": {"epochs": 1}}
 FUSE: dict[str, Any] = {"fuse": {}}
-INT8 = {"quantize": {"preset": "INT8"}}
-DYNAMIC = {"quantize": {"preset": "INT8_DYNAMIC"}}
+
+
+def quantize(**fields: Any) -> dict[str, Any]:
+    return {"quantize": fields}
+
+
+INT8 = quantize(preset="INT8")
+DYNAMIC = quantize(preset="INT8_DYNAMIC")
+EIGHT: dict[str, Any] = {"bits": 8}
+STATIC = {"bits": 8, "dynamic": False}
 
 
 def planned(
@@ -68,6 +76,20 @@ def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
         ([INT8, DYNAMIC], {}, "Stages 1 and 2 both quantize"),
         ([FINETUNE], {"roles": ("calibration",)}, "needs compression.data.train"),
         ([INT8], {"roles": ("validation",)}, "compression.data.calibration or compression.data.train"),
+        ([quantize(preset="W4A16", algorithm="GPTQ")], {"roles": ()}, "with algorithm GPTQ needs compression.data"),
+        ([quantize(mixed={"effectiveBits": 5})], {"roles": ()}, "with mixed needs compression.data"),
+        ([quantize(weights=EIGHT, activations=STATIC)], {"roles": ()}, "activations that are not dynamic needs"),
+        ([quantize()], {}, "exactly one of preset, weights, mixed, not none"),
+        ([quantize(preset="W4A16", weights={"bits": 4})], {}, "not preset, weights"),
+        ([quantize(mixed={})], {}, "exactly one of mixed.effectiveBits, mixed.maxLoss"),
+        ([quantize(preset="W8A16", activations=STATIC)], {}, "activations stand beside weights"),
+        ([quantize(weights={"bits": 4}, activations=STATIC)], {}, "only with dynamic: true"),
+        ([quantize(weights=EIGHT | {"groupSize": 32}, activations=STATIC)], {}, "a scale per output channel"),
+        ([quantize(preset="W8A16", algorithm="MinMax")], {}, "MinMax is for activations that are calibrated"),
+        ([quantize(preset="INT8_DYNAMIC", algorithm="AWQ")], {}, "AWQ is for weights in groups"),
+        ([quantize(preset="INT8", overrides=[{"targets": ["x"], "weights": EIGHT}])], {}, "overrides are for weights"),
+        ([quantize(preset="INT8_DYNAMIC", scales="PowerOfTwo")], {}, "neither for dynamic activations"),
+        ([quantize(preset="W8A16", granularity="Tensor")], {}, "groups have groupSize"),
         ([FINETUNE], {"objective": {"loss": "MSE", "output": "other"}}, "outputs scores"),
         ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of channels, macs"),
         ([{"prune": {"structure": "Unstructured", "amount": {"channels": 0.5}}}], {}, "exactly one of sparsity"),

@@ -3,7 +3,18 @@
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
-from .quantize import Granularity, Quantize, QuantizeAlgorithm, QuantizePreset
+from .quantize import (
+    Granularity,
+    Quantize,
+    QuantizeActivations,
+    QuantizeAlgorithm,
+    QuantizeEmbeddings,
+    QuantizeMixed,
+    QuantizeOverride,
+    QuantizePreset,
+    QuantizeScales,
+    QuantizeWeights,
+)
 from .stage import STAGE_KINDS, Stage
 
 __all__ = [
@@ -16,7 +27,13 @@ __all__ = [
     "PruneAmount",
     "PruneStructure",
     "Quantize",
+    "QuantizeActivations",
     "QuantizeAlgorithm",
+    "QuantizeEmbeddings",
+    "QuantizeMixed",
+    "QuantizeOverride",
     "QuantizePreset",
+    "QuantizeScales",
+    "QuantizeWeights",
     "Stage",
 ]

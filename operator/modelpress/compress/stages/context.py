@@ -12,6 +12,7 @@ import numpy as np
 from modelpress.api.compression import Objective
 
 from ..datasets import Samples
+from ..facts import LayerFacts
 from ..signature import Arrays
 
 
@@ -41,6 +42,8 @@ class Context:
     """Takes the fraction that is done, 0 to 1, and a few words."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    layers: list[LayerFacts] = field(default_factory=list)
+    """What became of single nodes, where the stage says so."""
 
     def calibration(self) -> Arrays | None:
         """Return inputs to calibrate or verify with: calibration data, or some of the training data."""

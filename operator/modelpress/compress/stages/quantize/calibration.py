@@ -6,7 +6,7 @@ import math
 
 from onnxruntime.quantization import CalibrationDataReader
 
-from ..signature import Array, Arrays, Signature, calls
+from ...signature import Array, Arrays, Signature, calls
 
 PIECE = 16
 """Samples of one piece."""

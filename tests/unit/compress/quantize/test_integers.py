@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import calibrate
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.graphs import SIGNATURE, images, write
 from tests.unit.compress.sources import samples_of
@@ -18,7 +19,8 @@ from modelpress.compress import graph
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import GraphModel
 from modelpress.compress.stages import quantize
-from modelpress.compress.stages.calibration import PIECE, Pieces
+from modelpress.compress.stages.quantize import stage
+from modelpress.compress.stages.quantize.calibration import PIECE, Pieces
 
 
 def settings(**fields: Any) -> Quantize:
@@ -27,7 +29,7 @@ def settings(**fields: Any) -> Quantize:
 
 def integers(path: Path) -> int:
     tensors = onnx.load(path).graph.initializer
-    return sum(item.data_type in quantize.INTEGERS and len(item.dims) > 1 for item in tensors)
+    return sum(item.data_type in stage.CODES and len(item.dims) > 1 for item in tensors)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_model_of_convolutions_alone_shrinks_under_the_dynamic_preset(
     ("fields", "reason", "words"),
     [
         ({"preset": "INT8", "ignore": ["conv9"]}, Reason.RECIPE_INVALID, "conv1"),
-        ({"preset": "INT8_DYNAMIC", "ignore": ["re:.*"]}, Reason.STAGE_FAILED, "no weight in 8 bits"),
+        ({"preset": "INT8_DYNAMIC", "ignore": ["re:.*"]}, Reason.STAGE_FAILED, "no weight as integers"),
     ],
 )
 def test_what_would_change_nothing_is_refused(
@@ -97,3 +99,21 @@ def test_without_calibration_data_some_of_the_training_data_calibrates(make_cont
     found = make_context({"train": samples_of({"image": images(300)})}).calibration()
     assert found is not None
     assert len(found["image"]) == 256
+
+
+@pytest.mark.parametrize("algorithm", ["Entropy", "Percentile"])
+def test_histograms_are_gathered_of_one_piece_after_the_other(
+    algorithm: str, tmp_path: Path, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    collect = calibrate.HistogramCollector.collect
+
+    def watched(self: Any, activations: dict[str, list[Any]]) -> None:
+        held.extend(len(pieces) for pieces in activations.values())
+        collect(self, activations)
+
+    monkeypatch.setattr(calibrate.HistogramCollector, "collect", watched)
+    context = make_context({"calibration": samples_of({"image": images(5 * PIECE)})})
+    quantize.run(write(tmp_path / "in"), settings(preset="INT8", algorithm=algorithm), context)
+    assert set(held) == {1}
+    assert len(held) % 5 == 0

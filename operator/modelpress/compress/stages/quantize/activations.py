@@ -1,0 +1,91 @@
+"""What calibration data says about the activations that matrix products take: first and second moments.
+
+All activations of one piece of the data are held at a time, and moments of so many tensors that they fit a budget: data
+is run through again for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ... import graph
+from ...signature import Array, Arrays, Signature
+from .calibration import Pieces
+from .rounding import Floats
+
+BUDGET = 512 * 2**20
+"""Bytes of second moments that are gathered in one run through the data."""
+MASK = "attention_mask"
+"""Input of transformers that is zero at padding: those positions say nothing about real activations."""
+
+
+@dataclass
+class Moments:
+    """Moments of one activation over its last axis."""
+
+    second: Floats
+    """E[x xᵀ], [inputs, inputs]."""
+    magnitude: Floats
+    """E|x|, [inputs]."""
+
+
+def collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Moments]:
+    """Return the moments of tensors inside a graph; `widths` are the sizes of their last axes."""
+    found: dict[str, Moments] = {}
+    for names in _portions(widths):
+        found |= _collect(path, {name: widths[name] for name in names}, data, signature)
+    return found
+
+
+def _portions(widths: Mapping[str, int]) -> Iterator[list[str]]:
+    """Cut the tensors into portions whose second moments fit the budget."""
+    portion: list[str] = []
+    taken = 0
+    for name, width in widths.items():
+        need = width * width * 4
+        if portion and taken + need > BUDGET:
+            yield portion
+            portion, taken = [], 0
+        portion.append(name)
+        taken += need
+    if portion:
+        yield portion
+
+
+def _collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Moments]:
+    proto = onnx.load(path, load_external_data=False)
+    given = {item.name for item in [*proto.graph.output, *proto.graph.input]}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in widths if name not in given)
+    probed = path.with_name("probed.onnx")
+    onnx.save(proto, probed)
+    session = graph.open_session(probed)
+    names = [name for name in widths if name not in {item.name for item in proto.graph.input}]
+    sums = {name: np.zeros((width, width), np.float32) for name, width in widths.items()}
+    magnitudes = {name: np.zeros(width, np.float64) for name, width in widths.items()}
+    counts = dict.fromkeys(widths, 0)
+    pieces = Pieces(data, signature)
+    while (inputs := pieces.get_next()) is not None:
+        outputs = dict(zip(names, session.run(names, inputs), strict=True))
+        for name, width in widths.items():
+            rows = _rows(outputs[name] if name in outputs else inputs[name], width, inputs.get(MASK))
+            sums[name] += rows.T @ rows
+            magnitudes[name] += np.abs(rows).sum(0)
+            counts[name] += len(rows)
+    probed.unlink()
+    return {
+        name: Moments(sums[name] / max(counts[name], 1), (magnitudes[name] / max(counts[name], 1)).astype(np.float32))
+        for name in widths
+    }
+
+
+def _rows(values: Array, width: int, mask: Array | None) -> Floats:
+    """Return all vectors of an activation as rows, without those at padding."""
+    rows = values.reshape(-1, width).astype(np.float32)
+    if mask is not None and mask.shape == values.shape[:-1]:
+        return np.asarray(rows[mask.reshape(-1) != 0])
+    return rows

@@ -1,0 +1,93 @@
+"""8-bit activations, by onnxruntime's quantizer.
+
+Static is QDQ with signed activations and weights: no kernel saturates on them, so every processor answers alike.
+Dynamic quantizes matrix products; convolutions, whose dynamic kernel is slow, keep float arithmetic and only store
+their weights in 8 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import onnxruntime.quantization as ort
+
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Granularity, Quantize, QuantizeAlgorithm
+
+from ...errors import Judged
+from ...models import GraphModel
+from ...quantize_settings import needs_calibration
+from ..context import Context
+from .calibration import Pieces
+from .preparing import quiet, sentences
+from .scheme import fixed_point
+
+STATIC_TYPES = (
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "Relu", "LeakyRelu", "Clip", "MaxPool", "AveragePool",
+    "GlobalAveragePool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Resize", "Pad", "Gather",
+)  # fmt: skip
+"""Operators that take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
+GEMM_SUFFIX = "_MatMul"
+"""What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
+DYNAMIC_TYPES = ("MatMul", "Gather")
+"""Operators with 8-bit activations found at run time; onnxruntime turns Gemm into MatMul first."""
+METHODS: Mapping[QuantizeAlgorithm, Any] = MappingProxyType(
+    {
+        QuantizeAlgorithm.MIN_MAX: ort.CalibrationMethod.MinMax,
+        QuantizeAlgorithm.ENTROPY: ort.CalibrationMethod.Entropy,
+        QuantizeAlgorithm.PERCENTILE: ort.CalibrationMethod.Percentile,
+    }
+)
+
+
+def per_channel(settings: Quantize) -> bool:
+    """Whether each output channel has a scale of its own."""
+    return (settings.granularity or Granularity.CHANNEL) is Granularity.CHANNEL
+
+
+def static(
+    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], context: Context, external: bool
+) -> None:
+    """Write a QDQ graph with calibrated ranges. One piece of the data is held at a time, whatever the algorithm."""
+    data = context.calibration()
+    if data is None:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"quantize with {needs_calibration(settings)} needs compression.data.calibration or "
+            "compression.data.train.",
+        )
+    with sentences(), quiet():
+        ort.quantize_static(
+            str(model.path),
+            str(target),
+            Pieces(data, model.signature),
+            quant_format=ort.QuantFormat.QDQ,
+            op_types_to_quantize=list(STATIC_TYPES),
+            per_channel=per_channel(settings),
+            activation_type=ort.QuantType.QInt8,
+            weight_type=ort.QuantType.QInt8,
+            nodes_to_exclude=excluded,
+            use_external_data_format=external,
+            calibrate_method=METHODS[settings.algorithm or QuantizeAlgorithm.MIN_MAX],
+            extra_options={"CalibStridedMinMax": 1, "ActivationSymmetric": fixed_point(settings)},
+        )
+
+
+def dynamic(
+    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], _context: Context, external: bool
+) -> None:
+    """Write a graph whose matrix products find the ranges of activations at run time."""
+    with sentences(), quiet():
+        ort.quantize_dynamic(
+            str(model.path),
+            str(target),
+            op_types_to_quantize=list(DYNAMIC_TYPES),
+            per_channel=per_channel(settings),
+            weight_type=ort.QuantType.QInt8,
+            nodes_to_exclude=[name + suffix for name in excluded for suffix in ("", GEMM_SUFFIX)],
+            use_external_data_format=external,
+            extra_options={"MatMulConstBOnly": True},
+        )

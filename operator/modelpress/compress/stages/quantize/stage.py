@@ -1,0 +1,184 @@
+"""The way through the stage: prepare, choose nodes, let an engine work, store embeddings and convolutions, check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Quantize, QuantizePreset
+
+from ... import graph
+from ...errors import Judged
+from ...facts import LayerFacts
+from ...models import GraphModel
+from ...signature import example
+from ..context import Context
+from ..naming import select
+from . import integers
+from .candidates import Candidate, find
+from .convolutions import store_convolutions
+from .fixed_point import to_fixed_point
+from .mixed import FLOAT
+from .mixing import Mixing
+from .preparing import prepare
+from .rounding import nearest
+from .scheme import Engine, engine, fixed_point, table_scheme
+from .weights import Work
+from .writing import Stored, Writer
+
+CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+"""Element types that weights are stored in."""
+WEIGHTY = "matrix product or embedding that is quantized"
+
+
+def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
+    """Write a quantized graph. Raises Judged with StageFailed if no weight could be stored as integers."""
+    prepared = replace(model, path=context.scratch / "prepared.onnx")
+    before = graph.size_of_graph(model.path).bytes or 0
+    external = before > graph.EXTERNAL_FROM
+    prepare(model.path, prepared.path, context.scratch, external)
+    context.report(0.2, "prepared")
+    nodes = {node.name: node for node in onnx.load(prepared.path, load_external_data=False).graph.node}
+    chosen = select(settings.targets, nodes, "node", nested=True, field="targets") if settings.targets else set(nodes)
+    chosen -= select(settings.ignore or (), nodes, "node", nested=True)
+    if engine(settings) is Engine.GROUPS:
+        proto = _in_groups(prepared, settings, chosen, context)
+    else:
+        proto = _in_integers(prepared, settings, set(nodes) - chosen, context, external)
+    proto.ir_version = min(max(proto.ir_version, 10 if _has_nibbles(proto) else 0), graph.IR_VERSION)
+    _restore_axes(proto, onnx.load(model.path, load_external_data=False))
+    target = replace(model, path=context.scratch / "quantized" / "model.onnx")
+    graph.strip(proto)
+    graph.shorten(proto)
+    graph.save(proto, target.path)
+    _check(target, before, context)
+    return target
+
+
+def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], context: Context) -> Any:
+    """Return the graph with its matrices and embeddings in groups, and its convolutions in 8 bits."""
+    proto = onnx.load(prepared.path)
+    candidates = [item for item in find(proto) if item.name in chosen]
+    _refuse_others(settings, candidates)
+    work = Work(prepared, proto, settings, context)
+    stored = work.store(candidates)
+    losses: dict[str, float] = {}
+    data = context.calibration()
+    if settings.mixed is not None and data is not None and candidates:
+        mixing = Mixing(work, settings.mixed, candidates, stored, data)
+        stored, losses = mixing.choose(), mixing.losses
+    context.layers += _facts(candidates, stored, losses)
+    Writer(proto, integer=settings.activations is not None).write(stored)
+    written = sum(node.op_type in ("MatMulNBits", "GatherBlockQuantized") for node in proto.graph.node)
+    plain = sum(item.candidate.embedding and item.rounded.grid.scheme.bits == 8 for item in stored.values())
+    if written + plain != len(stored):
+        raise Judged(
+            Reason.STAGE_FAILED,
+            f"quantize was to store the weights of {len(stored)} nodes, and did of {written + plain}.",
+        )
+    _convolutions(proto, chosen, context, per_channel=True)
+    return proto
+
+
+def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], context: Context, external: bool) -> Any:
+    """Return the graph after onnxruntime's quantizer; embeddings of 4 bits are written after it, as it must be."""
+    path = context.scratch / "model.onnx"
+    tables = []
+    if settings.embeddings is not None:
+        whole = onnx.load(prepared.path)
+        tables = [item for item in find(whole) if item.embedding and item.name not in excluded]
+        tensors = {item.name: item for item in whole.graph.initializer}
+    work = integers.static if engine(settings) is Engine.STATIC else integers.dynamic
+    work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external)
+    proto = onnx.load(path)
+    if fixed_point(settings):
+        floats = {item.name: item for item in onnx.load(prepared.path).graph.initializer}
+        context.notes.append(f"{to_fixed_point(proto, floats)} scales are powers of two.")
+    if settings.embeddings is not None:
+        stored = {}
+        for item in tables:
+            rows = item.rows(tensors)
+            scheme = table_scheme(settings.embeddings.bits, item.shape[1], settings)
+            stored[item.name] = Stored(item, nearest(rows, scheme))
+        Writer(proto, integer=False).write(stored)
+    if engine(settings) is Engine.DYNAMIC:
+        names = {node.name for node in proto.graph.node}
+        _convolutions(proto, names - excluded, context, per_channel=integers.per_channel(settings))
+    return proto
+
+
+def _facts(
+    candidates: list[Candidate], stored: Mapping[str, Stored], losses: Mapping[str, float]
+) -> Iterator[LayerFacts]:
+    for item in candidates:
+        kept = stored.get(item.name)
+        yield LayerFacts(
+            name=item.name,
+            operator=item.operator,
+            parameters=item.elements,
+            bits=round(kept.bytes * 8 / item.elements, 3) if kept else FLOAT,
+            loss=losses.get(item.weight),
+        )
+
+
+def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
+    """Raise Judged if `overrides` name nodes that hold no weights in groups."""
+    names = [item.name for item in candidates]
+    for override in settings.overrides or ():
+        select(override.targets, names, WEIGHTY, nested=True, field="overrides.targets")
+
+
+def _convolutions(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:
+    ignored = {node.name for node in proto.graph.node} - chosen
+    stored = store_convolutions(proto, ignored, per_channel=per_channel)
+    if stored:
+        context.warnings.append(
+            f"{stored} convolutions store their weights in 8 bits but compute in float: preset {QuantizePreset.INT8} "
+            "would compute in integers."
+        )
+
+
+def _has_nibbles(proto: Any) -> bool:
+    return any(item.data_type in CODES[2:] for item in proto.graph.initializer)
+
+
+def _restore_axes(proto: Any, before: Any) -> None:
+    """Give inputs and outputs back the axes they had: tools in between forget names."""
+    for new, old in ((proto.graph.input, before.graph.input), (proto.graph.output, before.graph.output)):
+        shapes = {item.name: item.type.tensor_type.shape for item in old}
+        for item in new:
+            item.type.tensor_type.shape.CopyFrom(shapes[item.name])
+
+
+def _check(model: GraphModel, before: int, context: Context) -> None:
+    """Raise Judged unless weights are integers now, and the graph runs; say so if it became no smaller."""
+    proto = onnx.load(model.path, load_external_data=False)
+    kinds = [item.data_type for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1]
+    if not kinds:
+        raise Judged(
+            Reason.STAGE_FAILED,
+            "quantize stored no weight as integers: the graph has no matrix product, embedding or convolution with "
+            "constant weights, or all are ignored.",
+        )
+    inputs = example(model.signature, 2, context.seed, context.calibration())
+    try:
+        outputs = graph.run(graph.open_session(model.path), inputs)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise Judged(
+            Reason.STAGE_FAILED, f"The quantized graph does not run: {' '.join(str(error).split())[:400]}"
+        ) from error
+    broken = graph.not_finite(outputs)
+    if broken and context.calibration() is not None:
+        raise Judged(
+            Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
+        )
+    after = graph.size_of_graph(model.path).bytes or 0
+    context.notes.append(f"{len(kinds)} weights are stored as integers; {before} bytes became {after}.")
+    if after >= before:
+        context.warnings.append(
+            f"The model is too small to become smaller by integer weights: {before} bytes became {after}."
+        )

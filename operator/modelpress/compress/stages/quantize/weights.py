@@ -1,0 +1,124 @@
+"""Weights in groups: what is rounded, and how. Activations stay in float.
+
+Matrices that take the same activation share its moments. A weight that several nodes share is rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Quantize, QuantizeAlgorithm
+
+from ...errors import Judged
+from ...models import GraphModel
+from ...quantize_settings import needs_calibration
+from ..context import Context
+from ..naming import select
+from .activations import Moments, collect
+from .awq import awq
+from .candidates import Candidate
+from .gptq import gptq
+from .rounding import Rounded, Scheme, nearest
+from .scheme import matrix_scheme, table_scheme, weights
+from .writing import Stored
+
+ROW_BITS = 8
+"""Bits of an embedding that has a scale per row."""
+
+
+@dataclass
+class Work:
+    """Weights of one graph, and what calibration data says about them."""
+
+    model: GraphModel
+    """Prepared: shapes inferred, nodes named."""
+    proto: Any
+    settings: Quantize
+    context: Context
+    moments: dict[str, Moments] = field(default_factory=dict)
+    tensors: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tensors = {item.name: item for item in self.proto.graph.initializer}
+
+    @property
+    def algorithm(self) -> QuantizeAlgorithm:
+        """How matrices are rounded."""
+        return self.settings.algorithm or QuantizeAlgorithm.RTN
+
+    def store(self, candidates: list[Candidate]) -> dict[str, Stored]:
+        """Return what is to be written, by node, in the bits that the settings name. Raises Judged."""
+        schemes = self._schemes(candidates)
+        if self.algorithm is not QuantizeAlgorithm.RTN or self.settings.mixed is not None:
+            self._gather(candidates)
+        return self.round(candidates, schemes)
+
+    def _schemes(self, candidates: list[Candidate]) -> dict[str, Scheme]:
+        settings, given = self.settings, weights(self.settings)
+        bits = settings.embeddings.bits if settings.embeddings is not None else given.bits
+        known = {item.name: item for item in candidates}
+        found = {
+            item.name: table_scheme(bits, item.shape[1], settings)
+            if item.embedding
+            else matrix_scheme(given, item.shape[1], settings)
+            for item in candidates
+        }
+        for override in settings.overrides or ():
+            for name in select(override.targets, found, "node", nested=True, field="overrides.targets"):
+                width = known[name].shape[1]
+                table = known[name].embedding and override.weights.bits == ROW_BITS
+                found[name] = (
+                    table_scheme(ROW_BITS, width, settings)
+                    if table
+                    else matrix_scheme(override.weights, width, settings)
+                )
+        return found
+
+    def _gather(self, candidates: list[Candidate]) -> None:
+        data = self.context.calibration()
+        if data is None:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"quantize with {needs_calibration(self.settings)} needs "
+                "compression.data.calibration or compression.data.train.",
+            )
+        widths = {item.activation: item.shape[1] for item in candidates if not item.embedding}
+        self.moments = collect(self.model.path, widths, data, self.model.signature)
+        self.context.report(0.3, f"activations of {len(widths)} tensors gathered")
+
+    def round(self, candidates: Iterable[Candidate], schemes: Mapping[str, Scheme]) -> dict[str, Stored]:
+        """Round every candidate; those that share an activation together."""
+        found: dict[str, Stored] = {}
+        known: dict[tuple[str, Scheme], Rounded] = {}
+        takers: dict[str, list[Candidate]] = {}
+        for item in candidates:
+            takers.setdefault(item.activation, []).append(item)
+        counts: dict[str, int] = {}
+        for item in [one for group in takers.values() for one in group]:
+            counts[item.weight] = counts.get(item.weight, 0) + 1
+        for activation, group in takers.items():
+            alone = [item for item in group if not item.embedding and counts[item.weight] == 1]
+            if self.algorithm is QuantizeAlgorithm.AWQ and alone:
+                matrices = [item.rows(self.tensors) for item in alone]
+                moments = self.moments[activation]
+                rounded, factors = awq(
+                    matrices, [schemes[item.name] for item in alone], moments.second, moments.magnitude
+                )
+                found |= {item.name: Stored(item, one, factors) for item, one in zip(alone, rounded, strict=True)}
+            for item in group:
+                if item.name not in found:
+                    key = (item.weight, schemes[item.name])
+                    known[key] = known.get(key) or self._one(item, schemes[item.name])
+                    found[item.name] = Stored(item, known[key])
+            done = len(found) / max(sum(counts.values()), 1)
+            self.context.report(0.3 + 0.3 * done, f"{len(found)} of {sum(counts.values())} weights rounded")
+        return found
+
+    def _one(self, item: Candidate, scheme: Scheme) -> Rounded:
+        rows = item.rows(self.tensors)
+        if self.algorithm is QuantizeAlgorithm.GPTQ and not item.embedding:
+            return gptq(rows, scheme, self.moments[item.activation].second)
+        return nearest(rows, scheme)

@@ -1,0 +1,58 @@
+"""GPTQ and AWQ in the stage: at equal bits both answer nearer to the original than rounding to nearest does."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.compress.conftest import MakeContext
+from tests.unit.compress.quantize.conftest import Press, loss
+from tests.unit.compress.quantize.sentences import sentences
+
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Quantize
+from modelpress.compress.errors import Judged
+from modelpress.compress.models import GraphModel
+from modelpress.compress.stages import quantize
+from modelpress.compress.stages.quantize import activations
+
+
+@pytest.mark.parametrize("group", [32, 64])
+def test_both_beat_rounding_to_nearest_on_sentences_that_they_have_not_seen(
+    group: int, original: GraphModel, press: Press
+) -> None:
+    losses = {}
+    for algorithm in ("RTN", "GPTQ", "AWQ"):
+        after, context = press(weights={"bits": 4, "groupSize": group}, embeddings={"bits": 8}, algorithm=algorithm)
+        losses[algorithm] = loss(original, after)
+        assert {item.bits for item in context.layers if item.operator != "Gather"} == {4 + 16 / group}
+    assert losses["GPTQ"] < losses["RTN"] / 5
+    assert losses["AWQ"] < losses["RTN"] * 0.75
+
+
+def test_without_data_they_are_refused(original: GraphModel, make_context: MakeContext) -> None:
+    with pytest.raises(Judged) as caught:
+        quantize.run(original, Quantize.model_validate({"preset": "W4A16", "algorithm": "GPTQ"}), make_context())
+    assert caught.value.reason is Reason.RECIPE_INVALID
+    assert "algorithm GPTQ needs compression.data.calibration" in caught.value.message
+
+
+def test_padding_says_nothing_about_activations(original: GraphModel) -> None:
+    data = sentences()
+    longer = {name: column.repeat(1, axis=0) for name, column in data.items()}
+    longer["input_ids"] = longer["input_ids"] + (1 - longer["attention_mask"]) * 7  # other padding
+    found = [
+        activations.collect(original.path, {"embedded": 64}, columns, original.signature)["embedded"]
+        for columns in (data, longer)
+    ]
+    assert (found[0].second == found[1].second).all()
+    assert found[0].second.any()
+
+
+def test_second_moments_that_exceed_the_budget_are_gathered_in_several_runs(
+    original: GraphModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = {"embedded": 64, "inner": 128, "pooled": 64}
+    whole = activations.collect(original.path, widths, sentences(), original.signature)
+    monkeypatch.setattr(activations, "BUDGET", 64 * 64 * 4)
+    parts = activations.collect(original.path, widths, sentences(), original.signature)
+    assert list(parts) == list(whole)
+    assert all((parts[name].second == whole[name].second).all() for name in widths)
