@@ -61,7 +61,7 @@ class EffectiveQuantize(Quantize):
 
 
 class EffectiveSource(Source):
-    """Source without gaps. `inputs` and `outputs` None: as in the ONNX file, or as the task has them. No `assets`: of a
+    """Source without gaps. `inputs` and `outputs` None: as in the file, or as the task has them. No `assets`: of a
     transformer its tokenizer's files."""
 
     kwargs: dict[str, Any] = Field(default_factory=dict)

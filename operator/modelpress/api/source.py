@@ -20,6 +20,7 @@ class SourceFormat(StrEnum):
 
     TORCH = "torch"
     TRANSFORMERS = "transformers"
+    TORCH_EXPORT = "torch-export"
     ONNX = "onnx"
 
 
@@ -105,13 +106,14 @@ class Source(ApiType):
     )
 
     uri: Uri
-    """fsspec URL of the folder, or of the one file of an ONNX model: `s3://models/digits/`."""
+    """fsspec URL of the folder, or of the one file of an ONNX or .pt2 model: `s3://models/digits/`."""
     digest: Digest | None = None
     """What the source must hold. Refused with DigestMismatch if it does not. Default: whatever is there, looked up by
     a Job."""
     format: SourceFormat
     """torch: an entrypoint with `weights.safetensors` beside it. transformers: a folder as on the Hugging Face hub,
-    with config.json, model.safetensors and tokenizer; code in it never runs. onnx: `model.onnx`, external data beside
+    with config.json, model.safetensors and tokenizer; code in it never runs. torch-export:
+    `model.pt2` of torch.export.save, which takes fuse and quantize as stages. onnx: `model.onnx`, external data beside
     it."""
     task: SourceTask | None = None
     """Head of a transformer and its answer. FeatureExtraction: `last_hidden_state` [batch, sequence, hidden].
@@ -127,14 +129,15 @@ class Source(ApiType):
     kwargs: dict[str, Any] | None = None
     """Keyword arguments of the entrypoint. Default: none."""
     trust_code: bool | None = None
-    """Whether code out of the source may run, in a container without credentials. Default: false."""
+    """Whether code out of the source may run, in a container without credentials: an entrypoint, or what is pickled in
+    a .pt2. Default: false."""
     inputs: Annotated[tuple[TensorSpec, ...], Field(max_length=16)] | None = None
     """The inputs, in the order of the module's forward; a transformer's by name, int64 and [batch, sequence] where not
-    said otherwise. Needed by format torch. Default: as in the ONNX file; of a transformer input_ids and
+    said otherwise. Needed by format torch. Default: as in the file; of a transformer input_ids and
     attention_mask."""
     outputs: Annotated[tuple[TensorSpec, ...], Field(max_length=16)] | None = None
     """The outputs, in the order in which forward returns them (a tensor, a tuple, or a mapping by these names). Needed
-    by format torch. Default: as in the ONNX file, or as the task has them."""
+    by format torch. Default: as in the file, or as the task has them."""
     assets: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=32)] | None = None
     """Glob patterns of files that are carried into the artifact: `tokenizer*`, `labels.txt`. Default: none; of a
     transformer its tokenizer's files and config.json."""

@@ -134,8 +134,9 @@ def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case:
     assert message in refusal
 
 
-def test_onnx_takes_no_stage_for_torch(server: ApiServer) -> None:
-    spec = {**SPEC, "source": {"uri": "s3://models/digits.onnx", "format": "onnx"}}
+@pytest.mark.parametrize(("ending", "source_format"), [("onnx", "onnx"), ("pt2", "torch-export")])
+def test_a_graph_takes_no_stage_for_modules(server: ApiServer, ending: str, source_format: str) -> None:
+    spec = {**SPEC, "source": {"uri": f"s3://models/digits.{ending}", "format": source_format}}
     assert "prune and finetune work on a torch module" in apply(server, model(NAME, spec), "--dry-run=server")
     spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""

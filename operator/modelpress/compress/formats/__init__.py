@@ -9,7 +9,7 @@ from types import MappingProxyType
 from modelpress.api.source import Source, SourceFormat
 
 from ..models import GraphModel, Medium, ModuleModel
-from . import onnx_source, torch_source, transformers_source
+from . import onnx_source, torch_export_source, torch_source, transformers_source
 
 Loader = Callable[[Source, Path, Path], ModuleModel | GraphModel]
 """(source, folder of the source, scratch folder) → model."""
@@ -18,6 +18,7 @@ FORMATS: Mapping[SourceFormat, tuple[Medium, Loader]] = MappingProxyType(
     {
         SourceFormat.TORCH: (Medium.MODULE, torch_source.load),
         SourceFormat.TRANSFORMERS: (Medium.MODULE, transformers_source.load),
+        SourceFormat.TORCH_EXPORT: (Medium.PROGRAM, torch_export_source.load),
         SourceFormat.ONNX: (Medium.GRAPH, onnx_source.load),
     }
 )
