@@ -40,6 +40,10 @@ from .stages import (
 
 CALIBRATION_SAMPLES = 256
 """Samples of the training data that calibrate when no calibration data is given."""
+INPUT_DTYPES: Mapping[SourceFormat, str] = MappingProxyType(
+    {SourceFormat.TORCH: "float32", SourceFormat.TRANSFORMERS: "int64"}
+)
+"""Element type of an input that says none; other formats carry their own."""
 
 _Same = TypeVar("_Same", bound=ApiType)
 
@@ -89,7 +93,8 @@ class EffectiveQuantize(Quantize):
 
 
 class EffectiveSource(Source):
-    """Source without gaps. `inputs` and `outputs` None: as in the ONNX file."""
+    """Source without gaps. `inputs` and `outputs` None: as in the file, or as the task has them. No `assets`: of a
+    transformer its tokenizer's files."""
 
     kwargs: dict[str, Any] = Field(default_factory=dict)
     trust_code: bool = False
@@ -299,7 +304,7 @@ def dataset_format(dataset: Dataset) -> DatasetFormat:
 
 def input_dtype(tensor: TensorSpec, source_format: SourceFormat) -> str | None:
     """Return the element type of an input; None: as the ONNX file has it."""
-    return tensor.dtype or ("float32" if source_format is SourceFormat.TORCH else None)
+    return tensor.dtype or INPUT_DTYPES.get(source_format)
 
 
 def calibration_data(data: CompressionData) -> tuple[str, Dataset] | None:

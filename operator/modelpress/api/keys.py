@@ -16,11 +16,11 @@ from typing import Any
 
 from .base import ApiType
 from .data import CompressionData, Dataset
-from .defaults import EFFECTIVE, dataset_format, dependent_defaults
+from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
 from .evaluation import Evaluation
 from .fields import ResourceRequirements
 from .serving import Serving
-from .source import Source, SourceFormat
+from .source import Source
 from .spec import Artifacts, CompressedModelSpec, Rollout
 from .stages import Stage
 
@@ -124,7 +124,7 @@ def _source(source: Source) -> dict[str, Any]:
     found = _canonical(source, without=("uri", "digest", "secret_name", "trust_code", "inputs"))
     tensors = [_canonical(tensor) for tensor in source.inputs or ()]
     for tensor in tensors:
-        if source.format is SourceFormat.TORCH and tensor.get("dtype") == "float32":
+        if "dtype" in tensor and tensor["dtype"] == INPUT_DTYPES.get(source.format):
             del tensor["dtype"]
     return _without_gaps({**found, "inputs": tensors})
 

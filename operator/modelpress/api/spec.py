@@ -62,10 +62,10 @@ class CompressedModelSpec(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.source.format != 'onnx'"
+                "self.source.format in ['torch', 'transformers']"
                 " || !self.compression.stages.exists(stage, has(stage.prune) || has(stage.finetune))",
-                "prune and finetune work on a torch module: with source.format onnx, compression.stages may have"
-                " fuse and quantize",
+                "prune and finetune work on a torch module: with source.format onnx or torch-export, compression.stages"
+                " may have fuse and quantize",
             )
         )
     )

@@ -22,6 +22,7 @@ from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
 from .node_names import name_after_modules
 from .signature import BATCH, Array, Arrays, Signature, example
+from .value_names import name_ends, placeholders
 
 OPSET_VERSION = 20
 SAMPLES = 2
@@ -29,6 +30,8 @@ SAMPLES = 2
 OTHER_SAMPLES = 5
 WRAPPED = "module"
 """Attribute of Positional, which the tenant's module lies in."""
+OTHER_LENGTH = 9
+"""Length of named axes other than batch in the last comparison; no size that the example was traced with."""
 TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
 """Greatest difference between torch's and onnxruntime's answers, relative to the greatest answer or 1."""
 
@@ -61,6 +64,7 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
     except Exception as error:  # the exporter raises whatever its parts raise
         raise Judged(Reason.EXPORT_FAILED, _explain(error, folder)) from error
     proto.ir_version = min(proto.ir_version, graph.IR_VERSION)
+    name_ends(proto, [spec.name for spec in model.signature.inputs], [spec.name for spec in model.signature.outputs])
     _name_axes(proto, model.signature)
     name_after_modules(proto, WRAPPED)
     graph.save(proto, path)
@@ -94,8 +98,8 @@ def _program(model: ModuleModel, inputs: dict[str, torch.Tensor]) -> Any:
                 arguments,
                 dynamo=True,
                 dynamic_shapes=shapes(free),
-                input_names=[spec.name for spec in model.signature.inputs],
-                output_names=[spec.name for spec in model.signature.outputs],
+                input_names=placeholders("input", len(model.signature.inputs)),
+                output_names=placeholders("output", len(model.signature.outputs)),
                 opset_version=OPSET_VERSION,
                 verbose=False,
             )
@@ -125,14 +129,12 @@ def _name_axes(proto: Any, signature: Signature) -> None:
 
 
 def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> None:
-    """Raise Judged if torch and onnxruntime answer differently, at two batch sizes or on two samples."""
+    """Raise Judged if torch and onnxruntime answer differently to any of a few questions."""
     try:
         session = graph.open_session(path)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Judged(Reason.EXPORT_FAILED, f"The exported graph does not load in onnxruntime: {error}") from error
-    for step, count in enumerate((SAMPLES, OTHER_SAMPLES)):
-        inputs = example(model.signature, count, seed + step, data if step == 0 or model.signature.batched else None)
-        expected = model.run(inputs)
+    for what, inputs, expected in _questions(model, data, seed):
         broken = graph.not_finite(expected)
         if broken and data is not None:
             raise Judged(
@@ -143,8 +145,7 @@ def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> 
             answers = graph.run(session, {name: inputs[name] for name in (item.name for item in session.get_inputs())})
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise Judged(
-                Reason.EXPORT_FAILED,
-                f"The exported graph fails on a batch of {count}: {' '.join(str(error).split())[:400]}",
+                Reason.EXPORT_FAILED, f"The exported graph fails on {what}: {' '.join(str(error).split())[:400]}"
             ) from error
         for name, wanted in expected.items():
             difference = distance(wanted, answers[name])
@@ -152,10 +153,26 @@ def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> 
             if difference > limit:
                 raise Judged(
                     Reason.EXPORT_FAILED,
-                    f"Output {name} of the exported graph differs from the module's by {difference:.2g} on a batch "
-                    f"of {count} "
-                    f"(at most {limit:g} is allowed): forward may depend on the batch size or on random numbers.",
+                    f"Output {name} of the exported graph differs from the module's by {difference:.2g} on {what} (at "
+                    f"most {limit:g} is allowed): forward may depend on the sizes of its inputs or on random numbers.",
                 )
+
+
+def _questions(model: ModuleModel, data: Arrays | None, seed: int) -> Iterator[tuple[str, dict[str, Array], Arrays]]:
+    """Yield words, inputs and torch's answers: for two batch sizes, and for another length of the other named axes."""
+    signature = model.signature
+    for step, count in enumerate((SAMPLES, OTHER_SAMPLES)):
+        inputs = example(signature, count, seed + step, data if step == 0 or signature.batched else None)
+        yield f"a batch of {count}", inputs, model.run(inputs)
+    axes = sorted({axis for spec in signature.inputs for axis in spec.shape or () if isinstance(axis, str)} - {BATCH})
+    if not axes:
+        return
+    inputs = example(signature, OTHER_SAMPLES, seed, free=OTHER_LENGTH)
+    try:
+        expected = model.run(inputs)
+    except RuntimeError:  # the module has limits of its own, which the graph need not share
+        return
+    yield f"a length of {OTHER_LENGTH} of {', '.join(axes)}", inputs, expected
 
 
 def distance(wanted: Array, got: Array) -> float:

@@ -24,6 +24,8 @@ class Medium(StrEnum):
     """What a stage works on."""
 
     MODULE = "module"
+    PROGRAM = "program"
+    """A torch program of fixed operations: it can be exported, but has no layers to cut or train."""
     GRAPH = "graph"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelpress.api.compression import Objective
 from modelpress.api.reasons import Reason
-from modelpress.api.source import Source, SourceFormat
+from modelpress.api.source import Source
 from modelpress.api.stages import Prune, PruneStructure, Quantize, Stage
 
 from .errors import Judged
@@ -45,10 +45,10 @@ def plan(
     medium = start
     for position, stage in enumerate(stages, 1):
         able = works_on[stage.kind]
-        if medium not in able and medium is Medium.MODULE:
+        if medium not in able:
             medium = Medium.GRAPH
         if medium not in able:
-            raise Judged(Reason.RECIPE_INVALID, _impossible(source, position, stage.kind, steps))
+            raise Judged(Reason.RECIPE_INVALID, _impossible(source, start, position, stage.kind, steps))
         steps.append(Step(position, stage.kind, stage.settings, medium))
     for step in steps:
         _check_settings(step, objective, roles)
@@ -65,10 +65,10 @@ def plan(
     return steps
 
 
-def _impossible(source: Source, position: int, kind: str, steps: list[Step]) -> str:
-    if source.format is SourceFormat.ONNX:
+def _impossible(source: Source, start: Medium, position: int, kind: str, steps: list[Step]) -> str:
+    if start is not Medium.MODULE:
         return (
-            f"Stage {position} ({kind}) works on a torch module, which format onnx has not: "
+            f"Stage {position} ({kind}) works on a torch module, which format {source.format} has not: "
             "use source.format torch, or leave the stage out."
         )
     first = next(step for step in steps if step.medium is Medium.GRAPH)

@@ -21,7 +21,7 @@ from .datasets import Samples, read
 from .errors import Judged
 from .export import export
 from .facts import CompressionFacts, Size, StageFacts
-from .formats import FORMATS, torch_source
+from .formats import FORMATS, assets_of, torch_source
 from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, Layout
 from .models import GraphModel, Medium, ModuleModel, size_of_module
 from .recipe import Step
@@ -30,7 +30,7 @@ from .stages import STAGES
 from .stages.channels import count_macs
 from .stages.context import Context
 
-LIBRARIES = ("torch", "onnx", "onnxruntime", "torch-pruning")
+LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "torch-pruning")
 Report = Callable[[Progress], None]
 
 
@@ -79,7 +79,7 @@ class Compression:
         self.data.signature = model.signature
         original, compressed = self.layout.out / ORIGINAL, self.layout.out / COMPRESSED
         self._write_original(model, original)
-        asset_names = assets.carry(source.assets or (), self.layout.source, self.layout.out / ASSETS)
+        asset_names = assets.carry(assets_of(source, self.layout.source), self.layout.source, self.layout.out / ASSETS)
         result = self._stages(model, steps, original)
         self._place(result, compressed)
         facts = CompressionFacts(

@@ -69,21 +69,26 @@ def describe(shape: Sequence[int | str]) -> str:
     return "[" + ", ".join(str(size) for size in shape) + "]"
 
 
-def example(signature: Signature, batch: int, seed: int, data: Arrays | None = None) -> dict[str, Array]:
+def example(
+    signature: Signature, batch: int, seed: int, data: Arrays | None = None, free: int = FREE_AXIS
+) -> dict[str, Array]:
     """Return inputs for one call: `batch` samples of the data if there is any, otherwise random ones.
 
-    Random floats lie in 0…1 and random integers are 0 or 1, so that logarithms, roots and lookups are defined.
+    Random floats lie in 0…1 and random integers are 0 or 1, so that logarithms, roots and lookups are defined. Their
+    named axes other than batch have length `free`.
     """
     generator = np.random.default_rng(seed)
-    return {spec.name: _example(spec, batch, generator, data, signature.batched) for spec in signature.inputs}
+    return {spec.name: _example(spec, batch, generator, data, signature.batched, free) for spec in signature.inputs}
 
 
-def _example(spec: TensorSpec, batch: int, generator: np.random.Generator, data: Arrays | None, batched: bool) -> Array:
+def _example(
+    spec: TensorSpec, batch: int, generator: np.random.Generator, data: Arrays | None, batched: bool, free: int
+) -> Array:
     kind = type_of(spec)
     if data is not None and len(data[spec.name]):
         column = data[spec.name]
         return np.resize(column[:batch], (batch, *column.shape[1:])).astype(kind) if batched else column[0].astype(kind)
-    shape = [size if isinstance(size, int) else batch if size == BATCH else FREE_AXIS for size in spec.shape or ()]
+    shape = [size if isinstance(size, int) else batch if size == BATCH else free for size in spec.shape or ()]
     if kind.kind == "f":
         return generator.random(shape).astype(kind)
     return generator.integers(0, 2, shape).astype(kind)

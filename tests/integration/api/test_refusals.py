@@ -119,7 +119,13 @@ REFUSED = {
     ),
     "torch without trust": ("source.trustCode", None, "set source.trustCode to true"),
     "torch without a shape": ("source.inputs", [{"name": "image"}], "format torch needs source.inputs"),
-    "onnx with an entrypoint": ("source.format", "onnx", "format onnx takes no source.entrypoint"),
+    "onnx with an entrypoint": ("source.format", "onnx", "only format torch takes source.entrypoint"),
+    "transformers without a task": (
+        "source",
+        {"uri": "s3://models/minilm/", "format": "transformers"},
+        "format transformers needs source.task",
+    ),
+    "torch with a task": ("source.task", "CausalLM", "no other format takes one"),
     "unknown format": ("source.format", "tensorflow", 'spec.source.format: Unsupported value: "tensorflow"'),
     "an address that is none": ("source.uri", "models/digits", "spec.source.uri"),
     "axis of no length": ("source.inputs.0.shape", ["batch", 0], "spec.source.inputs[0].shape[1]"),
@@ -179,8 +185,9 @@ def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case:
     assert message in refusal
 
 
-def test_onnx_takes_no_stage_for_torch(server: ApiServer) -> None:
-    spec = {**SPEC, "source": {"uri": "s3://models/digits.onnx", "format": "onnx"}}
+@pytest.mark.parametrize(("ending", "source_format"), [("onnx", "onnx"), ("pt2", "torch-export")])
+def test_a_graph_takes_no_stage_for_modules(server: ApiServer, ending: str, source_format: str) -> None:
+    spec = {**SPEC, "source": {"uri": f"s3://models/digits.{ending}", "format": source_format}}
     assert "prune and finetune work on a torch module" in apply(server, model(NAME, spec), "--dry-run=server")
     spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""

@@ -65,6 +65,7 @@ def test_training_data_calibrates_where_no_other_is_given() -> None:
 
 def test_inputs_of_torch_are_floats_unless_told_otherwise() -> None:
     assert input_dtype(TensorSpec(name="x"), SourceFormat.TORCH) == "float32"
+    assert input_dtype(TensorSpec(name="x"), SourceFormat.TRANSFORMERS) == "int64"
     assert input_dtype(TensorSpec(name="x"), SourceFormat.ONNX) is None
     assert input_dtype(TensorSpec(name="x", dtype="int64"), SourceFormat.TORCH) == "int64"
 

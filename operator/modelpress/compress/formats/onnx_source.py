@@ -18,13 +18,14 @@ from .. import graph
 from ..errors import Judged
 from ..models import GraphModel
 from ..signature import BATCH, Signature
+from .files import single
 
 FILE = "model.onnx"
 
 
 def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     """Return the graph in the form that all runtimes take: IR 10, operator set at most 21. Raises Judged."""
-    path = find(folder)
+    path = single(folder, FILE)
     try:
         onnx.checker.check_model(str(path))
         model = onnx.load(path)
@@ -44,20 +45,6 @@ def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
             Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {_one_line(error)}"
         ) from error
     return GraphModel(target, signature)
-
-
-def find(folder: Path) -> Path:
-    """Return the model's file."""
-    if folder.is_file():
-        return folder
-    named = folder / FILE
-    if named.is_file():
-        return named
-    others = sorted(folder.glob("*.onnx"))
-    if len(others) == 1:
-        return others[0]
-    found = ", ".join(item.name for item in others) or "none"
-    raise Judged(Reason.SOURCE_INVALID, f"The source needs {FILE} or a single .onnx file, and has {found}.")
 
 
 def modernize(model: Any, name: str) -> str:

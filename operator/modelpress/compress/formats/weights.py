@@ -56,10 +56,11 @@ def compare(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> 
         if name in wanted and given[name].shape != wanted[name].shape
     ]
     found = [("missing", missing), ("unexpected", unexpected), ("of another shape", other)]
-    return [f"{what}: {_some(names)}" for what, names in found if names]
+    return [f"{what}: {some(names)}" for what, names in found if names]
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the first few names, and how many there are more."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

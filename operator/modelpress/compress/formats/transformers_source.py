@@ -1,0 +1,153 @@
+"""Format transformers: a folder in the layout of the Hugging Face hub, and a task. Runs no code of the source.
+
+Code that a folder brings along (`auto_map`) and pickled weights are refused; nothing is looked up over the network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modelpress.api.reasons import Reason
+from modelpress.api.source import Source, TensorSpec
+
+from ..errors import Judged
+from ..models import ModuleModel
+from ..signature import BATCH, Signature
+from .heads import HEADS, Transformer
+from .pooling import Pooling, read_json
+from .weights import some
+
+CONFIG = "config.json"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = "*.bin"
+SEQUENCE = "sequence"
+INPUTS = ("input_ids", "attention_mask")
+DTYPE = "int64"
+ASSETS = (
+    CONFIG,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+    "chat_template.jinja",
+)
+"""Files that clients need to make inputs of text and words of answers."""
+CONVERT = "where you trust it, load it with transformers and write it again with model.save_pretrained(folder)"
+
+
+def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
+    """Return the model with the head of `source.task`, float32, in evaluation mode. Raises Judged."""
+    if source.task is None:
+        raise Judged(Reason.INVALID_SPEC, "Format transformers needs source.task, as TextClassification.")
+    pooling = Pooling.read(folder)
+    folder = folder / pooling.folder
+    check_folder(folder)
+    head = HEADS[source.task]
+    signature = Signature(_inputs(source), source.outputs or (TensorSpec(name=head.output),)).checked()
+    for spec in signature.outputs:
+        if spec.name != head.output:
+            raise Judged(
+                Reason.INVALID_SPEC,
+                f"source.outputs names {spec.name}: a transformer with task {source.task} answers {head.output}.",
+            )
+    model = _pretrained(folder, head.auto_class)
+    module = Transformer(model, head, pooling, tuple(spec.name for spec in signature.inputs)).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return ModuleModel(module, signature)
+
+
+def assets(folder: Path) -> tuple[str, ...]:
+    """Return the patterns of the tokenizer's files that are there."""
+    return tuple(pattern for pattern in ASSETS if any(folder.glob(pattern)))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise Judged unless the folder holds a plain config and safetensors: SourceInvalid, PickleRefused."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"The source has no {CONFIG}: format transformers takes what model.save_pretrained(folder) writes.",
+        )
+    config = read_json(path)
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise Judged(Reason.SOURCE_INVALID, f"{CONFIG} names no model_type, so that nothing says how to build it.")
+    if config.get("auto_map"):
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"{CONFIG} names code of its own (auto_map), which format transformers never runs: use source.format "
+            "torch with an entrypoint that builds the model.",
+        )
+    if config.get("quantization_config"):
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"{CONFIG} has a quantization_config: the weights are compressed already; name the original model.",
+        )
+    if any((folder / name).is_file() for name in WEIGHTS):
+        return
+    pickles = sorted(item.name for item in folder.glob(PICKLES))
+    if pickles:
+        raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
+    raise Judged(Reason.SOURCE_INVALID, f"The source has no {WEIGHTS[0]}: save the model with save_pretrained.")
+
+
+def _inputs(source: Source) -> tuple[TensorSpec, ...]:
+    given = source.inputs or tuple(TensorSpec(name=name) for name in INPUTS)
+    return tuple(
+        TensorSpec(name=spec.name, dtype=spec.dtype or DTYPE, shape=spec.shape or (BATCH, SEQUENCE)) for spec in given
+    )
+
+
+def _pretrained(folder: Path, auto_class: str) -> Any:
+    """Return the pretrained model, all of its weights out of the folder. Raises Judged."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import transformers  # noqa: PLC0415 - takes seconds, and is needed by this format alone
+
+    telling: Any = transformers.utils.logging
+    telling.set_verbosity_error()
+    telling.disable_progress_bar()
+    try:
+        model, told = getattr(transformers, auto_class).from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="eager",  # the fewest nodes in the graph; runtimes fuse it
+            ignore_mismatched_sizes=True,  # told below, with their shapes
+            output_loading_info=True,
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises whatever its parts raise
+        text = " ".join(str(error).split())[:500]
+        raise Judged(
+            Reason.SOURCE_INVALID, f"The folder does not load as {auto_class}: {type(error).__name__}: {text}"
+        ) from error
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # no task's answer comes from it
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    other = [
+        f"{name} is {list(given)} and should be {list(wanted)}"
+        for name, given, wanted in sorted(told["mismatched_keys"])
+    ]
+    problems = [
+        f"{what}: {some(names)}" for what, names in (("missing", missing), ("of another shape", other)) if names
+    ]
+    if problems:
+        raise Judged(
+            Reason.WEIGHTS_DO_NOT_FIT,
+            f"The weights do not fit {type(model).__name__}, which {auto_class} builds of {CONFIG}: "
+            f"{'; '.join(problems)}. Choose the task that the model was trained for, and its own {CONFIG}.",
+        )
+    model.config.use_cache = False
+    return model

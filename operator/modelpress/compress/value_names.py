@@ -1,0 +1,57 @@
+"""Names of the values of an ONNX graph: inputs and outputs get the user's, whatever the exporter called inner ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+PLACEHOLDER = "modelpress__{}_{}"
+"""What inputs and outputs are called during the export: the exporter names a value after the operation that made it
+(`embedding`, `linear`, `add`), and an output of that name would be defined twice."""
+
+
+def placeholders(what: str, count: int) -> list[str]:
+    """Return `count` names for `what` (input or output) that no operation has."""
+    return [PLACEHOLDER.format(what, number) for number in range(count)]
+
+
+def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Give the graph's placeholders the names of the signature, in place; inner values of such a name step aside."""
+    wanted = dict(zip(placeholders("input", len(inputs)), inputs, strict=True))
+    wanted |= dict(zip(placeholders("output", len(outputs)), outputs, strict=True))
+    taken = {name for graph in _graphs(model.graph) for name in _defined(graph)} | set(wanted.values())
+    aside: dict[str, str] = {}
+    for name in wanted.values():
+        number = 1
+        while (free := f"{name}_{number}") in taken:
+            number += 1
+        taken.add(free)
+        aside[name] = free
+    rename(model, aside | wanted)
+
+
+def rename(model: Any, names: Mapping[str, str]) -> None:
+    """Replace the names of values everywhere in the graph and its subgraphs, in place, all at once."""
+    for graph in _graphs(model.graph):
+        for node in graph.node:
+            for values in (node.input, node.output):
+                for index, name in enumerate(values):
+                    values[index] = names.get(name, name)
+        for item in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            item.name = names.get(item.name, item.name)
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """Yield the graph and those of its control flow."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _defined(graph: Any) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.output
+    for item in (*graph.initializer, *graph.input):
+        yield item.name
