@@ -14,6 +14,7 @@ class LazyGroup(click.Group):
     """Finds a subcommand by name in a module of its own, and imports that module only then."""
 
     modules: ClassVar[dict[str, str]] = {
+        "compress": "modelpress.cli.compress",
         "operator": "modelpress.cli.operator",
         "agent": "modelpress.cli.agent",
         "task": "modelpress.cli.task",
