@@ -57,7 +57,7 @@ def make(asked: Asked, place: Workspace, tell: Tell) -> Made:
     settings = with_defaults(compression)
     steps.compress(compress_task(asked, seconds(settings.job.timeout)), place, tell)
     evaluation = _without_secrets(asked.spec.evaluation or Evaluation())
-    steps.run_step("judge", JudgeTask(evaluation=evaluation, seed=settings.seed), place, tell)
+    steps.run_step("judge", JudgeTask(name=asked.name, evaluation=evaluation, seed=settings.seed), place, tell)
     published = steps.answer(PublishResult, steps.run_step("publish", _publish_task(asked, found, place), place, tell))
     report = Report.model_validate_json((place.artifact / REPORT_FILE).read_bytes())
     demanded = evaluation.gates or ()

@@ -92,14 +92,14 @@ def test_what_is_not_there_is_said_in_a_sentence(model: Path, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_run_leaves_nothing(model: Path, tmp_path: Path) -> None:
+def test_a_terminated_run_leaves_nothing(model: Path, tmp_path: Path) -> None:
     command = [*MODELPRESS, str(model / "model.onnx"), "--preset", "INT8_DYNAMIC", "--out", str(tmp_path / "small")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
         assert process.stdout is not None
         assert any('"stage": "load"' in line for line in process.stdout)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         _, errors = process.communicate()
-    assert process.returncode == 130, errors
+    assert process.returncode == 143, errors
     assert list(tmp_path.iterdir()) == []

@@ -48,7 +48,7 @@ def test_credentials_in_a_file_are_used_where_no_variable_names_any(
 def test_a_pods_limits_are_not_what_to_raise_here() -> None:
     failure = Failure(
         reason=Reason.OUT_OF_MEMORY,
-        message="Memory ran out while doing quantize: raise compression.job.resources.limits.memory, or lower batchSize.",
+        message="Memory ran out while doing quantize: raise compression.job.resources.limits.memory.",
     )
     said = wording.sentence(failure)
     assert said.startswith("Memory ran out while doing quantize: close what else runs")
