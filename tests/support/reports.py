@@ -8,7 +8,7 @@ from typing import Any
 from modelpress.api.figures import DiscordantPairs, Figures, MetricFigure
 from modelpress.api.gates import judge
 from modelpress.api.spec import Evaluation
-from modelpress.compress.facts import CompressionFacts, Size, StageFacts
+from modelpress.compress.facts import CompressionFacts, LayerFacts, Size, StageFacts
 from modelpress.compress.judge.latency import PERCENTS, summary
 from modelpress.store.manifest import ManifestFile
 from modelpress.store.report import Histogram, LatencyDetail, LayerFigure, Memory, Report
@@ -102,6 +102,18 @@ def full_facts() -> CompressionFacts:
                 seconds=0.1,
                 notes=("7739 of 19776 parameters were removed (39.1%).",),
                 warnings=("classifier.4 was left alone.",),
+            ),
+            StageFacts(
+                position=2,
+                kind="quantize",
+                works_on="graph",
+                before=Size(parameters=1000, bytes=4000),
+                after=Size(parameters=1010, bytes=1100),
+                seconds=61.0,
+                layers=tuple(
+                    LayerFacts(name=f"encoder.{number}.key", operator="MatMul", parameters=100, bits=4.5, loss=loss)
+                    for number, loss in enumerate((0.02, 0.0003, None))
+                ),
             ),
         ),
     )

@@ -19,6 +19,7 @@ from .pairs import as_mapping
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--preset", help="Without a YAML file: quantize by this preset, INT8_DYNAMIC say.")
+@click.option("--task", help="With --preset: what a transformer is used for. Default: as its config.json says.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact. Default: <name>-compressed.")
 @click.option("--force", is_flag=True, help="Replace the artifact that --out holds.")
 @click.option("--train", help="Training data: a path or URL. Takes the place of the YAML file's.")
@@ -47,15 +48,15 @@ def command(
 
     data = {role: place for role in (*asking.LEARNING, "test") if (place := given[role])}
     with ended(log) as console:
-        if model.is_file() and model.suffix in {".yaml", ".yml", ".json"}:
+        if model.suffix in {".yaml", ".yml", ".json"}:
             if preset:
                 raise asking.AskedError("--preset is for a model without a YAML file: the recipe is in the file.")
             asked = asking.from_file(model, data, as_mapping(given["moved"], "--map"))
         else:
             if not preset:
                 raise asking.AskedError(f"{model} is no YAML file: name a --preset, INT8_DYNAMIC say.")
-            asked = asking.from_model(model, preset, data, given["metrics"])
+            asked = asking.from_model(model, preset, data, given["metrics"], given["task"])
         target = out or Path(f"{asked.name}-compressed")
-        from modelpress.local.compressing import compress  # noqa: PLC0415
+        from modelpress.local.compressing import compress, plan  # noqa: PLC0415
 
-        sys.exit(compress(asked, target, console, log, replace=force, dry_run=dry_run))
+        sys.exit(plan(asked, target, console, log) if dry_run else compress(asked, target, console, log, replace=force))

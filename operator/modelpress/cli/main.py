@@ -15,6 +15,10 @@ class LazyGroup(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "compress": "modelpress.cli.compress",
+        "evaluate": "modelpress.cli.evaluate",
+        "inspect": "modelpress.cli.inspect",
+        "report": "modelpress.cli.report",
+        "serve-local": "modelpress.cli.serve_local",
         "operator": "modelpress.cli.operator",
         "agent": "modelpress.cli.agent",
         "task": "modelpress.cli.task",

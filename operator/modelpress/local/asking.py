@@ -6,6 +6,7 @@ stand where a cluster wants URLs: relative ones start at the YAML file's folder,
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ from modelpress.api.spec import CompressedModelSpec
 
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
+TASKS = {
+    "ForSequenceClassification": "TextClassification",
+    "ForTokenClassification": "TokenClassification",
+    "ForMaskedLM": "MaskedLM",
+    "ForCausalLM": "CausalLM",
+    "LMHeadModel": "CausalLM",
+}
+"""What a transformer with such a class is used for."""
 SHOWN = 3
 """Mistakes in a file that are told at once."""
 LEARNING = ("train", "validation", "calibration")
@@ -66,19 +75,35 @@ def from_file(path: Path, data: Mapping[str, str], moved: Mapping[str, str]) -> 
     return _checked(Asked(name, _parsed(_with_data(spec, data), f"{path}: ")))
 
 
-def from_model(path: Path, preset: str, data: Mapping[str, str], metrics: tuple[str, ...]) -> Asked:
-    """Return the one-stage recipe `preset` for the model in the folder or file `path`. Raises AskedError."""
+def from_model(
+    path: Path, preset: str, data: Mapping[str, str], metrics: tuple[str, ...], task: str | None = None
+) -> Asked:
+    """Return the one-stage recipe `preset` for the model in the folder or file `path`. Raises AskedError.
+
+    `task`: what a transformer is used for; without it, what its config.json says.
+    """
     spec: dict[str, Any] = {
-        "source": {"uri": _located_uri(str(path.resolve()), Path(), {}), "format": _format(path)},
+        "source": {"uri": located_uri(str(path)), "format": _format(path)},
         "compression": {"stages": [{"quantize": {"preset": preset}}]},
     }
+    if spec["source"]["format"] == "transformers":
+        spec["source"]["task"] = task or _task(path)
+    elif task:
+        raise AskedError(f"--task is for transformers; {path} is of format {spec['source']['format']}.")
     if metrics:
         spec["evaluation"] = {"metrics": [{"name": kind, "type": kind} for kind in metrics]}
     name = path.stem if path.is_file() else path.resolve().name
     return _checked(Asked(_name(name), _parsed(_with_data(spec, data), "")))
 
 
+def located_uri(place: str) -> str:
+    """Return a path or URL of the command line as a URL."""
+    return _located_uri(place, Path(), {})
+
+
 def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise AskedError(f"{path} is not there.")
     try:
         found = [item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item is not None]
     except (OSError, UnicodeDecodeError) as error:
@@ -117,7 +142,7 @@ def _located_uri(uri: str, folder: Path, moved: Mapping[str, str]) -> str:
         if uri.startswith(start):
             rest = uri.removeprefix(start)
             joined = here if not rest else f"{here.rstrip('/')}/{rest.lstrip('/')}"
-            return _located_uri(joined, Path(), {})
+            return located_uri(joined)
     if SCHEME.match(uri):
         return uri
     return f"file://{(folder / Path(uri).expanduser()).resolve()}"
@@ -125,7 +150,7 @@ def _located_uri(uri: str, folder: Path, moved: Mapping[str, str]) -> str:
 
 def _with_data(spec: dict[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
     """Return `spec` with the datasets at other places; how they are read stays as it was."""
-    learning = {role: {"uri": _located_uri(place, Path(), {})} for role, place in data.items() if role in LEARNING}
+    learning = {role: {"uri": located_uri(place)} for role, place in data.items() if role in LEARNING}
     if learning:
         compression = dict(spec.get("compression") or {})
         given = dict(compression.get("data") or {})
@@ -133,7 +158,7 @@ def _with_data(spec: dict[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
         spec = spec | {"compression": compression}
     if "test" in data:
         evaluation = dict(spec.get("evaluation") or {})
-        evaluation["test"] = (evaluation.get("test") or {}) | {"uri": _located_uri(data["test"], Path(), {})}
+        evaluation["test"] = (evaluation.get("test") or {}) | {"uri": located_uri(data["test"])}
         spec = spec | {"evaluation": evaluation}
     return spec
 
@@ -195,6 +220,18 @@ def _format(path: Path) -> str:
             "(source.format torch, entrypoint, inputs, outputs); see docs/local.md."
         )
     raise AskedError(f"{path} holds no model that is known here: no .onnx file, {', '.join(sorted(known))}.")
+
+
+def _task(path: Path) -> str:
+    """Return what a transformer is used for, by its class: the head that its weights are of."""
+    if (path / "modules.json").is_file():  # as sentence-transformers lays it out
+        return "SentenceEmbedding"
+    try:
+        found = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        classes = " ".join(map(str, found.get("architectures") or ()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise AskedError(f"{path}/config.json cannot be read: {error}.") from error
+    return next((task for end, task in TASKS.items() if end in classes), "FeatureExtraction")
 
 
 def _name(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -12,52 +14,29 @@ from modelpress.api.results import ExitCode
 
 from . import making, tables, wording
 from .asking import Asked
-from .estimating import Estimate, estimate
 from .making import Made
 from .showing import Screen, as_json, screen
 from .steps import StepError
-from .workspace import workspace
+from .workspace import Workspace, workspace
 
 
-def compress(asked: Asked, out: Path, console: Console, log: str, *, replace: bool, dry_run: bool) -> int:
-    """Make the artifact at `out`, or say what that would take; return the exit code. Raises AskedError, StepError."""
-    with workspace(out, replace=replace or dry_run) as place:
-        shown = screen(log, console)
-        try:
-            with shown:
-                found = (estimate if dry_run else making.make)(asked, place, shown.tell)
-        except StepError as error:
-            if error.failure.reason in {Reason.CRASHED, Reason.ENTRYPOINT_FAILED}:
-                print(wording.tail(place.log), file=sys.stderr)  # noqa: T201 - the traceback is for whoever wrote the code
-            raise
-    plain = not as_json(log, console)
-    if isinstance(found, Estimate):
-        return _planned(asked, found, console, shown, plain=plain)
-    return _made(asked, found, console, shown, plain=plain)
+def compress(asked: Asked, out: Path, console: Console, log: str, *, replace: bool) -> int:
+    """Make the artifact at `out` and show what it brought; return the exit code. Raises AskedError, StepError."""
+    with workspace(out, replace=replace) as place, screen(log, console) as shown, _tail_of(place):
+        made = making.make(asked, place, shown.tell)
+    return told(asked.name, made, console, shown, plain=not as_json(log, console))
 
 
-def _made(asked: Asked, made: Made, console: Console, shown: Screen, *, plain: bool) -> int:
-    if plain:
-        tables.show(console, asked.name, made)
-    shown.say(
-        "done",
-        out=str(made.out),
-        accepted=made.verdict.accepted,
-        reason=made.verdict.reason,
-        message=made.verdict.message,
-        figures=made.report.figures.to_wire(),
-        gates=[gate.to_wire() for gate in made.gates],
-        warnings=list(made.warnings),
-    )
-    return ExitCode.DONE if made.verdict.accepted else ExitCode.JUDGED
+def plan(asked: Asked, out: Path, console: Console, log: str) -> int:
+    """Show what a compression to `out` would take; return the exit code. Raises AskedError, Judged, StepError."""
+    from .estimating import estimate  # noqa: PLC0415 - torch takes seconds
 
-
-def _planned(asked: Asked, found: Estimate, console: Console, shown: Screen, *, plain: bool) -> int:
-    short = found.disk > found.free_disk + found.disk // 2
-    if plain:
+    with workspace(out, replace=True) as place, screen(log, console) as shown, _tail_of(place):
+        found = estimate(asked, place, shown.tell)
+    if not as_json(log, console):
         console.print(tables.plan_table(asked.name, found))
         console.print("Estimates, to within a factor of two; nothing was written.")
-        if short:
+        if found.disk > found.free_disk:
             console.print(f"[yellow]! Only {tables.size(found.free_disk)} of disk are free.[/yellow]")
     shown.say(
         "plan",
@@ -68,3 +47,31 @@ def _planned(asked: Asked, found: Estimate, console: Console, shown: Screen, *, 
         freeDiskBytes=found.free_disk,
     )
     return ExitCode.DONE
+
+
+def told(name: str, made: Made, console: Console, shown: Screen, *, plain: bool) -> int:
+    """Show what was measured to whoever watches, and return the exit code that it amounts to."""
+    if plain:
+        tables.show(console, name, made)
+    shown.say(
+        "done",
+        out=str(made.out) if made.out else None,
+        accepted=made.verdict.accepted,
+        reason=made.verdict.reason,
+        message=made.verdict.message,
+        figures=made.report.figures.to_wire(),
+        gates=[gate.to_wire() for gate in made.gates],
+        warnings=list(made.warnings),
+    )
+    return ExitCode.DONE if made.verdict.accepted else ExitCode.JUDGED
+
+
+@contextmanager
+def _tail_of(place: Workspace) -> Iterator[None]:
+    """Print the end of the steps' log if code of ours or of the source's crashed: the traceback is in it."""
+    try:
+        yield
+    except StepError as error:
+        if error.failure.reason in {Reason.CRASHED, Reason.ENTRYPOINT_FAILED}:
+            print(wording.tail(place.log), file=sys.stderr)  # noqa: T201
+        raise

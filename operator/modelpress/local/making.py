@@ -46,8 +46,8 @@ class Made:
     """What they amount to."""
     warnings: tuple[str, ...]
     """Sentences that a person should read."""
-    out: Path
-    """Where the artifact is."""
+    out: Path | None
+    """Where the artifact is, or the new report; None: it was not kept."""
 
 
 def make(asked: Asked, place: Workspace, tell: Tell) -> Made:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,8 +13,11 @@ from modelpress.api.gate_sentences import figure
 from modelpress.api.gates import change_bounds
 from modelpress.api.resources import GateOutcome
 
-from .estimating import Estimate
 from .making import Made
+
+if TYPE_CHECKING:  # torch and onnx are not needed to show what they found
+    from .estimating import Estimate
+    from .inspecting import Inspection
 
 CONFIDENCE = 0.95
 COLOURS = {"Pass": "green", "Fail": "red", "Inconclusive": "yellow"}
@@ -25,7 +30,8 @@ def show(console: Console, name: str, made: Made) -> None:
         console.print(gates_table(made.gates))
     for warning in made.warnings:
         console.print(Text.assemble(("! ", "yellow"), warning))
-    console.print(Text.assemble(_verdict(made), f"  {made.out}, with report.html in it"))
+    kept = f"  {made.out}, with report.html in it" if made.out else ""
+    console.print(Text.assemble(_verdict(made), kept))
 
 
 def figures_table(title: str, figures: Figures) -> Table:
@@ -74,6 +80,39 @@ def plan_table(name: str, estimate: Estimate) -> Table:
     for stage in estimate.stages:
         table.add_row(stage.name, stage.works_on, duration(stage.seconds))
     return table
+
+
+def inspection_tables(found: Inspection, shown: int) -> list[Table | str]:
+    """Return what is in a model, its `shown` largest layers (0: all), and what could be done to it."""
+    head = Table(show_header=False, title=f"{found.path}: format {found.format}", title_justify="left")
+    rows = {
+        "bytes": f"{found.size:,} in {', '.join(name for name, _ in found.files)}",
+        "parameters": f"{found.parameters:,}",
+        "inputs": "\n".join(found.inputs),
+        "outputs": "\n".join(found.outputs),
+        "operators": ", ".join(f"{count} {name}" for name, count in found.operators),
+        "notes": "\n".join(found.notes),
+    }
+    for name, value in rows.items():
+        if value:
+            head.add_row(name, Text(value))
+    largest = sorted(found.layers, key=lambda layer: -layer.size)[: shown or None]
+    kept = {layer.name for layer in largest}
+    layers = Table(title="layers", title_justify="left")
+    for name, side in (("layer", "left"), ("operator", "left"), ("parameters", "right"), ("bytes", "right")):
+        layers.add_column(name, justify="right" if side == "right" else "left")
+    for layer in found.layers:
+        if layer.name in kept:
+            layers.add_row(Text(layer.name), layer.operator, f"{layer.parameters:,}", f"{layer.size:,}")
+    if len(largest) < len(found.layers):
+        layers.add_row(f"and {len(found.layers) - len(largest)} smaller ones", "", "", "")
+    possible = Table(title="what could be done to it", title_justify="left")
+    for name in ("stage", "applies", "why"):
+        possible.add_column(name)
+    for one in found.possibilities:
+        word = Text("yes", style="green") if one.applies else Text("no", style="red")
+        possible.add_row(one.name, word, one.why)
+    return [head, *([layers] if found.layers else []), possible]
 
 
 def size(count: float) -> str:

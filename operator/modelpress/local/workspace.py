@@ -88,14 +88,18 @@ def workspace(out: Path, *, replace: bool) -> Iterator[Workspace]:
     try:
         for item in root.iterdir():
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
-        found = Workspace(root, out)
-        for name in (SOURCE_FOLDER, DATA_FOLDER, TEST_FOLDER, OUT_FOLDER, REPORT_FOLDER, SCRATCH_FOLDER):
-            found.folder(name).mkdir(parents=True, exist_ok=True)
-        found.message.parent.mkdir(parents=True, exist_ok=True)
-        yield found
+        yield prepared(Workspace(root, out))
     finally:
         shutil.rmtree(root, ignore_errors=True)
         os.close(descriptor)
+
+
+def prepared(place: Workspace) -> Workspace:
+    """Make the folders of `place` and return it."""
+    for name in (SOURCE_FOLDER, DATA_FOLDER, TEST_FOLDER, OUT_FOLDER, REPORT_FOLDER, SCRATCH_FOLDER):
+        place.folder(name).mkdir(parents=True, exist_ok=True)
+    place.message.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _check(out: Path, *, replace: bool) -> None:

@@ -7,6 +7,7 @@ not survive quantization, the order does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -39,7 +40,8 @@ BINS, SAMPLED = 61, 1_000_000
 """Bins of a histogram; values of one tensor that go into it at most."""
 SHOWN = 6
 """Largest layers that get a histogram of their own."""
-LEAST_BYTES = 2
+LEAST_AXES = 2
+HEXADECIMAL = re.compile("[0-9a-f]{1,6}")
 BITS = 8
 
 
@@ -53,6 +55,8 @@ class Layer:
     """Elements."""
     size: int = 0
     """Bytes."""
+    largest: int = 0
+    """Bytes of the largest weight."""
     main: Array | None = None
     """Values of the largest weight, sampled and dequantized; None if they cannot be told."""
 
@@ -102,8 +106,8 @@ def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...
     return figures, histogram(before, [other for _, other in pairs if other])
 
 
-def layers_of(path: Path) -> list[Layer]:
-    """Return the operations of a graph that have weights, in its order."""
+def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
+    """Return the operations of a graph that have weights, in its order; `values`: with those of the weights."""
     graph = _Graph(onnx.load(path, load_external_data=False), path.parent)
     found: dict[int, Layer] = {}
     owners = {name: _owner(graph, name) for name in graph.tensors}
@@ -112,14 +116,17 @@ def layers_of(path: Path) -> list[Layer]:
         node = owners[name]
         if node is None or node.op_type not in FAMILIES:
             continue
-        layer = found.setdefault(id(node), Layer(node.name or name, node.op_type))
+        layer = found.setdefault(id(node), Layer(str(node.name), node.op_type))
         elements = int(numpy.prod(tensor.dims)) if tensor.dims else 1
         size = _bytes(tensor, elements)
-        if len(tensor.dims) >= LEAST_BYTES and (layer.main is None or size > layer.main.nbytes):
-            layer.name = _plain(name, node)
-            layer.main = _values(graph, name, node)
+        if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
+            layer.name, layer.largest = _plain(name, node), size
+            layer.main = _values(graph, name, node) if values else None
         layer.count, layer.size = layer.count + elements, layer.size + size
-    return [found[key] for key in sorted(found, key=lambda key: order[key])]
+    layers = [found[key] for key in sorted(found, key=lambda key: order[key])]
+    for number, layer in enumerate(layers, 1):
+        layer.name = layer.name or f"{layer.operator} {number}"
+    return layers
 
 
 def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer | None]]:
@@ -173,9 +180,13 @@ def _bytes(tensor: Any, elements: int) -> int:
 
 
 def _plain(name: str, node: Any) -> str:
-    """Return what a person calls the layer: the weight's name without its end, or the node's."""
+    """Return what a person calls the layer: the weight's name without its end, or the node's; empty: by its number."""
     short = name.removesuffix("_quantized").removesuffix(".weight").removeprefix("module.")
-    return node.name or short if short.startswith(("onnx::", "_")) or short.isalnum() else short
+    if "." in short and not short.startswith(("onnx::", "_")):
+        return short
+    if HEXADECIMAL.fullmatch(short):  # as `graph.shorten` calls them
+        return str(node.name)
+    return str(node.name) or short
 
 
 def _values(graph: _Graph, name: str, node: Any) -> Array | None:

@@ -36,6 +36,7 @@ def render(report: Report, facts: CompressionFacts | None, lineage: Mapping[str,
         cards=sections.cards(report),
         qualities=sections.qualities(report),
         layers=sections.layers(report),
+        sensitivities=sections.sensitivities(facts),
         speeds=sections.speeds(report),
         weights=sections.weights(report),
         stages=sections.stages(facts),
@@ -58,6 +59,8 @@ def facts_at(path: Path) -> CompressionFacts | None:
 def _showable(facts: CompressionFacts) -> bool:
     """Return whether all numbers are such as a model and a clock may have."""
     times = [facts.seconds, *(stage.seconds for stage in facts.stages)]
+    nodes = [node for stage in facts.stages for node in stage.layers]
+    times += [number for node in nodes for number in (node.bits, node.loss or 0.0)]
     sizes = [size for stage in facts.stages for size in (stage.before, stage.after)]
     counts = [count for size in sizes for count in size.model_dump().values() if count is not None]
     return all(0 <= time < MOST for time in times) and all(0 <= count < MOST for count in counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,17 @@ class Weights:
     name: str
     note: str
     histogram: Histogram
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """What quantization made of one node, and how much the outputs depend on it."""
+
+    name: str
+    bits: str
+    loss: str
+    part: float
+    """Of the most sensitive node's loss, in percent, on a scale of square roots: small ones are seen too."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +207,22 @@ def weights(report: Report) -> list[Weights]:
 def stages(facts: CompressionFacts | None) -> list[StageRow]:
     """Return what each stage did."""
     return [StageRow(stage, _changes(stage.before, stage.after)) for stage in facts.stages] if facts else []
+
+
+def sensitivities(facts: CompressionFacts | None) -> list[NodeRow]:
+    """Return the nodes whose sensitivity a stage measured, the most sensitive first."""
+    nodes = [node for stage in (facts.stages if facts else ()) for node in stage.layers if node.loss is not None]
+    chosen = sorted(nodes, key=lambda node: -(node.loss or 0))[:SHOWN_LAYERS]
+    most = max((node.loss or 0 for node in chosen), default=0) or 1.0
+    return [
+        NodeRow(
+            name=node.name,
+            bits=f"{node.bits:.3g} bits",
+            loss=numbers.figure(node.loss or 0),
+            part=100 * math.sqrt(max(node.loss or 0, 0) / most),
+        )
+        for node in chosen
+    ]
 
 
 def provenance(

@@ -42,6 +42,7 @@ def test_the_page_shows_every_part_of_the_report() -> None:
         "avx512_vnni", "sha256:beef", "also in calibration", "4.0 MB",
     ):  # fmt: skip
         assert words in text, words
+    assert text.index("encoder.0.key") < text.index("encoder.1.key") and "encoder.2.key" not in text
     assert "Gate failed" in text and "cannot tell" in text
     tags = Tags()
     tags.feed(text)
