@@ -110,7 +110,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
     if percent and found.original == 0:
         return _outcome(gate, "Inconclusive", f"{gate.metric} of the original is 0: there is no percentage of that")
     scale = 100 / abs(found.original) if percent else 1.0
-    bounds = _change_bounds(found, gate.confidence)
+    bounds = change_bounds(found, gate.confidence)
     scaled = bounds and Interval(scale * bounds.low, scale * bounds.high)
     limit = -gate.value if improving else gate.value
     comparison = _Comparison(scaled, scale * _worse(found), limit, found.samples)
@@ -203,7 +203,7 @@ def _level_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     return _normal_bounds(found.compressed, found.compressed_standard_error, found.samples, confidence)
 
 
-def _change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
+def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     """Return the bounds of how much worse the result is, in the metric's own unit."""
     worse = _worse(found)
     if not _is_sampled(found):

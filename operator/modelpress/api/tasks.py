@@ -94,6 +94,8 @@ class JudgeTask(ApiType):
     """Measure original and result. Never imports tenants' code."""
 
     kind: Literal["judge"] = "judge"
+    name: str = ""
+    """Name of the model, for the title of the report."""
     evaluation: Evaluation
     """Metrics, latency and test data, without Secrets' names."""
     seed: int = 0

@@ -1,1 +1,1 @@
-"""What people and pods call: `modelpress operator`, `modelpress agent`, `modelpress task`."""
+"""What people and pods call: `modelpress compress`, `modelpress operator`, `modelpress task` and their like."""

@@ -14,6 +14,11 @@ class LazyGroup(click.Group):
     """Finds a subcommand by name in a module of its own, and imports that module only then."""
 
     modules: ClassVar[dict[str, str]] = {
+        "compress": "modelpress.cli.compress",
+        "evaluate": "modelpress.cli.evaluate",
+        "inspect": "modelpress.cli.inspect",
+        "report": "modelpress.cli.report",
+        "serve-local": "modelpress.cli.serve_local",
         "operator": "modelpress.cli.operator",
         "agent": "modelpress.cli.agent",
         "task": "modelpress.cli.task",

@@ -5,7 +5,9 @@ Takes {"task": …, "layout": …} on standard input and says how it goes on the
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -17,9 +19,13 @@ from .channel import Message, send
 from .ending import failure_of
 from .layout import Layout
 
+PARENT_DEATH = 1
+"""prctl: the signal to this process when the one that started it is gone."""
+
 
 def main(descriptor: int) -> None:
-    """Compress, and say done or why not."""
+    """Compress, and say done or why not. A supervisor that is killed takes this process along."""
+    end_with_parent()
     document = json.loads(sys.stdin.read())
     task = CompressTask.model_validate(document["task"])
     layout = Layout(port=0, **{name: Path(value) for name, value in document["layout"].items()})
@@ -39,6 +45,12 @@ def main(descriptor: int) -> None:
         send(descriptor, Message(failure=failure_of(error, doing)))
     else:
         send(descriptor, Message(done=True))
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the thread that started it ends, however that comes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
 
 
 if __name__ == "__main__":

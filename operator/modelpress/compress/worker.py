@@ -18,8 +18,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO, Any, Protocol
 
-from modelpress.api.results import ExitCode, Failure
+from modelpress.api.results import ExitCode, Failure, Progress
 from modelpress.api.tasks import TASK_VARIABLE, CompressTask
 
 from .channel import Lines
@@ -51,14 +52,29 @@ def main(task: CompressTask, layout: Layout | None = None, command: Sequence[str
     return int(exit_code(failure.reason))
 
 
+class Listener(Protocol):
+    """Whom progress is told to: `latest` is set with each message."""
+
+    latest: Progress
+
+
 class Supervisor:
     """Runs one child to its end, or to the end of its time."""
 
-    def __init__(self, task: CompressTask, layout: Layout, server: ProgressServer, command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        task: CompressTask,
+        layout: Layout,
+        listener: Listener,
+        command: Sequence[str] = CHILD,
+        log: IO[Any] | None = None,
+    ) -> None:
         self.task = task
         self.command = command
         self.layout = layout
-        self.server = server
+        self.listener = listener
+        self.log = log
+        """Where the child prints to. None: where this process does."""
         self.lines = Lines()
         self.failure: Failure | None = None
         self.done = False
@@ -67,11 +83,12 @@ class Supervisor:
     @property
     def doing(self) -> str:
         """What the child said last that it does."""
-        return self.server.latest.stage
+        return self.listener.latest.stage
 
     def run(self) -> Failure | None:
         """Return why the child failed, None if it said that it is done."""
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        if sys.platform == "linux":  # a laptop may be a Mac
+            ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         reading, writing = os.pipe()
         deadline = time.monotonic() + self.task.timeout_seconds
         child = self._start(writing)
@@ -102,6 +119,8 @@ class Supervisor:
         child = subprocess.Popen(
             [*self.command, str(writing)],
             stdin=subprocess.PIPE,
+            stdout=self.log,
+            stderr=self.log,
             pass_fds=[writing],
             env=environment,
             start_new_session=True,
@@ -124,7 +143,7 @@ class Supervisor:
                     return True
                 for message in self.lines.feed(chunk):
                     if message.progress is not None:
-                        self.server.latest = message.progress
+                        self.listener.latest = message.progress
                     self.failure = self.failure or message.failure
                     self.done = self.done or message.done is True
                 if self.failure is not None or self.done:

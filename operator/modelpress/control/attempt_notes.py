@@ -93,7 +93,7 @@ def _published(
     return {
         "manifest_digest": status.manifest_digest if measured else result.manifest_digest,
         "report_digest": result.report_digest,
-        "report": f"{folder}evaluations/{question}/report.json" if measured else f"{folder}report.json",
+        "report": f"{folder}evaluations/{question}/report.html" if measured else f"{folder}report.html",
         "figures": figures,
         "ratio_text": f"{figures.ratio:.1f}x",
         "evaluated_by": question,

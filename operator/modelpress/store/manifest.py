@@ -22,6 +22,7 @@ ONNX, ORIGINAL = "onnx", "original"
 """Folders: the compressed model as ONNX, and the source as ONNX, which later evaluations compare with."""
 MODEL_FILE = "model.onnx"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 REFERENCE_FILE = "reference.npz"
 COMPRESSION_FILE = "compression.json"
 ASSETS = "assets"
@@ -67,7 +68,7 @@ class Manifest(ApiType):
     reference: str = REFERENCE_FILE
     """File of the reference answers."""
     report: str = REPORT_FILE
-    """File of the judge's report."""
+    """File of the judge's report; `report.html` beside it shows it to people."""
     batched: bool
     """Whether the first axis of every input and output is dynamic: the batch."""
     inputs: tuple[Tensor, ...]

@@ -8,8 +8,75 @@ from pydantic import Field
 
 from modelpress.api.base import ApiType
 from modelpress.api.figures import Figures
+from modelpress.api.resources import GateOutcome
 
 from .manifest import ManifestFile, Tensor
+
+
+class Histogram(ApiType):
+    """How values of original and result are spread, in the same bins of equal width."""
+
+    low: float
+    """Where the first bin begins."""
+    high: float
+    """Where the last bin ends. Weights beyond are counted in the outermost bins, times beyond in none."""
+    original: tuple[float, ...]
+    """Part of the original's values in each bin, 0 to 1."""
+    compressed: tuple[float, ...] = ()
+    """The same of the result; empty if its values cannot be told."""
+
+
+class LayerFigure(ApiType):
+    """The weights of one operation of the original, and of the one that took its place."""
+
+    name: str
+    """As the original calls its weights or its node."""
+    operator: str
+    """ONNX operator of the original: `Gemm`."""
+    parameters: int
+    """Elements of the original's weights."""
+    original_bytes: int
+    """Bytes of the original's weights."""
+    compressed_parameters: int | None = None
+    """Elements of the result's weights, scales counted in. None: the result has no such operation."""
+    compressed_bytes: int | None = None
+    """Bytes of the result's weights, scales counted in."""
+    histogram: Histogram | None = None
+    """Values of the weights, of the largest layers only."""
+
+
+class LatencyDetail(ApiType):
+    """All that was timed at one batch size. Blocks are ABBA: original, result, result, original."""
+
+    batch_size: int
+    """Samples per request."""
+    threads: int
+    """Threads of the runtime."""
+    blocks: int
+    """Number of blocks."""
+    percents: tuple[float, ...]
+    """Which percentiles follow."""
+    original: tuple[float, ...]
+    """Percentiles of the original, in milliseconds."""
+    compressed: tuple[float, ...]
+    """Percentiles of the result, in milliseconds."""
+    speedup: float
+    """Median over blocks of the original's time by the result's: 2.0 is twice as fast."""
+    speedup_low: float
+    """Lower bound of it, with 95 % confidence."""
+    speedup_high: float
+    """Upper bound of it, with 95 % confidence."""
+    histogram: Histogram
+    """The times, in milliseconds."""
+
+
+class Memory(ApiType):
+    """Memory of a process that loads the model and answers once, above that of a process without one."""
+
+    original: int
+    """Bytes, at its greatest."""
+    compressed: int
+    """The same of the result."""
 
 
 class Report(ApiType):
@@ -34,8 +101,20 @@ class Report(ApiType):
     seed: int = 0
     """Seed of samples and bootstraps."""
     evaluation: dict[str, Any] = Field(default_factory=dict)
-    """`spec.evaluation` as it was judged by, without gates."""
+    """`spec.evaluation` as it was judged by."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Processor, threads, versions: what latency and last digits depend on."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
+    name: str = ""
+    """Name of the model."""
+    gates: tuple[GateOutcome, ...] = ()
+    """The gates that were set when this was measured, judged. Whoever changes gates judges the same figures anew."""
+    latency: tuple[LatencyDetail, ...] = ()
+    """What `figures.latency` sums up."""
+    layers: tuple[LayerFigure, ...] = ()
+    """Where the bytes are, in the order of the original's graph. What belongs to no layer is not in it."""
+    weights: Histogram | None = None
+    """Values of all weights with two axes or more."""
+    memory: Memory | None = None
+    """What serving takes, beside the files."""

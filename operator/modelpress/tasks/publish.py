@@ -26,6 +26,7 @@ from modelpress.store.manifest import (
     COMPRESSION_FILE,
     ONNX,
     ORIGINAL,
+    PAGE_FILE,
     REFERENCE_FILE,
     REPORT_FILE,
     Manifest,
@@ -39,7 +40,7 @@ from .logs import log
 MOST_FACTS = 1024 * 1024
 """Bytes of compression.json."""
 EVALUATIONS = "evaluations"
-"""Folder of later reports in the artifact: `evaluations/<key>/report.json`."""
+"""Folder of later reports in the artifact: `evaluations/<key>/report.json`, with report.html."""
 
 
 def publish(task: PublishTask) -> PublishResult:
@@ -47,9 +48,10 @@ def publish(task: PublishTask) -> PublishResult:
     out, reports = in_root(OUT_FOLDER), in_root(REPORT_FOLDER)
     report, report_digest = _read_report(reports / REPORT_FILE)
     if task.manifest_digest:
-        path = f"{EVALUATIONS}/{task.evaluation or report_digest.removeprefix(CONTENT)[:16]}/{REPORT_FILE}"
-        transfer.put_bytes((reports / REPORT_FILE).read_bytes(), path, open_place(task.destination))
-        log("published", uri=task.destination.uri, path=path)
+        folder = f"{EVALUATIONS}/{task.evaluation or report_digest.removeprefix(CONTENT)[:16]}"
+        for name in (PAGE_FILE, REPORT_FILE):
+            transfer.put_bytes((reports / name).read_bytes(), f"{folder}/{name}", open_place(task.destination))
+        log("published", uri=task.destination.uri, path=folder)
         return _result(task.manifest_digest, report_digest, report, ())
     files = collect(out, reports, report)
     manifest = Manifest(
@@ -77,7 +79,7 @@ def collect(out: Path, reports: Path, report: Report) -> dict[str, Path]:
     files |= {f"{ONNX}/{_below(file, COMPRESSED)}": out / file.path for file in report.compressed}
     folder = out / ASSETS
     files |= {f"{ASSETS}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
-    files |= {REPORT_FILE: reports / REPORT_FILE, REFERENCE_FILE: reports / REFERENCE_FILE}
+    files |= {name: reports / name for name in (REPORT_FILE, PAGE_FILE, REFERENCE_FILE)}
     facts = out / COMPRESSION_FILE
     if facts.is_file():
         if facts.stat().st_size > MOST_FACTS:

@@ -33,6 +33,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (out / "compression.json").write_text(json.dumps({"warnings": ["one layer stayed as it was"]}))
     report.mkdir()
     (report / "reference.npz").write_text("answers")
+    (report / "report.html").write_text("<!doctype html>")
     (report / "report.json").write_text(
         Report(
             figures=Figures(original_bytes=100, compressed_bytes=10),
@@ -63,7 +64,7 @@ def test_the_artifact_holds_what_was_judged_and_what_it_was_judged_by(pod: Path)
     result, store = published(pod)
     assert files(store) == [
         "assets/labels.txt", "compression.json", "manifest.json", "onnx/model.onnx", "onnx/weights.data",
-        "original/model.onnx", "reference.npz", "report.json",
+        "original/model.onnx", "reference.npz", "report.html", "report.json",
     ]  # fmt: skip
     assert result.manifest_digest == "sha256:" + hashlib.sha256((store / "manifest.json").read_bytes()).hexdigest()
     assert result.warnings == ("from the judge", "one layer stayed as it was")
@@ -112,5 +113,5 @@ def test_a_later_evaluation_adds_its_report_and_nothing_else(pod: Path) -> None:
     before = {path: (store / path).read_bytes() for path in files(store)}
     second, _ = published(pod, manifestDigest=first.manifest_digest, evaluation="abc")
     assert second.manifest_digest == first.manifest_digest
-    assert files(store) == sorted([*before, "evaluations/abc/report.json"])
+    assert files(store) == sorted([*before, "evaluations/abc/report.html", "evaluations/abc/report.json"])
     assert {path: (store / path).read_bytes() for path in before} == before

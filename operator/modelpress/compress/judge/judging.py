@@ -1,4 +1,7 @@
-"""`judge`: original and result on the same samples, in one process; report.json and reference.npz for publish."""
+"""`judge`: original and result on the same samples, in one process; what `publish` takes.
+
+report.json holds all figures, report.html shows them, reference.npz holds answers that servers must give again.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,27 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
+from modelpress.api.evaluation import Latency
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
 from modelpress.store import reference
 from modelpress.store.locations import in_root
-from modelpress.store.manifest import REFERENCE_FILE, REPORT_FILE
+from modelpress.store.manifest import MODEL_FILE, PAGE_FILE, REFERENCE_FILE, REPORT_FILE
 from modelpress.store.report import Report
 
+from .. import page
 from ..datasets import Samples, read
 from ..errors import Judged
+from ..layout import FACTS
+from . import memory
 from .answers import agreeing, ask, batches
 from .environment import describe_environment
-from .latency import measure, request
+from .latency import measure, request, summary
+from .layers import compare_layers
 from .metrics import OF_CLASSES, Scorer, check_arguments
 from .models import Model, check_same, numpy_dtype, open_model
 
@@ -51,13 +60,18 @@ class Comparison:
 
 
 def judge(task: JudgeTask) -> None:
-    """Measure what compression left in OUT_FOLDER and write report.json and reference.npz. Raises Judged."""
-    report, answers = compare(task, in_root(OUT_FOLDER), in_root(TEST_FOLDER))
+    """Measure what compression left in OUT_FOLDER; write report.json, report.html, reference.npz. Raises Judged."""
+    out = in_root(OUT_FOLDER)
+    report, answers = compare(task, out, in_root(TEST_FOLDER))
+    threads = with_defaults(task.evaluation.latency or Latency()).threads
+    taken = memory.measure(*_files(out), answers.inputs, threads)
+    report = report.model_copy(update={"memory": taken})
     folder = in_root(REPORT_FOLDER)
     reference.write(answers, folder / REFERENCE_FILE)
     (folder / REPORT_FILE).write_text(
         report.model_dump_json(by_alias=True, exclude_none=True, indent=1), encoding="utf-8"
     )
+    (folder / PAGE_FILE).write_text(page.render(report, page.facts_at(out / FACTS)), encoding="utf-8")
 
 
 def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.Reference]:
@@ -74,17 +88,20 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     batched = original.batched and result.batched
     found = _compare(original, result, samples, scorers)
     sizes, warnings = _batch_sizes(evaluation, batched=batched)
-    latency = [measure(original, result, request(samples.inputs, size, batched=batched), size) for size in sizes]
+    requests = [request(samples.inputs, size, batched=batched) for size in sizes]
+    latency = [measure(original, result, feeds, size, threads) for feeds, size in zip(requests, sizes, strict=True)]
+    figures = Figures(
+        original_bytes=original.size,
+        compressed_bytes=result.size,
+        metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
+        latency=tuple(summary(detail) for detail in latency),
+        agreement=found.agreement,
+    )
+    layers, weights = compare_layers(*_files(out))
     if result.size >= original.size:
         warnings.append(f"the result has {result.size} bytes, the original {original.size}: it became no smaller")
     report = Report(
-        figures=Figures(
-            original_bytes=original.size,
-            compressed_bytes=result.size,
-            metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
-            latency=tuple(latency),
-            agreement=found.agreement,
-        ),
+        figures=figures,
         batched=batched,
         inputs=result.inputs,
         outputs=result.outputs,
@@ -92,13 +109,23 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
         compressed=result.files,
         samples=samples.count if task.evaluation.test else 0,
         seed=task.seed,
-        evaluation=task.evaluation.model_copy(update={"gates": None}).to_wire(),
+        evaluation=task.evaluation.to_wire(),
         environment=describe_environment(threads),
         warnings=(*_leaks(test), *warnings),
+        name=task.name,
+        gates=tuple(gates.judge(figures, task.evaluation.gates or ())),
+        latency=tuple(latency),
+        layers=layers,
+        weights=weights,
     )
     return report, _reference(
         result, open_model(out, COMPRESSED, "the result", 1, optimized=False), samples, found.largest
     )
+
+
+def _files(out: Path) -> tuple[Path, Path]:
+    """Return the files of original and result."""
+    return out / ORIGINAL / MODEL_FILE, out / COMPRESSED / MODEL_FILE
 
 
 def _samples(

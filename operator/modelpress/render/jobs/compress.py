@@ -110,7 +110,7 @@ def fetched(*names: str) -> list[dict[str, Any]]:
 def judge(model: CompressedModel, installation: Installation, settings: EffectiveJobSettings) -> dict[str, Any]:
     """Return the container that measures original and result; it sees neither source nor training data."""
     evaluation = (model.spec.evaluation or Evaluation()).model_copy(update=readings(test_dataset(model)))
-    task = JudgeTask(evaluation=evaluation, seed=model.spec.compression.seed or 0)
+    task = JudgeTask(name=model.metadata.name, evaluation=evaluation, seed=model.spec.compression.seed or 0)
     return worker("judge", task, installation, settings.resources, disks("out", "test", "report", write=("report",)))
 
 

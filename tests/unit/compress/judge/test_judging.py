@@ -16,7 +16,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.tasks import JudgeTask
 from modelpress.compress.errors import Judged
 from modelpress.compress.judge.judging import compare
-from modelpress.compress.judge.latency import alternate
+from modelpress.compress.judge.latency import alternate, median_bounds
 from modelpress.compress.judge.models import check_file
 from modelpress.store import reference
 from modelpress.store.report import Report
@@ -159,3 +159,21 @@ def test_original_and_result_take_turns() -> None:
     first, second = alternate(lambda: calls.append("A"), lambda: calls.append("B"), lambda: float(next(clock)))
     assert calls[:8] == list("ABBAABBA")
     assert len(first) == len(second) >= 10
+
+
+def test_bounds_of_a_median_hold_it_as_often_as_they_say() -> None:
+    random = numpy.random.default_rng(1)
+    missed = 0
+    for _ in range(1000):
+        low, _, high = median_bounds(random.exponential(size=31))
+        missed += not low <= numpy.log(2) <= high
+    assert missed <= 60
+
+
+def test_latency_says_how_sure_it_is(out: Path) -> None:
+    report, _ = judged(out, latency=Latency(batch_sizes=(1,), threads=1))
+    (detail,) = report.latency
+    assert detail.blocks >= 30 and detail.threads == 1
+    assert detail.speedup_low <= detail.speedup <= detail.speedup_high
+    assert list(detail.original) == sorted(detail.original)
+    assert report.figures.latency[0].original_p50 == detail.original[detail.percents.index(50.0)]

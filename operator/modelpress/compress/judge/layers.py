@@ -1,0 +1,273 @@
+"""Where a graph keeps its weights: which operation each belongs to, how many bytes, which values.
+
+A weight belongs to the first operation it reaches that computes with it; what lies between (dequantization, casts,
+transposes) only unpacks it. Operations of original and result are paired in the order of the graphs, by kind: names do
+not survive quantization, the order does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from modelpress.store.report import Histogram, LayerFigure
+
+Array = NDArray[Any]
+
+UNPACKING = frozenset({"DequantizeLinear", "QuantizeLinear", "Cast", "Transpose", "Reshape", "Identity", "Unsqueeze"})
+_OPERATORS = {
+    "convolution": "Conv ConvInteger QLinearConv FusedConv NhwcConv ConvTranspose",
+    "dense": "Gemm MatMul MatMulInteger QLinearMatMul QGemm MatMulNBits FusedMatMul FusedGemm DynamicQuantizeMatMul "
+    "MatMulIntegerToFloat",
+    "table": "Gather GatherBlockQuantized",
+    "recurrent": "LSTM GRU RNN DynamicQuantizeLSTM",
+}
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {operator: family for family, operators in _OPERATORS.items() for operator in operators.split()}
+)
+"""What counts as a layer, and what may take whose place."""
+BINS, SAMPLED = 61, 1_000_000
+"""Bins of a histogram; values of one tensor that go into it at most."""
+SHOWN = 6
+"""Largest layers that get a histogram of their own."""
+LEAST_AXES = 2
+HEXADECIMAL = re.compile("[0-9a-f]{1,6}")
+BITS = 8
+
+
+@dataclass
+class Layer:
+    """One operation and its weights."""
+
+    name: str
+    operator: str
+    count: int = 0
+    """Elements."""
+    size: int = 0
+    """Bytes."""
+    largest: int = 0
+    """Bytes of the largest weight."""
+    main: Array | None = None
+    """Values of the largest weight, sampled and dequantized; None if they cannot be told."""
+
+    @property
+    def family(self) -> str:
+        """What may take its place."""
+        return FAMILIES.get(self.operator, self.operator)
+
+
+@dataclass
+class _Graph:
+    model: Any
+    folder: Path
+    tensors: dict[str, Any] = field(default_factory=dict)
+    consumers: dict[str, list[Any]] = field(default_factory=dict)
+    producers: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = {tensor.name: tensor for tensor in self.model.graph.initializer}
+        for node in self.model.graph.node:
+            for name in node.input:
+                self.consumers.setdefault(name, []).append(node)
+            self.producers |= dict.fromkeys(node.output, node)
+
+    def array(self, name: str) -> Array:
+        """Return the values of an initializer."""
+        return numpy.asarray(numpy_helper.to_array(self.tensors[name], str(self.folder)))
+
+
+def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...], Histogram | None]:
+    """Return the layers of the ONNX file `original` beside those of `result`, and the histogram of all weights."""
+    before, after = layers_of(original), layers_of(result)
+    pairs = list(pair(before, after))
+    largest = {id(layer) for layer in sorted(before, key=lambda layer: -layer.size)[:SHOWN]}
+    figures = tuple(
+        LayerFigure(
+            name=layer.name,
+            operator=layer.operator,
+            parameters=layer.count,
+            original_bytes=layer.size,
+            compressed_parameters=other.count if other else None,
+            compressed_bytes=other.size if other else None,
+            histogram=histogram([layer], [other] if other else []) if id(layer) in largest else None,
+        )
+        for layer, other in pairs
+    )
+    return figures, histogram(before, [other for _, other in pairs if other])
+
+
+def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
+    """Return the operations of a graph that have weights, in its order; `values`: with those of the weights."""
+    graph = _Graph(onnx.load(path, load_external_data=False), path.parent)
+    found: dict[int, Layer] = {}
+    owners = {name: _owner(graph, name) for name in graph.tensors}
+    order = {id(node): place for place, node in enumerate(graph.model.graph.node)}
+    for name, tensor in graph.tensors.items():
+        node = owners[name]
+        if node is None or node.op_type not in FAMILIES:
+            continue
+        layer = found.setdefault(id(node), Layer(str(node.name), node.op_type))
+        elements = int(numpy.prod(tensor.dims)) if tensor.dims else 1
+        size = _bytes(tensor, elements)
+        if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
+            layer.name, layer.largest = _plain(name, node), size
+            layer.main = _values(graph, name, node) if values else None
+        layer.count, layer.size = layer.count + elements, layer.size + size
+    layers = [found[key] for key in sorted(found, key=lambda key: order[key])]
+    for number, layer in enumerate(layers, 1):
+        layer.name = layer.name or f"{layer.operator} {number}"
+    return layers
+
+
+def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer | None]]:
+    """Yield each layer of `before` with the one of `after` that took its place, None where it is gone."""
+    matcher = SequenceMatcher(None, [layer.family for layer in before], [layer.family for layer in after], False)
+    others: dict[int, Layer] = {}
+    for start, other, length in matcher.get_matching_blocks():
+        others |= {start + step: after[other + step] for step in range(length)}
+    for place, layer in enumerate(before):
+        yield layer, others.get(place)
+
+
+def histogram(before: list[Layer], after: list[Layer]) -> Histogram | None:
+    """Return how the weights of both are spread; None if the original's cannot be told."""
+    values = [layer.main for layer in before if layer.main is not None]
+    if not values:
+        return None
+    whole = numpy.concatenate(values)
+    reach = float(numpy.quantile(abs(whole), 0.999)) or 1.0
+    others = [layer.main for layer in after if layer.main is not None]
+    told = len(others) == len(after) and others
+    return Histogram(
+        low=-reach,
+        high=reach,
+        original=_parts(whole, reach),
+        compressed=_parts(numpy.concatenate(others), reach) if told else (),
+    )
+
+
+def _parts(values: Array, reach: float) -> tuple[float, ...]:
+    counts, _ = numpy.histogram(values.clip(-reach, reach), BINS, (-reach, reach))
+    return tuple(round(float(part), 6) for part in counts / max(len(values), 1))
+
+
+def _owner(graph: _Graph, name: str) -> Any:
+    """Return the operation that computes with the initializer `name`, None if there is none."""
+    for node in graph.consumers.get(name, ()):
+        if node.op_type not in UNPACKING:
+            return node
+        for output in node.output:
+            if (further := _owner(graph, output)) is not None:
+                return further
+    return None
+
+
+def _bytes(tensor: Any, elements: int) -> int:
+    if tensor.HasField("raw_data"):
+        return len(tensor.raw_data)
+    lengths = [int(entry.value) for entry in tensor.external_data if entry.key == "length"]
+    return lengths[0] if lengths else elements * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+def _plain(name: str, node: Any) -> str:
+    """Return what a person calls the layer: the weight's name without its end, or the node's; empty: by its number."""
+    short = name.removesuffix("_quantized").removesuffix(".weight").removeprefix("module.")
+    if "." in short and not short.startswith(("onnx::", "_")):
+        return short
+    if HEXADECIMAL.fullmatch(short):  # as `graph.shorten` calls them
+        return str(node.name)
+    return str(node.name) or short
+
+
+def _values(graph: _Graph, name: str, node: Any) -> Array | None:
+    """Return the values that the weight `name` of `node` stands for, (sampled,), None if they cannot be told."""
+    weight = graph.array(name)
+    if weight.dtype.kind == "f":
+        return _sample(weight)
+    if weight.dtype.kind not in "iu":
+        return None
+    found = next((one for one in graph.consumers[name] if one.op_type == "DequantizeLinear"), None)
+    if found is not None:
+        axis = next((item.i for item in found.attribute if item.name == "axis"), 1)
+        return _dequantized(graph, weight, found.input[1], found.input[2] if len(found.input) > 2 else "", axis)
+    if node.op_type in {"MatMulInteger", "ConvInteger"}:
+        scale = _integer_scale(graph, node)
+        axis = 0 if node.op_type == "ConvInteger" else -1
+        zero = node.input[3] if len(node.input) > 3 else ""
+        return _dequantized(graph, weight, scale, zero, axis) if scale else None
+    if node.op_type == "MatMulNBits":
+        return _blocks(graph, weight, node)
+    return None
+
+
+def _dequantized(graph: _Graph, weight: Array, scale: str, zero: str, axis: int) -> Array | None:
+    if scale not in graph.tensors:
+        return None
+    factors, shift = graph.array(scale), graph.array(zero) if zero in graph.tensors else numpy.zeros(1)
+    if factors.ndim > 1:
+        repeats = [-(-large // small) for large, small in zip(weight.shape, factors.shape, strict=True)]
+        for place, times in enumerate(repeats):
+            factors = factors.repeat(times, place)
+            shift = shift.repeat(times, place) if shift.ndim > 1 else shift
+        ends = tuple(slice(length) for length in weight.shape)
+        factors, shift = factors[ends], shift[ends] if shift.ndim > 1 else shift
+    else:
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        factors = factors.reshape(shape) if factors.size > 1 else factors.reshape(())
+        shift = shift.reshape(shape) if shift.size > 1 else shift.reshape(())
+    return _sample((weight.astype(numpy.float32) - shift.astype(numpy.float32)) * factors)
+
+
+def _integer_scale(graph: _Graph, node: Any) -> str:
+    """Return the initializer that the integers' product is scaled by, after MatMulInteger or ConvInteger."""
+    for cast in graph.consumers.get(node.output[0], ()):
+        for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
+            for name in product.input if product.op_type == "Mul" else ():
+                if name in graph.tensors:
+                    return str(name)
+                maker = graph.producers.get(name)
+                if maker is not None and maker.op_type == "Mul":
+                    return next((str(one) for one in maker.input if one in graph.tensors), "")
+    return ""
+
+
+def _blocks(graph: _Graph, packed: Array, node: Any) -> Array | None:
+    """Return the values of MatMulNBits' packed weight, (columns, blocks, bytes), low bits first."""
+    settings = {item.name: item.i for item in node.attribute}
+    bits, size = settings.get("bits", 4), settings["block_size"]
+    if bits not in {2, 4, 8} or packed.ndim != 3:
+        return None
+    columns, blocks, _ = packed.shape
+    scales = graph.array(node.input[2]).reshape(columns, blocks, 1).astype(numpy.float32)
+    zero: Any = 2 ** (bits - 1)
+    if len(node.input) > 3 and node.input[3] in graph.tensors:
+        points = graph.array(node.input[3])
+        if points.dtype != numpy.uint8:
+            return None
+        zero = _unpacked(points.reshape(columns, -1), bits)[:, :blocks, None].astype(numpy.float32)
+    values = _unpacked(packed, bits)[..., :size].astype(numpy.float32)
+    return _sample((values - zero) * scales)
+
+
+def _unpacked(packed: Array, bits: int) -> Array:
+    """Return the numbers of `bits` bits in bytes, low bits first, in the last axis."""
+    if bits == BITS:
+        return packed
+    parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, BITS, bits)]
+    return numpy.stack(parts, axis=-1).reshape(*packed.shape[:-1], -1)
+
+
+def _sample(values: Array) -> Array:
+    flat = values.reshape(-1)
+    return flat[:: max(1, len(flat) // SAMPLED)].astype(numpy.float32)

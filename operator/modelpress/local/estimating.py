@@ -1,0 +1,163 @@
+"""`--dry-run`: what a compression would take, from one real load and export of the source and a few timed answers.
+
+Nothing is guessed that can be measured in seconds: memory and time of load and export are this machine's own. What
+stages add is reckoned from there by the factors below, which were measured; expect them to hold within a factor of two.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+
+from modelpress.api.data import Dataset
+from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
+from modelpress.api.durations import seconds
+from modelpress.api.evaluation import Evaluation
+from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, TEST_FOLDER, CompressTask
+from modelpress.compress import recipe
+from modelpress.compress.datasets.reading import open_dataset
+from modelpress.compress.facts import CompressionFacts
+from modelpress.compress.formats import FORMATS
+from modelpress.compress.judge.judging import ORIGINAL, random_samples
+from modelpress.compress.judge.latency import BUDGET_SECONDS, request
+from modelpress.compress.judge.models import Model, open_model
+from modelpress.compress.layout import FACTS
+from modelpress.compress.recipe import Step
+from modelpress.compress.stages import STAGES
+
+from . import making, steps
+from .asking import Asked
+from .steps import Tell
+from .workspace import Workspace
+
+TRAINING = 4.0
+"""Time of a training step by that of onnxruntime's answer to the same samples: forward and backward in torch, eager."""
+QUANTIZED_BYTES_A_SECOND = 60e6
+"""How fast weights are quantized."""
+QUANTIZING_MEMORY = 3.1
+"""Memory of quantization, by the bytes of the weights."""
+TRAINING_MEMORY = 4.0
+"""Memory of training, by the bytes of the weights: they, their gradients, and the optimizer's two averages."""
+START_SECONDS = 4.0
+"""Start of a step that computes: its libraries."""
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """One line of the plan."""
+
+    name: str
+    works_on: str
+    """`module`, `graph` or nothing."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the whole would take."""
+
+    stages: tuple[StageEstimate, ...]
+    memory: int
+    """Greatest memory of any process, in bytes."""
+    disk: int
+    """Space in the result's folder while it runs, in bytes."""
+    free_disk: int
+    """Space that is there, in bytes."""
+    source_bytes: int
+    """Bytes of the original as ONNX."""
+
+    @property
+    def seconds(self) -> float:
+        """All stages together."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
+    """Return what the compression would take. Raises StepError, or Judged for a recipe that cannot be."""
+    plan = plan_of(asked)
+    begin = time.monotonic()
+    making.bring_in(asked, place, tell)
+    brought = time.monotonic() - begin
+    task = making.compress_task(asked, seconds(with_defaults(asked.spec.compression).job.timeout))
+    steps.compress(task.model_copy(update={"stages": ()}), place, tell)
+    memory = _peak_memory()
+    out = place.folder(OUT_FOLDER)
+    facts = CompressionFacts.model_validate_json((out / FACTS).read_bytes())
+    threads = with_defaults(asked.spec.evaluation or Evaluation()).latency.threads
+    each = _answer_seconds(open_model(out, ORIGINAL, "the original", threads))
+    weights = facts.original_bytes
+    lines = [
+        StageEstimate("bring in", "", brought),
+        StageEstimate("load, export original", "", START_SECONDS + facts.seconds),
+    ]
+    for step in plan:
+        lines.append(StageEstimate(step.kind, step.medium, _stage_seconds(step, task, place, each, weights)))
+        memory = max(memory, _stage_memory(step, memory, weights))
+    if any(step.medium == "module" for step in plan):
+        lines.append(StageEstimate("export compressed", "", facts.seconds))
+    lines.append(StageEstimate("measure", "", _judge_seconds(asked, place, each)))
+    disk = sum(item.stat().st_size for item in place.root.rglob("*") if item.is_file()) + 4 * weights
+    return Estimate(tuple(lines), memory, disk, shutil.disk_usage(place.root).free, weights)
+
+
+def plan_of(asked: Asked) -> list[Step]:
+    """Return the stages in order and what each works on. Raises Judged with RecipeInvalid."""
+    compression, source = asked.spec.compression, asked.spec.source
+    medium = FORMATS[source.format][0]
+    works_on = {kind: tuple(table) for kind, table in STAGES.items()}
+    return recipe.plan(source, medium, compression.stages, works_on, compression.objective, asked.datasets())
+
+
+def _answer_seconds(model: Model) -> float:
+    """Return the time of one sample's answer, in seconds."""
+    size = BATCH if model.batched else 1
+    feeds = request(random_samples(model, 0).inputs, size, batched=model.batched)
+    model.run(feeds)
+    begin, rounds = time.perf_counter(), 0
+    while rounds < 3 or time.perf_counter() - begin < 0.3:
+        model.run(feeds)
+        rounds += 1
+    return (time.perf_counter() - begin) / rounds / size
+
+
+def _stage_seconds(step: Step, task: CompressTask, place: Workspace, each: float, weights: int) -> float:
+    epochs = getattr(step.settings, "epochs", None)
+    if epochs is not None:
+        return float(epochs) * TRAINING * each * _count(task.datasets.get("train"), place, "train")
+    if step.kind == recipe.QUANTIZE:
+        given = "calibration" if "calibration" in task.datasets else "train"
+        samples = min(_count(task.datasets.get(given), place, given), CALIBRATION_SAMPLES)
+        return weights / QUANTIZED_BYTES_A_SECOND + 3 * each * samples + 1
+    return 1 + 20 * each * BATCH
+
+
+def _stage_memory(step: Step, memory: int, weights: int) -> int:
+    if step.kind == recipe.QUANTIZE:
+        return memory + round((QUANTIZING_MEMORY - 1) * weights)
+    return memory + round((TRAINING_MEMORY - 1) * weights) if hasattr(step.settings, "epochs") else memory
+
+
+def _judge_seconds(asked: Asked, place: Workspace, each: float) -> float:
+    evaluation = with_defaults(asked.spec.evaluation or Evaluation())
+    samples = _count(evaluation.test, place, "test")
+    return START_SECONDS + 2 * each * samples + 2 * BUDGET_SECONDS * len(evaluation.latency.batch_sizes)
+
+
+def _count(dataset: Dataset | None, place: Workspace, role: str) -> int:
+    """Return the number of samples of a role."""
+    if dataset is None:
+        return 0
+    folder = place.folder(TEST_FOLDER) if role == "test" else place.folder(DATA_FOLDER) / role
+    opened = open_dataset(dataset, folder)
+    count = len(opened.load(opened.names[0])) if opened.names else 0
+    return min(count, dataset.samples or count)
+
+
+def _peak_memory() -> int:
+    """Return the greatest memory of the processes that this one has waited for, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,116 @@
+"""`modelpress evaluate`: an artifact measured anew on other data, as a cluster's evaluation Job does it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpress.api import gates
+from modelpress.api.data import Dataset
+from modelpress.api.evaluation import Evaluation, Latency, Metric, MetricType
+from modelpress.api.results import ResolveResult
+from modelpress.api.tasks import (
+    REPORT_FOLDER,
+    FetchTask,
+    JudgeTask,
+    Location,
+    PinnedLocation,
+    ResolveTask,
+)
+from modelpress.store.manifest import PAGE_FILE, REPORT_FILE
+from modelpress.store.report import Report
+
+from . import steps
+from .artifact import Artifact
+from .asking import AskedError, located_uri
+from .making import Made
+from .steps import Tell
+from .workspace import Workspace, prepared
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be measured, where it differs from what was."""
+
+    test: str | None = None
+    """Path or URL of the test data."""
+    train: str | None = None
+    """Path or URL of the training data, to see whether test samples are in it."""
+    metrics: tuple[str, ...] = ()
+    """Types of metrics. Empty: as before."""
+    batch_sizes: tuple[int, ...] = ()
+    """Batch sizes of latency. Empty: as before."""
+    threads: int | None = None
+    """Threads of the runtime. None: as before."""
+
+
+def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tell) -> Made:
+    """Measure `artifact` again, and write the report into the folder `out`. Raises StepError, AskedError."""
+    before = artifact.report()
+    evaluation = asked(before, question)
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise AskedError(f"--out {out} is not empty: name another folder.")
+    with temporary() as place:
+        _bring_in(artifact, evaluation, question, place, tell)
+        task = JudgeTask(name=before.name or artifact.name, evaluation=evaluation, seed=before.seed)
+        steps.run_step("judge", task, place, tell)
+        folder = place.folder(REPORT_FOLDER)
+        report = Report.model_validate_json((folder / REPORT_FILE).read_bytes())
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            for name in (REPORT_FILE, PAGE_FILE):
+                shutil.copyfile(folder / name, out / f".{name}")
+                (out / f".{name}").rename(out / name)
+    demanded = evaluation.gates or ()
+    outcomes = gates.judge(report.figures, demanded)
+    return Made(report, outcomes, gates.overall(outcomes, demanded), report.warnings, out)
+
+
+def asked(before: Report, question: Question) -> Evaluation:
+    """Return the evaluation: what the report was judged by, with what the question changes. Raises AskedError."""
+    found = Evaluation.model_validate(before.evaluation)
+    changes: dict[str, object] = {}
+    if question.test:
+        reading = found.test.model_dump(exclude={"uri", "digest", "secret_name", "format"}) if found.test else {}
+        changes["test"] = Dataset.model_validate(reading | {"uri": located_uri(question.test)})
+    if question.metrics:
+        known = ", ".join(MetricType)
+        unknown = [kind for kind in question.metrics if kind not in set(MetricType)]
+        if unknown:
+            raise AskedError(f"--metric {unknown[0]} is not known; known are {known}.")
+        changes["metrics"] = tuple(Metric(name=kind, type=MetricType(kind)) for kind in question.metrics)
+        kept = {gate.metric for gate in found.gates or ()} - {metric.name for metric in found.metrics or ()}
+        names = kept | set(question.metrics)
+        changes["gates"] = tuple(gate for gate in found.gates or () if gate.metric in names)
+    if question.batch_sizes or question.threads:
+        latency = found.latency or Latency()
+        sizes = question.batch_sizes or latency.batch_sizes
+        changes["latency"] = Latency(batch_sizes=sizes, threads=question.threads or latency.threads)
+    return found.model_copy(update=changes)
+
+
+@contextmanager
+def temporary() -> Iterator[Workspace]:
+    """Yield a pod's folders that are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
+        yield prepared(Workspace(Path(folder), Path(folder) / "out"))
+
+
+def _bring_in(artifact: Artifact, evaluation: Evaluation, question: Question, place: Workspace, tell: Tell) -> None:
+    """Fetch the artifact's models and the data. Raises StepError."""
+    wanted = {"test": evaluation.test} if evaluation.test else {}
+    if question.train:
+        wanted["train"] = Dataset(uri=located_uri(question.train))
+    source = Location(uri=artifact.uri)
+    task = ResolveTask(source=source, datasets={role: Location(uri=one.uri) for role, one in wanted.items()})
+    found = steps.answer(ResolveResult, steps.run_step("resolve", task, place, tell))
+    fetch = FetchTask(
+        artifact=PinnedLocation(uri=artifact.uri, digest=artifact.digest),
+        datasets={role: PinnedLocation(uri=one.uri, digest=found.datasets[role]) for role, one in wanted.items()},
+        readings=wanted,
+    )
+    steps.run_step("fetch", fetch, place, tell)

@@ -1,0 +1,54 @@
+"""Commands on one's own machine: what they say and how they end when they cannot do it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.support.reports import full_facts, full_report
+
+from modelpress.cli.main import main
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["compress", "nothing"], 2, "name a --preset"),
+        (["compress", "nothing", "--preset", "INT8"], 2, "nothing is not there"),
+        (["compress", "model.yaml", "--map", "s3://x"], 2, "not there"),
+        (["evaluate", "nothing"], 2, "holds no artifact"),
+        (["report", "nothing"], 2, "holds no artifact"),
+        (["inspect", "nothing"], 2, "is not there"),
+        (["serve-local", "nothing", "--triton", "no-such-program"], 2, "no-such-program is not on the PATH"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, output = run(*arguments)
+    assert (found, "Traceback" in output) == (code, False)
+    assert words in " ".join(output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_is_made_of_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report.json").write_text(full_report().model_dump_json(by_alias=True, exclude_none=True))
+    (tmp_path / "compression.json").write_text(full_facts().model_dump_json(by_alias=True, exclude_none=True))
+    code, output = run("report", "report.json")
+    assert (code, output.strip()) == (0, str(tmp_path / "digits.html"))
+    assert "7739 of 19776" in (tmp_path / "digits.html").read_text()
+
+
+def test_a_report_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({"schemaVersion": 2}))
+    code, output = run("report", tmp_path / "report.json")
+    assert code == 2 and "no report that this modelpress reads" in " ".join(output.split())

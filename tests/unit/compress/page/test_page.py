@@ -1,0 +1,109 @@
+"""report.html: all figures, in one file that asks for nothing, whatever names and notes hold."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.support.reports import full_facts, full_report
+
+from modelpress.compress import page
+from modelpress.compress.page import charts, numbers
+from modelpress.store.report import Histogram, Report
+
+
+class Tags(HTMLParser):
+    """Counts what is opened and checks that it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in {"meta", "link"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_shows_every_part_of_the_report() -> None:
+    text = page.render(full_report(), full_facts(), {"source": "sha256:beef"})
+    for words in (
+        "4.6×", "17.8 kB", "top1 fell from 0.982 to 0.978", "encoder.layer.0.attention.self.query",
+        "the 24 largest of 30", "1.9× the speed", "p90", "7739 of 19776", "classifier.4 was left alone",
+        "avx512_vnni", "sha256:beef", "also in calibration", "4.0 MB",
+    ):  # fmt: skip
+        assert words in text, words
+    assert text.index("encoder.0.key") < text.index("encoder.1.key") and "encoder.2.key" not in text
+    assert "Gate failed" in text and "cannot tell" in text
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert "script" not in tags.seen
+
+
+def test_nothing_is_asked_of_anybody() -> None:
+    text = page.render(full_report(), full_facts())
+    assert not re.findall(r"""(?:https?:)?//[a-z]|url\(|@import|(?:src|href)="(?!data:)""", text)
+
+
+def test_names_and_notes_of_others_are_only_text() -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    facts = full_facts()
+    stage = facts.stages[0].model_copy(update={"notes": (evil,), "kind": evil})
+    layer = full_report().layers[0].model_copy(update={"name": evil})
+    report = full_report(name=evil, warning=evil).model_copy(update={"layers": (layer,)})
+    assert "<img" not in page.render(report, facts.model_copy(update={"stages": (stage,)}), {evil: evil})
+
+
+def test_a_report_of_an_older_judge_still_makes_a_page() -> None:
+    later = {"latency", "layers", "weights", "memory", "gates"}
+    old = full_report().model_dump(exclude=later)
+    text = page.render(Report.model_validate(old), None)
+    assert "4.6×" in text and "No gates were set" in text
+
+
+def test_facts_that_are_not_what_they_should_be_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "compression.json"
+    assert page.facts_at(path) is None
+    path.write_text('{"stages": "all of them"}')
+    assert page.facts_at(path) is None
+    for number in ("NaN", "1e999", "-1"):
+        path.write_text(full_facts().model_dump_json(by_alias=True).replace('"seconds":12.5', f'"seconds":{number}'))
+        assert page.facts_at(path) is None
+    path.write_text(full_facts().model_dump_json(by_alias=True))
+    assert page.facts_at(path) == full_facts()
+
+
+def test_a_histogram_is_drawn_to_its_highest_bin() -> None:
+    assert charts.steps((0.0, 1.0), 1.0) == "M0 40L0 40L50 40L50 1L100 1L100 40Z"
+    svg = charts.histogram(Histogram(low=0, high=2, original=(1.0,)), "<&>", [(1.0, "before"), (9.0, "after")])
+    assert 'x1="50"' in svg and 'x1="100"' in svg and "&lt;&amp;&gt;" in svg
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (numbers.size(17_798), "17.8 kB"),
+        (numbers.size(999), "999 bytes"),
+        (numbers.size(2_400_000_000_000_000), "2400 TB"),
+        (numbers.milliseconds(0.0117), "12 µs"),
+        (numbers.milliseconds(12.345), "12.3 ms"),
+        (numbers.milliseconds(4200), "4.2 s"),
+        (numbers.signed(-0.013), "−0.013"),
+        (numbers.signed(0.0), "±0"),
+        (numbers.percent(-0.391), "−39.1 %"),
+        (numbers.times(0.671), "0.67×"),
+        (numbers.seconds(200), "3 min 20 s"),
+    ],
+)
+def test_numbers_are_as_people_read_them(text: str, wanted: str) -> None:
+    assert text == wanted

@@ -1,0 +1,120 @@
+"""What is asked for: YAML files, folders, presets, and every way of getting them wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelpress.local.asking import AskedError, from_file, from_model
+
+SPEC: dict[str, Any] = {
+    "source": {"uri": "source/", "format": "onnx"},
+    "compression": {
+        "data": {"calibration": {"uri": "s3://data/calibration.npz", "inputs": {"x": "picture"}}},
+        "stages": [{"quantize": {"preset": "INT8"}}],
+    },
+    "evaluation": {"test": {"uri": "../test.npz"}, "metrics": [{"name": "top1", "type": "accuracy"}]},
+}
+
+
+def written(folder: Path, *documents: Any) -> Path:
+    path = folder / "model.yaml"
+    path.write_text(yaml.safe_dump_all(documents))
+    return path
+
+
+def whole(name: str = "digits", **changes: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "modelpress.io/v1alpha1",
+        "kind": "CompressedModel",
+        "metadata": {"name": name},
+        "spec": SPEC | changes,
+    }
+
+
+@pytest.mark.parametrize("document", [SPEC, {"spec": SPEC}, whole("model")])
+def test_a_spec_alone_means_the_same_as_a_whole_model(tmp_path: Path, document: dict[str, Any]) -> None:
+    asked = from_file(written(tmp_path, document), {}, {})
+    assert asked.name == "model"
+    assert asked.spec.source.uri == f"file://{tmp_path}/source"
+    assert asked.datasets()["test"].uri == f"file://{tmp_path.parent}/test.npz"
+    assert asked.datasets()["calibration"].uri == "s3://data/calibration.npz"
+
+
+def test_uris_of_a_cluster_can_lie_elsewhere_here(tmp_path: Path) -> None:
+    asked = from_file(written(tmp_path, whole()), {}, {"s3://data/": str(tmp_path / "data")})
+    assert asked.datasets()["calibration"].uri == f"file://{tmp_path}/data/calibration.npz"
+
+
+def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) -> None:
+    asked = from_file(written(tmp_path, whole()), {"calibration": str(tmp_path / "other.npz")}, {})
+    found = asked.datasets()["calibration"]
+    assert (found.uri, found.inputs) == (f"file://{tmp_path}/other.npz", {"x": "picture"})
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (whole(source={"uri": "x", "format": "onxx"}), "source.format"),
+        (whole(evaluation={"metrics": SPEC["evaluation"]["metrics"]}), "evaluation.test"),
+        (
+            whole(evaluation={"gates": [{"metric": "top5", "goal": "Threshold", "value": 1}]}),
+            "no metric is called top5",
+        ),
+        (whole(evaluation={"test": {"uri": "test.bin"}}), "test data: the ending"),
+        (whole() | {"apiVersion": "modelpress.io/v9"}, "modelpress.io/v9"),
+        ({"kind": "Pod"}, "holds a Pod"),
+        ({"spec": [1]}, "spec is not a mapping"),
+        (["a"], "no CompressedModel"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(tmp_path: Path, document: Any, words: str) -> None:
+    with pytest.raises(AskedError, match=words):
+        from_file(written(tmp_path, document), {}, {})
+
+
+def test_one_file_with_two_models_is_refused_by_their_names(tmp_path: Path) -> None:
+    with pytest.raises(AskedError, match="digits, letters"):
+        from_file(written(tmp_path, whole(), whole("letters")), {}, {})
+
+
+def test_text_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("spec: [")
+    with pytest.raises(AskedError, match="is no YAML"):
+        from_file(tmp_path / "model.yaml", {}, {})
+
+
+def test_a_folder_with_a_graph_and_a_preset_is_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "My Model_2"
+    folder.mkdir()
+    (folder / "model.onnx").touch()
+    asked = from_model(folder, "INT8_DYNAMIC", {"test": str(tmp_path / "t.npz")}, ("accuracy",))
+    assert asked.name == "my-model-2"
+    assert asked.spec.source.format == "onnx"
+    assert [stage.kind for stage in asked.spec.compression.stages] == ["quantize"]
+    assert asked.spec.evaluation is not None
+    assert [metric.name for metric in asked.spec.evaluation.metrics or ()] == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["pytorch_model.bin"], "pytorch_model.bin is a pickle"),
+        (["weights.safetensors", "model.py"], "a YAML file must say how it is built"),
+        (["readme.txt"], "holds no model"),
+    ],
+)
+def test_a_folder_that_is_not_enough_says_what_is_missing(tmp_path: Path, names: list[str], words: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(AskedError, match=words):
+        from_model(tmp_path, "INT8_DYNAMIC", {}, ())
+
+
+def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(AskedError, match="INT8_DYNAMIC"):
+        from_model(tmp_path, "INT3", {}, ())

@@ -1,0 +1,32 @@
+"""What is asked again of an artifact: what was not said stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.reports import full_report
+
+from modelpress.local.asking import AskedError
+from modelpress.local.evaluating import Question, asked
+
+
+def test_without_a_word_it_is_the_same_question() -> None:
+    report = full_report()
+    assert asked(report, Question()).to_wire() == report.evaluation
+
+
+def test_other_test_data_is_judged_by_the_same_gates() -> None:
+    found = asked(full_report(), Question(test="s3://other/test.npz", batch_sizes=(4,)))
+    assert found.test is not None and found.test.uri == "s3://other/test.npz"
+    assert found.latency is not None and found.latency.batch_sizes == (4,)
+    assert [gate.metric for gate in found.gates or ()] == ["top1", "size", "top1"]
+
+
+def test_other_metrics_take_the_gates_of_the_old_ones_away() -> None:
+    found = asked(full_report(), Question(metrics=("f1",)))
+    assert [metric.name for metric in found.metrics or ()] == ["f1"]
+    assert [gate.metric for gate in found.gates or ()] == ["size"]
+
+
+def test_a_metric_that_is_not_known_is_refused_with_those_that_are() -> None:
+    with pytest.raises(AskedError, match="accuracy"):
+        asked(full_report(), Question(metrics=("acuracy",)))
