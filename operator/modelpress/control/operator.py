@@ -69,7 +69,9 @@ class Operator:
         self.observer = Observer(self.objects, self.door, self.progress.answers)
         self.applier = Applier(self.door, self.objects)
         self.objects.on_gone = self.applier.forget
-        self.carrier = CarryOut(self.door, self.applier, EventPoster(self.door, settings.identity), self.objects)
+        self.carrier = CarryOut(
+            self.door, self.applier, EventPoster(self.door, settings.identity, metrics), self.objects
+        )
         self.reconciler = Reconciler(
             planner, installation, observer=self.observer, carrier=self.carrier, queue=self.queue, metrics=metrics
         )
@@ -77,7 +79,7 @@ class Operator:
         self.health.missing_lists = self.objects.missing_lists
         self._listed = asyncio.Event()
         metrics.read_queue(lambda: len(self.queue), lambda: self.queue.delayed)
-        metrics.read_conditions(self.objects)
+        metrics.read_models(self.objects)
 
     def changed(self, keys: Collection[Key]) -> None:
         """Have rounds made on `keys`; the first ones when every kind has been listed."""
