@@ -92,10 +92,10 @@ def replicas_to_set(draft: Draft, live: Manifest, main: str | None, beginning: i
     `main`: the revision that serves after this round. `beginning`: how many a new Deployment would begin with.
     """
     asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    autoscaler = _autoscaler_on(draft.observed, live["metadata"]["name"])
-    if autoscaler is not None:
-        # an HPA takes no pods for the wish to have none, and counts no further
-        stopped = wished(draft) is not None and autoscaler["kind"] == HPA and _replicas(live) == 0
+    if _is_scaled(draft.observed, live["metadata"]["name"]):
+        # HPA takes no pods for the wish to have none and counts no further; KEDA too, while it cannot ask
+        autoscaling = wished(draft)
+        stopped = autoscaling is not None and autoscaling.min_replicas > 0 and _replicas(live) == 0
         return fewest(draft) if stopped else None
     if asked is not None or wished(draft) is None:
         return asked
@@ -182,10 +182,9 @@ def _existing(observed: Observed) -> list[Manifest]:
     return [item for item in found if item is not None and metadata["uid"] in owner_uids(item)]
 
 
-def _autoscaler_on(observed: Observed, deployment: str) -> Manifest | None:
-    """Return the model's autoscaler on `deployment`, be it on its way out."""
-    on_it = (item for item in _existing(observed) if item["spec"]["scaleTargetRef"]["name"] == deployment)
-    return next(on_it, None)
+def _is_scaled(observed: Observed, deployment: str) -> bool:
+    """Say whether an autoscaler of the model is on `deployment`, be it on its way out."""
+    return any(item["spec"]["scaleTargetRef"]["name"] == deployment for item in _existing(observed))
 
 
 def _replicas(deployment: Manifest) -> int:
@@ -194,7 +193,7 @@ def _replicas(deployment: Manifest) -> int:
 
 def _complaint(autoscaler: Manifest) -> str:
     """Return what the autoscaler says that keeps it from its work, empty if nothing does."""
-    working = {"HorizontalPodAutoscaler": ("AbleToScale", "ScalingActive"), SCALED_OBJECT.kind: ("Ready",)}
+    working = {HPA: ("AbleToScale", "ScalingActive"), SCALED_OBJECT.kind: ("Ready",)}
     for condition in (autoscaler.get("status") or {}).get("conditions") or ():
         if condition.get("type") in working[autoscaler["kind"]] and condition.get("status") == "False":
             return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")

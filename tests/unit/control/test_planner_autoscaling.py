@@ -146,16 +146,19 @@ def test_without_either_the_number_of_pods_stays_as_it_was_left() -> None:
     assert current(world)["spec"]["replicas"] == 5
 
 
-def test_a_model_that_was_at_zero_is_brought_to_its_minimum() -> None:
-    world = World(a_spec(serving={"replicas": 0}))
+@pytest.mark.parametrize("asked", [CPU, QUEUE])
+def test_a_model_that_was_at_zero_is_brought_to_its_minimum(asked: dict[str, Any]) -> None:
+    world = World(a_spec(serving={"replicas": 0}), WITH_PROMETHEUS)
+    world.extensions = frozenset({SCALED_OBJECT})
     world.settle()
-    world.edit(lambda spec: spec.__setitem__("serving", {"autoscaling": CPU | {"minReplicas": 2}}))
+    world.edit(lambda spec: spec.__setitem__("serving", {"autoscaling": asked | {"minReplicas": 2}}))
     world.settle()
     assert current(world)["spec"]["replicas"] == 2
 
 
-def test_an_hpa_that_stopped_because_somebody_took_all_pods_counts_again() -> None:
-    world = scaled(CPU)
+@pytest.mark.parametrize("autoscaling", [CPU, QUEUE])
+def test_an_autoscaler_that_stopped_because_somebody_took_all_pods_counts_again(autoscaling: dict[str, Any]) -> None:
+    world = scaled(autoscaling, keda=True)
     current(world)["spec"]["replicas"] = 0
     world.settle()
     assert current(world)["spec"]["replicas"] == 1
