@@ -111,6 +111,30 @@ def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_up_and_takes
     assert world.names("Deployment") == [second]
 
 
+def test_in_the_round_that_hands_over_the_autoscaler_nothing_else_scales_the_new_version() -> None:
+    world = scaled(CPU)
+    first = world.status["currentRevision"]
+    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    second = world.status["candidateRevision"]
+    world.pods = healthy
+    world.run_controllers()
+    deployment(world, first)["spec"]["replicas"] = 6
+    made = world.plan()
+    (hpa,) = [wish.manifest for wish in made.apply if wish.manifest["kind"] == HPA]
+    assert hpa["spec"]["scaleTargetRef"]["name"] == second
+    assert made.scale == ()
+
+
+def test_an_autoscaler_does_not_go_because_something_is_not_seen() -> None:
+    world = scaled(CPU)
+    world.remove(Reference("modelpress.io/v1alpha1", "ModelRevision", "team-a", world.status["currentRevision"]))
+    assert HPA not in {item.reference.kind for item in world.plan().delete}
+    world.settle()
+    assert target_of(world) == world.status["currentRevision"]
+
+
 def test_a_candidate_that_is_rejected_leaves_the_autoscaler_where_it_was() -> None:
     world = scaled(CPU)
     first = world.status["currentRevision"]
