@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelpress.api.autoscaling import AutoscalingTarget
+from modelpress.api.defaults import EffectiveAutoscaling
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.render import jobs, serving
-from modelpress.render.installation import Installation
+from modelpress.render.installation import Installation, Prometheus
 from modelpress.render.places import artifact_folder
 
 DIGESTS = {role: f"sha256:{number:064x}" for number, role in enumerate(("train", "validation", "calibration", "test"))}
@@ -168,6 +170,23 @@ def served_of(model: CompressedModel, installation: Installation = INSTALLATION)
         serving.network_policy(model),
         serving.job_network_policy(model, installation),
     ]
+
+
+ASLEEP = {"minReplicas": 0, "maxReplicas": 4, "activation": {"prometheus": {"query": "sum(rate(asked[1m]))"}}}
+
+
+def autoscalers_of() -> list[dict[str, Any]]:
+    """Return an HPA, and ScaledObjects for each target; the last one lets the model sleep."""
+    model, prometheus = model_of(MINIMAL), Prometheus(address="http://prometheus.monitoring:9090")
+    name = f"{model.metadata.name}-{REVISION_KEY[:10]}"
+    awake = EffectiveAutoscaling(min_replicas=2, max_replicas=8)
+    asleep = EffectiveAutoscaling.model_validate(ASLEEP)
+    found = [serving.horizontal_pod_autoscaler(model, name, awake, 70)]
+    for target in ({"cpu": 70}, {"queueTime": "20ms"}, {"pendingRequests": 4}):
+        asked = AutoscalingTarget.model_validate(target)
+        found.append(serving.scaled_object(model, name, awake, asked, prometheus))
+    asked = AutoscalingTarget(pending_requests=4)
+    return [*found, serving.scaled_object(model, name, asleep, asked, prometheus)]
 
 
 def everything_of(model: CompressedModel, installation: Installation = INSTALLATION) -> list[dict[str, Any]]:

@@ -77,6 +77,7 @@ class World:
         self.pods: Callable[[dict[str, Any], int], dict[str, Any]] = healthy
         self.problems: dict[Reference, Problem] = {}
         self.progress: dict[str, dict[str, Any]] = {}
+        self.extensions: frozenset[str] = frozenset()
         self.events: list[tuple[str, str, str]] = []
         self.history: list[Plan] = []
         self.created: list[str] = []
@@ -115,7 +116,7 @@ class World:
     def observe(self) -> Observed:
         """Return a snapshot."""
         children = tuple(wire(item) for reference, item in self.objects.items() if reference != self.key)
-        return Observed(wire(self.model), children, dict(self.progress), dict(self.problems))
+        return Observed(wire(self.model), children, dict(self.progress), dict(self.problems), self.extensions)
 
     def plan(self) -> Plan:
         """Return what the operator would do now."""

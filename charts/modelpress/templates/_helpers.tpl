@@ -78,6 +78,9 @@ helperResources: {{ toJson .Values.pods.helperResources }}
 drainSeconds: {{ .Values.pods.drainSeconds }}
 clusterDomain: {{ .Values.clusterDomain | quote }}
 operatorNamespace: {{ .Release.Namespace | quote }}
+{{- with .Values.prometheus.address }}
+prometheus: {{ toJson (dict "address" .) }}
+{{- end }}
 {{- with $proxy }}
 proxy: {{ toJson . }}
 {{- end }}
@@ -116,6 +119,12 @@ certificateAuthorities: {{ toJson (dict "configMap" .configMap "key" .key) }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
+from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
 from .compression import Compression, JobSettings, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
@@ -170,8 +171,15 @@ class EffectiveBatching(Batching):
     max_queue_delay: str = "2ms"
 
 
+class EffectiveAutoscaling(Autoscaling):
+    """Autoscaling without gaps. `target` None: as the engine that is chosen can do best."""
+
+    engine: AutoscalingEngine = AutoscalingEngine.AUTO
+    min_replicas: int = 1
+
+
 class EffectiveServing(Serving):
-    """Serving without gaps."""
+    """Serving without gaps. `replicas` means nothing where `autoscaling` is set."""
 
     batching: EffectiveBatching = EffectiveBatching()
     replicas: int = 1
@@ -206,6 +214,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Gate: EffectiveGate,
         Evaluation: EffectiveEvaluation,
         Artifacts: EffectiveArtifacts,
+        Autoscaling: EffectiveAutoscaling,
         Batching: EffectiveBatching,
         Serving: EffectiveServing,
         Rollout: EffectiveRollout,
@@ -242,6 +251,8 @@ def with_defaults(value: Gate) -> EffectiveGate: ...
 def with_defaults(value: Evaluation) -> EffectiveEvaluation: ...
 @overload
 def with_defaults(value: Artifacts) -> EffectiveArtifacts: ...
+@overload
+def with_defaults(value: Autoscaling) -> EffectiveAutoscaling: ...
 @overload
 def with_defaults(value: Batching) -> EffectiveBatching: ...
 @overload

@@ -59,9 +59,9 @@ def revision_key(artifact: str, spec: CompressedModelSpec, *, runtime_image: str
     """Return the key of everything that decides how the ModelArtifact named `artifact` is served.
 
     In it: batching, resources, scheduling, service account, pull secrets, the Secret that pods read the store with, and
-    the server's image. Not in it: replicas, gates, rollout.
+    the server's image. Not in it: replicas, autoscaling, gates, rollout.
     """
-    serving = _canonical(spec.serving or Serving(), without=("replicas",))
+    serving = _canonical(spec.serving or Serving(), without=("replicas", "autoscaling"))
     artifacts = spec.artifacts or Artifacts()
     return _key(
         "revision",

@@ -37,7 +37,8 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
         Reason.ROLLED_OUT: ReasonText("The revision that the spec asks for has arrived.", _NONE),
         Reason.SCALED_TO_ZERO: ReasonText(
-            "`serving.replicas` is 0: nothing answers, as asked.", "Raise `serving.replicas` when it should answer."
+            "`serving.replicas` is 0, or nobody asks and `autoscaling.minReplicas` is 0: nothing answers, as asked.",
+            "Raise it when it should answer, or ask.",
         ),
         Reason.SUSPENDED: ReasonText(
             "`suspend` is set: nothing new is started; what serves goes on.", "Set `suspend` to false."
@@ -178,7 +179,12 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
         ),
         Reason.NODE_LOST: ReasonText("The node of a pod went away.", _NOTHING),
         Reason.REPLICAS_NOT_READY: ReasonText(
-            "Fewer pods answer than `serving.replicas` asks for.", "If it stays, look at the pods' events."
+            "Fewer pods answer than `serving.replicas` or the autoscaler asks for.",
+            "If it stays, look at the pods' events.",
+        ),
+        Reason.AUTOSCALER_UNAVAILABLE: ReasonText(
+            "This cluster cannot scale as `serving.autoscaling` asks; what serves keeps its pods.",
+            "Install what the message names, or choose another `engine` or `target`.",
         ),
     }
 )

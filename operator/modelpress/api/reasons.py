@@ -68,6 +68,7 @@ class Reason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     NODE_LOST = "NodeLost"
     REPLICAS_NOT_READY = "ReplicasNotReady"
+    AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
 
     # the operator's own
     NAME_CONFLICT = "NameConflict"

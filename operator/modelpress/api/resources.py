@@ -103,6 +103,15 @@ class ProgressStatus(ApiType):
     """`finetune 2/4, epoch 12 of 30`."""
 
 
+class AutoscalingStatus(ApiType):
+    """How the number of pods is found."""
+
+    engine: Literal["HPA", "KEDA"]
+    """Who counts the pods."""
+    message: str = ""
+    """What the autoscaler complains of; empty if nothing."""
+
+
 class CompressedModelStatus(ApiType):
     """What the operator knows of one model."""
 
@@ -130,6 +139,8 @@ class CompressedModelStatus(ApiType):
     """Serving pods of the current revision."""
     ready_replicas: int = 0
     """Those of them that answer."""
+    autoscaling: AutoscalingStatus | None = None
+    """How the number of pods is found, if not by `spec.serving.replicas`."""
     selector: str = ""
     """Label selector of serving pods, for autoscalers."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from .base import ApiType, Duration
+from .autoscaling import Autoscaling
+from .base import ApiType, Duration, rules
 from .fields import ResourceRequirements, SecretName
 
 
@@ -20,12 +21,38 @@ class Batching(ApiType):
 
 
 class Serving(ApiType):
-    """How the result is served. Everything but `replicas` is part of the revision: a change rolls out as a new one."""
+    """How the result is served. Everything but `replicas` and `autoscaling` is part of the revision: a change rolls out
+    as a new one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.replicas) || !has(self.autoscaling)",
+                "set serving.replicas or serving.autoscaling, not both: an autoscaler counts the pods itself",
+            ),
+            (
+                "!has(self.autoscaling) || !has(self.autoscaling.target) || !has(self.autoscaling.target.cpu)"
+                " || !has(self.resources)"
+                " || (has(self.resources.requests) && 'cpu' in self.resources.requests)"
+                " || (has(self.resources.limits) && 'cpu' in self.resources.limits)",
+                "autoscaling.target.cpu is a share of what is requested: set serving.resources.requests.cpu",
+            ),
+            (
+                "!has(self.autoscaling) || !has(self.autoscaling.target) || !has(self.autoscaling.target.queueTime)"
+                " || duration(self.autoscaling.target.queueTime) > (has(self.batching)"
+                " && has(self.batching.maxQueueDelay) ? duration(self.batching.maxQueueDelay) : duration('2ms'))",
+                "autoscaling.target.queueTime must be longer than batching.maxQueueDelay (2ms unless set): requests"
+                " wait that long for a batch, however many pods there are",
+            ),
+        )
+    )
 
     batching: Batching | None = None
     """Triton's dynamic batcher. Default: on, up to 32 samples, 2ms."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of serving pods; also through `kubectl scale`. Default: 1."""
+    """Number of serving pods; also through `kubectl scale`. Not together with `autoscaling`. Default: 1."""
+    autoscaling: Autoscaling | None = None
+    """Let the number of serving pods follow the load. Not together with `replicas`. Default: off."""
     resources: ResourceRequirements | None = None
     """Resources of Triton's container. Default: requests of 250m CPU and 512Mi memory."""
     node_selector: dict[str, str] | None = None

@@ -14,6 +14,7 @@ from modelpress.api.resources import CompressedModel, CompressedModelStatus, Mod
 from modelpress.api.spec import Rollout
 from modelpress.control import marks, reading
 from modelpress.control.plan import Apply, Delete, EventNote, Manifest, Observed, Plan, Reference, Scale, StatusWrite
+from modelpress.control.standing import Standing
 from modelpress.render.installation import Installation
 
 
@@ -31,6 +32,7 @@ class Draft:
     _statuses: list[StatusWrite] = field(default_factory=list)
     _notes: list[EventNote] = field(default_factory=list)
     _looks: list[datetime] = field(default_factory=list)
+    complaints: list[Standing] = field(default_factory=list)
 
     @property
     def old(self) -> CompressedModelStatus:
@@ -91,6 +93,10 @@ class Draft:
     def note(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Have an Event posted."""
         self._notes.append(EventNote(kind, reason, message))
+
+    def complain(self, standing: Standing) -> None:
+        """Have the model stand so, unless something else stands in its way first."""
+        self.complaints.append(standing)
 
     def look_again(self, time: datetime) -> None:
         """Have another round made at `time`, even if nothing changes until then."""

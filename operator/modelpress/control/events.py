@@ -15,6 +15,7 @@ from typing import Any
 
 from modelpress.api.names import FIELD_MANAGER
 from modelpress.control.door import Door
+from modelpress.control.metrics import Metrics
 from modelpress.control.objects import Key
 from modelpress.control.plan import EventNote, Manifest
 from modelpress.control.sender import MERGE_PATCH, ApiError, UnavailableError
@@ -31,8 +32,8 @@ class EventPoster:
     Remembers, by key, which stand and how often each was posted.
     """
 
-    def __init__(self, door: Door, reporter: str) -> None:
-        self._door, self._reporter = door, reporter
+    def __init__(self, door: Door, reporter: str, metrics: Metrics) -> None:
+        self._door, self._reporter, self._metrics = door, reporter, metrics
         self._standing: dict[Key, frozenset[EventNote]] = {}
         self._counts: dict[str, int] = {}
 
@@ -42,6 +43,7 @@ class EventPoster:
         before = self._standing.get(key, frozenset())
         for note in wanted:
             if note not in before:
+                self._metrics.events.labels(note.type, note.reason).inc()
                 await self._post(model, note)
         self._standing[key] = frozenset(wanted)
 

@@ -1,6 +1,6 @@
 """The kinds this operator watches and writes, and where the API server keeps them.
 
-RBAC in the chart lists the same.
+RBAC in the chart lists the same. EXTENSIONS are of other projects: watched where the cluster has them (extensions.py).
 """
 
 from __future__ import annotations
@@ -50,10 +50,14 @@ WATCHED = (
     Kind("batch", "v1", "Job", "jobs"),
     Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+    Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
 )
 
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in WATCHED}
-_BY_PLURAL = {(kind.group, kind.plural): kind for kind in WATCHED}
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
+EXTENSIONS = (SCALED_OBJECT,)
+
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in WATCHED + EXTENSIONS}
+_BY_PLURAL = {(kind.group, kind.plural): kind for kind in WATCHED + EXTENSIONS}
 
 
 class UnknownKindError(LookupError):

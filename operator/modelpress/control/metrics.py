@@ -1,12 +1,13 @@
 """What Prometheus can read.
 
-Counters and histograms are filled where things happen; a model's conditions are read from the store at the time of
-the scrape, so they cannot lag or linger.
+Counters and histograms are filled where things happen; what models say of themselves is read from the store at the
+time of the scrape, so it cannot lag or linger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -50,6 +51,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.events = Counter(
+            "modelpress_events",
+            "Events on models, by type and reason: what came about, and what went wrong.",
+            ["type", "reason"],
+            registry=self.registry,
+        )
         self.watch_age = Gauge(
             "modelpress_watch_age_seconds",
             "Time since a watch last gave a sign of life.",
@@ -63,28 +70,60 @@ class Metrics:
         self.queue_depth.labels("ready").set_function(ready)
         self.queue_depth.labels("delayed").set_function(delayed)
 
-    def read_conditions(self, objects: Objects) -> None:
-        """Have the models' conditions read at each scrape."""
-        self.registry.register(ModelConditions(objects))
+    def read_models(self, objects: Objects) -> None:
+        """Have what models say of themselves read at each scrape."""
+        self.registry.register(Models(objects))
 
 
-class ModelConditions(Collector):
-    """`modelpress_model_condition{namespace,name,type,status,reason}` is 1 for what each condition of each model says
-    now."""
+_MODEL = ("namespace", "name")
+FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "modelpress_model_condition": ("What a model's condition says now.", (*_MODEL, "type", "status", "reason")),
+    "modelpress_model_info": (
+        "1, with the revision that answers and the one that is to answer next.",
+        (*_MODEL, "current_revision", "candidate_revision"),
+    ),
+    "modelpress_model_replicas": ("Serving pods of the revision that answers.", _MODEL),
+    "modelpress_model_ready_replicas": ("Those of them that answer.", _MODEL),
+    "modelpress_model_max_replicas": ("Most pods that the model's autoscaler may ask for.", _MODEL),
+    "modelpress_model_compression_ratio": ("Original size by the size of the result.", _MODEL),
+    "modelpress_model_metric": ("A metric of the evaluation.", (*_MODEL, "metric", "of")),
+}
+"""Families that are read at each scrape: what each says, and its labels. `of` is original or compressed."""
+
+
+class Models(Collector):
+    """What each model's status says now, as FAMILIES lists it."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the one family."""
-        family = GaugeMetricFamily(
-            "modelpress_model_condition",
-            "What a model's condition says now.",
-            labels=["namespace", "name", "type", "status", "reason"],
-        )
+        """Yield each of FAMILIES."""
+        families = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in FAMILIES.items()}
         for model in self._objects.of_kind("CompressedModel"):
-            metadata = model["metadata"]
-            for condition in (model.get("status") or {}).get("conditions") or ():
-                labels = [metadata["namespace"], metadata["name"], condition["type"], condition["status"]]
-                family.add_metric([*labels, condition.get("reason", "")], 1.0)
-        yield family
+            key = [model["metadata"]["namespace"], model["metadata"]["name"]]
+            for name, labels, value in _samples(model.get("spec") or {}, model.get("status") or {}):
+                families[name].add_metric([*key, *labels], value)
+        yield from families.values()
+
+
+def _samples(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[tuple[str, list[str], float]]:
+    """Yield family, labels beside namespace and name, and value."""
+    for condition in status.get("conditions") or ():
+        labels = [condition["type"], condition["status"], condition.get("reason", "")]
+        yield "modelpress_model_condition", labels, 1.0
+    revisions = [status.get("currentRevision") or "", status.get("candidateRevision") or ""]
+    yield "modelpress_model_info", revisions, 1.0
+    if revisions[0]:
+        yield "modelpress_model_replicas", [], float(status.get("replicas") or 0)
+        yield "modelpress_model_ready_replicas", [], float(status.get("readyReplicas") or 0)
+    most = ((spec.get("serving") or {}).get("autoscaling") or {}).get("maxReplicas")
+    if most is not None:
+        yield "modelpress_model_max_replicas", [], float(most)
+    figures = status.get("compression") or {}
+    if figures.get("compressedBytes"):
+        yield "modelpress_model_compression_ratio", [], figures["originalBytes"] / figures["compressedBytes"]
+    for metric in figures.get("metrics") or ():
+        for side in ("original", "compressed"):
+            if metric.get(side) is not None:
+                yield "modelpress_model_metric", [metric["name"], side], float(metric[side])

@@ -65,8 +65,16 @@ class Objects:
         self._tombstones: OrderedDict[Reference, int] = OrderedDict()
         self._floors: dict[tuple[Kind, str | None], int] = {}
         self.on_gone: Callable[[Manifest], None] = lambda _: None
+        self._scopes = tuple(scopes)
         self._awaited = {(kind, scope) for kind in kinds for scope in scopes}
+        self.extensions: frozenset[str] = frozenset()
         self._waiting: defaultdict[Reference, set[asyncio.Event]] = defaultdict(set)
+
+    def extend(self, kinds: Iterable[Kind]) -> None:
+        """Remember that the cluster has these kinds of other projects too, and expect their LISTs."""
+        found = tuple(kinds)
+        self.extensions = frozenset(kind.kind for kind in found)
+        self._awaited |= {(kind, scope) for kind in found for scope in self._scopes}
 
     def put(self, manifest: Manifest) -> set[Key]:
         """Take in one object as seen, unless something newer is known.

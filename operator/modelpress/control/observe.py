@@ -65,4 +65,10 @@ class Observer:
             for name in jobs
             if f"{key.namespace}/{name}" in self._progress
         }
-        return Observed(model=model, children=children, progress=progress, problems=dict(problems))
+        return Observed(
+            model=model,
+            children=children,
+            progress=progress,
+            problems=dict(problems),
+            extensions=self._objects.extensions,
+        )

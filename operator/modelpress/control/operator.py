@@ -17,13 +17,14 @@ from typing import Any
 import kopf
 from aiohttp import web
 
-from modelpress.control import handlers
+from modelpress.control import extensions, handlers
 from modelpress.control.applying import Applier
 from modelpress.control.carry_out import CarryOut
 from modelpress.control.door import Door
 from modelpress.control.events import EventPoster
+from modelpress.control.extensions import ExtensionsChangedError
 from modelpress.control.health import Health
-from modelpress.control.kinds import WATCHED
+from modelpress.control.kinds import WATCHED, Kind
 from modelpress.control.lease import Lease, LeaseLostError
 from modelpress.control.metrics import Metrics
 from modelpress.control.objects import Key, Objects
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
 EXIT_LEASE_LOST = 3
+EXIT_EXTENSIONS_CHANGED = 4
 
 
 class Operator:
@@ -58,7 +60,7 @@ class Operator:
         metrics: Metrics,
         seam: Seam | None = None,
     ) -> None:
-        self.settings, self.metrics = settings, metrics
+        self.settings, self.metrics, self._sender = settings, metrics, sender
         self.objects = Objects(settings.scopes)
         self.queue: WorkQueue[Key] = WorkQueue()
         self.lease = Lease(sender, settings)
@@ -67,7 +69,9 @@ class Operator:
         self.observer = Observer(self.objects, self.door, self.progress.answers)
         self.applier = Applier(self.door, self.objects)
         self.objects.on_gone = self.applier.forget
-        self.carrier = CarryOut(self.door, self.applier, EventPoster(self.door, settings.identity), self.objects)
+        self.carrier = CarryOut(
+            self.door, self.applier, EventPoster(self.door, settings.identity, metrics), self.objects
+        )
         self.reconciler = Reconciler(
             planner, installation, observer=self.observer, carrier=self.carrier, queue=self.queue, metrics=metrics
         )
@@ -75,7 +79,7 @@ class Operator:
         self.health.missing_lists = self.objects.missing_lists
         self._listed = asyncio.Event()
         metrics.read_queue(lambda: len(self.queue), lambda: self.queue.delayed)
-        metrics.read_conditions(self.objects)
+        metrics.read_models(self.objects)
 
     def changed(self, keys: Collection[Key]) -> None:
         """Have rounds made on `keys`; the first ones when every kind has been listed."""
@@ -93,16 +97,29 @@ class Operator:
         if not await _unless(stop, self.lease.acquire()):
             return EXIT_STOPPED
         self.metrics.leader.set(1)
-        self.health.start(WATCHED, self.settings.scopes)
-        parts = [self.lease.hold(), self.progress.poll(), self._resync(), stop.wait()]
-        parts += [self._work() for _ in range(self.settings.workers)]
-        tasks = [asyncio.create_task(part) for part in [*parts, self._watch()]]
+        tasks = [asyncio.create_task(part) for part in (self.lease.hold(), stop.wait(), self._lead())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return _exit_code(done)
         finally:
             await _cancel(tasks)
             await self.lease.release()
+
+    async def _lead(self) -> None:
+        """Find out what there is to watch, and do everything else until a part of it ends."""
+        more = await extensions.present(self._sender)
+        self.objects.extend(more)
+        kinds = WATCHED + more
+        self.health.start(kinds, self.settings.scopes)
+        parts = [self.progress.poll(), self._resync(), extensions.stay_the_same(self._sender, more)]
+        parts += [self._work() for _ in range(self.settings.workers)]
+        tasks = [asyncio.create_task(part) for part in [*parts, self._watch(kinds)]]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _cancel(tasks)
 
     async def _work(self) -> None:
         await self._listed.wait()
@@ -112,15 +129,15 @@ class Operator:
         await self._listed.wait()
         await resync(self.objects, self.queue, self.settings.resync)
 
-    async def _watch(self) -> None:
+    async def _watch(self, kinds: tuple[Kind, ...]) -> None:
         """Run kopf.
 
         It ends by itself only when it is told to stop by a signal, or when a watch cannot go on.
         """
         with handlers.watched_closely(self.objects, self.health, self.changed):
             await kopf.operator(
-                registry=handlers.make_registry(self.objects, self.changed, self.settings.kubeconfig),
-                settings=handlers.make_settings(self.settings),
+                registry=handlers.make_registry(self.objects, self.changed, self.settings.kubeconfig, kinds),
+                settings=handlers.make_settings(self.settings, kinds),
                 standalone=True,
                 clusterwide=not self.settings.watch_namespaces,
                 namespaces=self.settings.watch_namespaces,
@@ -178,6 +195,9 @@ def _exit_code(done: Collection[asyncio.Task[Any]]) -> int:
         if isinstance(error, LeaseLostError):
             logger.error("the Lease is lost", extra={"reason": str(error)})
             return EXIT_LEASE_LOST
+        if isinstance(error, ExtensionsChangedError):
+            logger.info("ends to start anew", extra={"reason": str(error)})
+            return EXIT_EXTENSIONS_CHANGED
         if error is not None:
             logger.error("an essential part failed", exc_info=error)
             return EXIT_FAILED

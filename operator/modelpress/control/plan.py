@@ -39,12 +39,14 @@ class Observed:
 
     `progress` holds what compression pods said of themselves when last asked, by Job name; shown, never decisive.
     `problems` holds what the write door met at the last round (`FieldConflict`, `NameConflict`, …), by reference.
+    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`).
     """
 
     model: Manifest
     children: tuple[Manifest, ...] = ()
     progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[Reference, Problem] = field(default_factory=dict)
+    extensions: frozenset[str] = frozenset()
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """Return the children of `kind`, by name, so that no plan depends on the order of events."""

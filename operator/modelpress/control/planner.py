@@ -84,6 +84,8 @@ def _overall(draft: Draft, way: Way, served: Served) -> Standing:
     assert standing is not None, "a way that ends at a revision has a standing of its serving"
     if standing.course is Course.DONE and way.doubt is not None and way.doubt.course is Course.STUCK:
         return way.doubt
+    if standing.course is Course.DONE and draft.complaints:
+        return draft.complaints[0]
     return standing
 
 

@@ -135,9 +135,9 @@ class _Asked(ApiType):
 
 
 def _words(draft: Draft) -> str:
-    """Return what the user says of serving, the number of replicas aside, which is no revision's matter."""
+    """Return what the user says of serving, the number of pods aside, which is no revision's matter."""
     spec = draft.model.spec
-    serving = spec.serving.model_copy(update={"replicas": None}) if spec.serving else None
+    serving = spec.serving.model_copy(update={"replicas": None, "autoscaling": None}) if spec.serving else None
     return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
 
 

@@ -16,6 +16,7 @@ from modelpress.api.resources import (
 )
 from modelpress.api.results import Progress
 from modelpress.control import jobs, marks, pods
+from modelpress.control.autoscaling import autoscaling_status
 from modelpress.control.draft import Draft
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
@@ -54,6 +55,7 @@ def model_status(
         endpoint=endpoint(draft.model, draft.installation) if served.current else None,
         replicas=served.health.replicas,
         ready_replicas=served.health.ready,
+        autoscaling=autoscaling_status(draft),
         selector=selector,
     )
 

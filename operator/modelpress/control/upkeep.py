@@ -8,6 +8,7 @@ from __future__ import annotations
 from modelpress.api import names
 from modelpress.api.resources import ModelRevision
 from modelpress.control import clock, marks
+from modelpress.control.autoscaling import fewest, keep_up_autoscaler, replicas_to_set
 from modelpress.control.draft import Draft
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest
@@ -23,12 +24,13 @@ def keep_up(draft: Draft, step: Step, candidate: ModelRevision | None) -> None:
     """Apply the objects of what serves and of what is to serve next."""
     main = draft.revision(step.main) if step.main else None
     for revision in {item.metadata.name: item for item in (main, candidate) if item is not None}.values():
-        _keep_up_revision(draft, revision)
+        _keep_up_revision(draft, revision, step.main)
     leading = step.main or (candidate.metadata.name if candidate else None)
     if leading is not None:
         draft.apply(render.disruption_budget(draft.model, leading))
     if step.main is not None and (main is not None or revision_behind(main_service(draft.observed)) is not None):
         draft.apply(_pointed(draft, step.main))
+    keep_up_autoscaler(draft, step.main if main is not None else None)
 
 
 def _pointed(draft: Draft, revision: str) -> Manifest:
@@ -41,14 +43,14 @@ def _pointed(draft: Draft, revision: str) -> Manifest:
     return marks.marked(manifest, {marks.SWITCHED_AT: since})
 
 
-def _keep_up_revision(draft: Draft, revision: ModelRevision) -> None:
+def _keep_up_revision(draft: Draft, revision: ModelRevision, main: str | None) -> None:
     draft.apply(render.config_map(draft.model, revision))
     draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": replicas(draft)}})
     draft.apply(render.revision_service(draft.model, revision))
     live = draft.observed.find("Deployment", revision.metadata.name)
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    if live is not None and asked is not None and live["spec"].get("replicas", 1) != asked:
-        draft.scale(live, asked)
+    size = replicas_to_set(draft, live, main, replicas(draft)) if live is not None else None
+    if live is not None and size is not None and live["spec"].get("replicas", 1) != size:
+        draft.scale(live, size)
 
 
 def replicas(draft: Draft) -> int:
@@ -58,7 +60,8 @@ def replicas(draft: Draft) -> int:
     live = draft.observed.find("Deployment", main) if main else None
     if asked is not None:
         return asked
-    return int(live["spec"].get("replicas", 1)) if live is not None else max(1, draft.old.replicas)
+    found = int(live["spec"].get("replicas", 1)) if live is not None else max(1, draft.old.replicas)
+    return max(found, fewest(draft))
 
 
 def revisions_with_objects(draft: Draft) -> dict[str, str]:

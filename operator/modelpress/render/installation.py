@@ -61,6 +61,13 @@ class DefaultServing(ApiType):
     """Resources of Triton's container."""
 
 
+class Prometheus(ApiType):
+    """The Prometheus that scrapes serving pods."""
+
+    address: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
+    """URL inside the cluster: `http://prometheus.monitoring:9090`."""
+
+
 class HttpProxy(ApiType):
     """Environment of what talks to stores."""
 
@@ -106,6 +113,8 @@ class Installation(ApiType):
     """Domain of the cluster's Services, for `status.endpoint`."""
     operator_namespace: str = "modelpress"
     """Namespace of the operator: the only one that may ask a compression pod for its progress."""
+    prometheus: Prometheus | None = None
+    """Where autoscalers ask for Triton's figures. Default: nowhere."""
     proxy: HttpProxy | None = None
     """HTTP proxy between the cluster and the stores. Default: none."""
     certificate_authorities: CertificateAuthorities | None = None

@@ -18,6 +18,10 @@ COUNTERS = {
 """Fields of InferenceCounters by the names of Triton's metrics."""
 
 
+PENDING = "nv_inference_pending_request_count"
+"""Triton's gauge of requests that wait in a model's queue."""
+
+
 @dataclass(frozen=True)
 class InferenceCounters:
     """What a model has done since it was loaded. Microseconds are sums over requests."""

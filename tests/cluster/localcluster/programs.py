@@ -160,6 +160,24 @@ def program(name: str) -> Path:
     return build_once(f"go-{name}", key, f"building {name}", build) / name
 
 
+def debian_program(package: str, name: str) -> Path:
+    """Return the path of a program out of a Debian package that is unpacked, not installed: no service comes of it."""
+    key = content_key(package, Path("/etc/os-release"))
+
+    def unpack(folder: Path, log: Path) -> None:
+        download = ["apt-get", "download", package]
+        try:
+            run(download, log, cwd=folder)
+        except StepFailed:
+            run(["apt-get", "update"], log)
+            run(download, log, cwd=folder)
+        (archive,) = folder.glob("*.deb")
+        run(["dpkg-deb", "--extract", archive, folder], log)
+        archive.unlink()
+
+    return build_once(f"deb-{package}", key, f"unpacking {package}", unpack) / "usr" / "bin" / name
+
+
 def build_all(names: list[str]) -> None:
     """Build programs one after the other: each keeps every core busy by itself."""
     for name in names:

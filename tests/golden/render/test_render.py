@@ -12,6 +12,7 @@ from tests.support.rendering import (
     FULL_INSTALLATION,
     INSTALLATION,
     MINIMAL,
+    autoscalers_of,
     jobs_of,
     model_of,
     served_of,
@@ -29,6 +30,11 @@ def test_manifests_are_as_reviewed(case: str, part: str) -> None:
     manifests = (jobs_of if part == "jobs" else served_of)(model_of(spec), installation)
     text = yaml.safe_dump_all(manifests, sort_keys=False, width=120)
     assert_golden(Path(__file__).parent / f"{case}-{part}.yaml", text)
+
+
+def test_autoscalers_are_as_reviewed() -> None:
+    text = yaml.safe_dump_all(autoscalers_of(), sort_keys=False, width=120)
+    assert_golden(Path(__file__).parent / "autoscalers.yaml", text)
 
 
 def test_installation_reads_what_it_writes() -> None:

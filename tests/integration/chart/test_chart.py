@@ -10,7 +10,7 @@ import yaml
 from tests.integration.chart.conftest import HelmRefusedError, Template
 
 from modelpress.api.base import GROUP
-from modelpress.control.kinds import WATCHED
+from modelpress.control.kinds import EXTENSIONS, WATCHED
 from modelpress.render.installation import Installation
 from modelpress.render.serving.network_policy import OPERATOR_POD_LABELS
 
@@ -43,7 +43,7 @@ def operator_rules(manifests: list[dict[str, Any]], kind: str = "ClusterRole") -
 def test_the_operator_may_do_what_it_does_and_nothing_else(helm_template: Template) -> None:
     (rules,) = operator_rules(helm_template())
     read_only = {("", "pods"), (GROUP, "compressedmodels")}
-    kinds = {(kind.group, kind.plural) for kind in WATCHED}
+    kinds = {(kind.group, kind.plural) for kind in WATCHED + EXTENSIONS}
     wanted = {kind: SEE if kind in read_only else OWN for kind in kinds}
     wanted |= {(GROUP, f"{kind.plural}/status"): {"update"} for kind in WATCHED if kind.group == GROUP}
     assert verbs(rules) == wanted | {("apps", "deployments/scale"): {"patch"}, ("", "events"): {"create", "patch"}}
@@ -92,6 +92,7 @@ def test_the_operator_can_read_what_the_chart_writes(helm_template: Template) ->
             "certificateAuthorities": {"configMap": "authorities"},
         },
         "clusterDomain": "example.local",
+        "prometheus": {"address": "http://prometheus.monitoring:9090"},
     }
     read = installation(helm_template(values))
     assert read.to_wire() == {
@@ -110,6 +111,7 @@ def test_the_operator_can_read_what_the_chart_writes(helm_template: Template) ->
         "drainSeconds": 7.5,
         "clusterDomain": "example.local",
         "operatorNamespace": "modelpress-system",
+        "prometheus": {"address": "http://prometheus.monitoring:9090"},
         "proxy": {"httpsProxy": "http://proxy.example:3128"},
         "certificateAuthorities": {"configMap": "authorities", "key": "ca.crt"},
     }
@@ -186,6 +188,7 @@ def test_people_may_what_their_role_says(helm_template: Template) -> None:
         ({"pods": {"drainSeconds": 0}}, "drainSeconds"),
         ({"operator": {"replicas": "two"}}, "replicas"),
         ({"artifacts": {"uri": "no-scheme"}}, "uri"),
+        ({"prometheus": {"address": "prometheus:9090"}}, "address"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
     ],
 )

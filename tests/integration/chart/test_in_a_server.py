@@ -15,6 +15,7 @@ from tests.support.rendering import (
     INSTALLATION,
     MINIMAL,
     artifact_of,
+    autoscalers_of,
     everything_of,
     model_of,
     revision_of,
@@ -38,6 +39,15 @@ def test_every_rendered_object_is_accepted_from_the_operator_itself(server: ApiS
     artifact, revision = artifact_of(model, installation), revision_of(model, installation)
     records = [record(model, artifact), record(model, revision)]
     apply(server, [*everything_of(model, installation), *records], "--dry-run=server", f"--as={OPERATOR}")
+
+
+def test_every_autoscaler_is_accepted_from_the_operator_itself(server: ApiServer, repository: Path) -> None:
+    keda = str(repository / "tests" / "support" / "keda" / "scaledobjects.yaml")
+    assert server.kubectl("apply", "--server-side", "--filename", keda).returncode == 0
+    server.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=60s")
+    for manifest in autoscalers_of():
+        apply(server, [manifest], "--dry-run=server", f"--as={OPERATOR}")
+    assert server.kubectl("delete", "--filename", keda).returncode == 0
 
 
 def test_a_field_that_leaves_the_spec_leaves_the_server(server: ApiServer) -> None:

@@ -11,7 +11,7 @@ import tritonclient.http as triton_http
 from tests.support.servingpod import Pod, wait_until
 from tritonclient.utils import InferenceServerException
 
-from modelpress.triton.metrics import inference_counters
+from modelpress.triton.metrics import COUNTERS, PENDING, inference_counters
 
 from .small_models import INPUTS, NAME, answers, publish
 
@@ -53,6 +53,15 @@ def test_metrics_count_what_was_served(pod: Pod) -> None:
     before = requests()
     ask(pod, triton_http)
     wait_until(lambda: requests() > before, "the request to be counted")
+
+
+def test_every_figure_that_alerts_dashboard_and_autoscalers_ask_for_is_there(pod: Pod) -> None:
+    import urllib.request
+
+    ask(pod, triton_http)
+    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
+        shown = {line.partition("{")[0] for line in response.read().decode().splitlines()}
+    assert {*COUNTERS, PENDING} <= shown
 
 
 def test_a_killed_triton_gets_its_model_again(pod: Pod) -> None:

@@ -53,7 +53,7 @@ async def test_standing_by_is_ready_and_leading_is_ready_once_everything_is_list
 
 async def test_conditions_are_shown_as_they_are_now_and_go_with_their_model() -> None:
     metrics, objects = Metrics(), Objects()
-    metrics.read_conditions(objects)
+    metrics.read_models(objects)
     metrics.read_queue(lambda: 3, lambda: 4)
     health = Health(75.0, metrics)
     metadata = {"name": "digits", "namespace": "team", "uid": "u", "resourceVersion": "1"}
@@ -67,3 +67,29 @@ async def test_conditions_are_shown_as_they_are_now_and_go_with_their_model() ->
     assert 'modelpress_queue_depth{state="ready"} 3.0' in shown
     objects.drop(model | {"metadata": metadata | {"resourceVersion": "2"}})
     assert sample not in (await page(health, "/metrics"))[1]
+
+
+async def test_a_model_shows_its_revisions_pods_and_figures() -> None:
+    metrics, objects = Metrics(), Objects()
+    metrics.read_models(objects)
+    metadata = {"name": "digits", "namespace": "team", "uid": "u", "resourceVersion": "1"}
+    figures = {"originalBytes": 100, "compressedBytes": 25}
+    status = {
+        "currentRevision": "digits-1",
+        "replicas": 3,
+        "readyReplicas": 2,
+        "compression": {**figures, "metrics": [{"name": "top1", "original": 0.98, "compressed": 0.97}]},
+    }
+    model = {"apiVersion": API_VERSION, "kind": "CompressedModel", "metadata": metadata, "status": status}
+    objects.put(model | {"spec": {"serving": {"autoscaling": {"maxReplicas": 8}}}})
+    shown = (await page(Health(75.0, metrics), "/metrics"))[1]
+    key = 'name="digits",namespace="team"'
+    for sample in (
+        f'modelpress_model_info{{candidate_revision="",current_revision="digits-1",{key}}} 1.0',
+        f"modelpress_model_replicas{{{key}}} 3.0",
+        f"modelpress_model_ready_replicas{{{key}}} 2.0",
+        f"modelpress_model_max_replicas{{{key}}} 8.0",
+        f"modelpress_model_compression_ratio{{{key}}} 4.0",
+        f'modelpress_model_metric{{metric="top1",{key},of="compressed"}} 0.97',
+    ):
+        assert sample in shown

@@ -7,12 +7,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.models import a_failure, a_publication, a_resolution, a_spec, summary
+from tests.support.models import INSTALLATION, a_failure, a_publication, a_resolution, a_spec, summary
 from tests.support.world import ROLE, Ends, Hangs, World, healthy
 
+from modelpress.control.plan import Reference
 from modelpress.control.readiness import health
 from modelpress.control.traffic import main_service, revision_behind
+from modelpress.render.installation import Prometheus
 
+WITH_PROMETHEUS = INSTALLATION.model_copy(update={"prometheus": Prometheus(address="http://prometheus:9090")})
 EXAMPLES = int(os.environ.get("WALKS", "10"))
 
 
@@ -29,8 +32,39 @@ def edit(change: Any) -> Any:
     return lambda world: world.edit(change)
 
 
+def count_pods(**asked: Any) -> Any:
+    """Return the step that has pods counted so, and in no other way."""
+
+    def change(spec: dict[str, Any]) -> None:
+        rest = {name: part for name, part in spec["serving"].items() if name not in ("replicas", "autoscaling")}
+        spec["serving"] = {**rest, **asked}
+
+    return edit(change)
+
+
+def autoscale(count: int) -> Any:
+    """Return the step by which whatever autoscaler is there has its Deployment run `count` pods."""
+
+    def step(world: World) -> None:
+        for autoscaler in autoscalers(world):
+            target = Reference("apps/v1", "Deployment", "team-a", autoscaler["spec"]["scaleTargetRef"]["name"])
+            if target in world.objects:
+                world.objects[target]["spec"]["replicas"] = count
+
+    return step
+
+
+def autoscalers(world: World) -> list[dict[str, Any]]:
+    return [item for kind in ("HorizontalPodAutoscaler", "ScaledObject") for item in world.of(kind)]
+
+
 def assign(name: str, value: Any) -> Any:
     return lambda world: setattr(world, name, value)
+
+
+def remove_scaled_objects(world: World) -> None:
+    for item in world.of("ScaledObject"):
+        world.remove(Reference.of(item))
 
 
 STEPS: dict[str, Any] = {
@@ -39,7 +73,13 @@ STEPS: dict[str, Any] = {
         f"batch {n}": edit(lambda spec, n=n: spec["serving"].__setitem__("batching", {"maxBatchSize": n}))
         for n in (4, 8)
     },
-    **{f"replicas {n}": edit(lambda spec, n=n: spec["serving"].__setitem__("replicas", n)) for n in (0, 1, 3)},
+    **{f"replicas {n}": count_pods(replicas=n) for n in (0, 1, 3)},
+    "scale by CPU": count_pods(autoscaling={"minReplicas": 2, "maxReplicas": 5, "target": {"cpu": 70}}),
+    "scale by queue": count_pods(autoscaling={"maxReplicas": 5, "target": {"queueTime": "20ms"}}),
+    "scale somehow": count_pods(autoscaling={"maxReplicas": 5}),
+    "KEDA comes": assign("extensions", frozenset({"ScaledObject"})),
+    "KEDA goes": lambda world: (setattr(world, "extensions", frozenset()), remove_scaled_objects(world)),
+    **{f"autoscaler wants {n}": autoscale(n) for n in (1, 4)},
     **{f"token {n}": edit(lambda spec, n=n: spec["rollout"].__setitem__("retryToken", n)) for n in ("x", "y")},
     "strict gate": edit(
         lambda spec: spec["evaluation"].__setitem__("gates", [{"metric": "size", "goal": "Threshold", "value": 1}])
@@ -71,6 +111,11 @@ def walk(world: World, rounds: int) -> None:
         made = world.plan()
         serving = {item["metadata"]["uid"] for item in world.of("Deployment") if item["metadata"]["name"] == before}
         assert not [delete for delete in made.delete if delete.uid in serving], "what has traffic is never taken away"
+        owned = {item["spec"]["scaleTargetRef"]["name"]: item for item in autoscalers(world)}
+        for scale in made.scale:
+            live = seen.find("Deployment", scale.reference.name)
+            assert live is not None
+            assert scale.reference.name not in owned or live["spec"]["replicas"] == 0, "one counts the pods, not two"
         for wish in made.apply:
             if wish.manifest["kind"] == "Service" and wish.manifest["metadata"]["name"] == "digits":
                 after = revision_behind(wish.manifest)
@@ -79,22 +124,30 @@ def walk(world: World, rounds: int) -> None:
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
         world.run_controllers()
+        assert len(autoscalers(world)) <= 1
         said = summary(world.status)
         assert sum(said[kind].startswith("True") for kind in kept) <= 1, said
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 10, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 6)), min_size=4, max_size=14))
-def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(walked: list[tuple[str, int]]) -> None:
-    world = World(a_spec(serving={}, rollout={}))
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 6)), min_size=4, max_size=14),
+    st.sampled_from(["replicas 1", "scale by CPU", "scale somehow"]),
+)
+def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(
+    walked: list[tuple[str, int]], at_last: str
+) -> None:
+    world = World(a_spec(serving={}, rollout={}), WITH_PROMETHEUS)
     for step, rounds in walked:
         STEPS[step](world)
         walk(world, rounds)
-    for step in ("jobs succeed", "pods are healthy", "resume", "go on", "no gate", "replicas 1"):
+    for step in ("jobs succeed", "pods are healthy", "resume", "go on", "no gate", at_last):
         STEPS[step](world)
     world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
     world.pass_time(700)
     assert summary(world.status)["Ready"] == "True/Serving"
     assert world.names("Deployment") == [world.status["currentRevision"]]
+    targets = [item["spec"]["scaleTargetRef"]["name"] for item in autoscalers(world)]
+    assert targets == ([] if at_last == "replicas 1" else [world.status["currentRevision"]])
     plan = world.plan()
     assert (plan.scale, plan.delete, plan.events, plan.requeue_after) == ((), (), (), None)

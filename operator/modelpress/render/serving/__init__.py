@@ -1,5 +1,6 @@
 """What serves a model. For each revision: Deployment, ConfigMap, Service. For the model: Service, budget, policies."""
 
+from .autoscaler import horizontal_pod_autoscaler, scaled_object
 from .config_map import config_map
 from .deployment import deployment
 from .disruption_budget import disruption_budget
@@ -13,10 +14,12 @@ __all__ = [
     "deployment",
     "disruption_budget",
     "endpoint",
+    "horizontal_pod_autoscaler",
     "job_network_policy",
     "models_json",
     "network_policy",
     "pod_template",
     "revision_service",
+    "scaled_object",
     "service",
 ]

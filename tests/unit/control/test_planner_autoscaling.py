@@ -1,0 +1,298 @@
+"""Lives of models whose pods an autoscaler counts: one autoscaler on what serves, and nobody fights over replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.models import INSTALLATION, a_spec, condition, summary
+from tests.support.world import World, healthy
+
+from modelpress.control.plan import Plan, Reference
+from modelpress.render.installation import Prometheus
+
+HPA, SCALED_OBJECT = "HorizontalPodAutoscaler", "ScaledObject"
+WITH_PROMETHEUS = INSTALLATION.model_copy(update={"prometheus": Prometheus(address="http://prometheus:9090")})
+QUEUE = {"maxReplicas": 8, "target": {"queueTime": "20ms"}}
+CPU = {"maxReplicas": 8, "target": {"cpu": 70}}
+
+
+def scaled(autoscaling: dict[str, Any], *, keda: bool = False, prometheus: bool = True, **serving: Any) -> World:
+    """Return a settled world with a model that scales so, in a cluster with or without KEDA."""
+    installation = WITH_PROMETHEUS if prometheus else INSTALLATION
+    world = World(a_spec(serving={"autoscaling": autoscaling, **serving}), installation)
+    world.extensions = frozenset({SCALED_OBJECT} if keda else ())
+    world.settle()
+    return world
+
+
+def deployment(world: World, name: str) -> dict[str, Any]:
+    return world.objects[Reference("apps/v1", "Deployment", "team-a", name)]
+
+
+def current(world: World) -> dict[str, Any]:
+    return deployment(world, world.status["currentRevision"])
+
+
+def target_of(world: World, kind: str = HPA) -> str:
+    """Return which Deployment the one autoscaler scales."""
+    (found,) = world.of(HPA) + world.of(SCALED_OBJECT)
+    assert (found["kind"], found["metadata"]["name"]) == (kind, "digits")
+    return str(found["spec"]["scaleTargetRef"]["name"])
+
+
+def scales(plans: list[Plan]) -> list[tuple[str, int]]:
+    return [(scale.reference.name, scale.replicas) for plan in plans for scale in plan.scale]
+
+
+def test_a_model_that_asks_for_no_autoscaler_has_none() -> None:
+    world = World()
+    world.settle()
+    assert world.of(HPA) == world.of(SCALED_OBJECT) == []
+    assert "autoscaling" not in world.status
+
+
+def test_autoscaling_is_no_matter_of_revisions_and_compresses_nothing() -> None:
+    world = World(a_spec(serving={"batching": {"maxBatchSize": 8}}))
+    world.settle()
+    first, created = world.status["currentRevision"], len(world.created)
+    world.edit(lambda spec: spec["serving"].__setitem__("autoscaling", CPU))
+    world.pass_time(60)
+    assert world.status["currentRevision"] == first
+    assert world.created[created:] == [str(Reference("autoscaling/v2", HPA, "team-a", "digits"))]
+
+
+def test_the_autoscaler_comes_with_the_first_traffic_and_the_pods_it_must_have() -> None:
+    world = World(a_spec(serving={"autoscaling": CPU | {"minReplicas": 3}}))
+    world.pods = lambda *_: {"conditions": []}
+    world.settle()
+    assert world.of(HPA) == []
+    assert [item["spec"]["replicas"] for item in world.of("Deployment")] == [3]
+    world.pods = healthy
+    world.settle()
+    assert target_of(world) == world.status["currentRevision"]
+    assert world.status["autoscaling"] == {"engine": "HPA", "message": ""}
+
+
+def test_what_the_autoscaler_sets_stays_and_nothing_of_ours_sets_it() -> None:
+    world = scaled(CPU)
+    for count in (4, 7, 2):
+        current(world)["spec"]["replicas"] = count
+        world.settle()
+        assert current(world)["spec"]["replicas"] == count
+        assert world.status["readyReplicas"] == count
+    assert scales(world.history) == []
+    assert condition(world.status, "Ready")["status"] == "True"
+
+
+def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_up_and_takes_its_autoscaler() -> None:
+    world = scaled(CPU)
+    first = world.status["currentRevision"]
+    current(world)["spec"]["replicas"] = 4
+    world.settle()
+    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    second = world.status["candidateRevision"]
+    assert deployment(world, second)["spec"]["replicas"] == 4
+    deployment(world, first)["spec"]["replicas"] = 6
+    world.settle()
+    assert deployment(world, second)["spec"]["replicas"] == 6
+    deployment(world, first)["spec"]["replicas"] = 2
+    world.settle()
+    assert deployment(world, second)["spec"]["replicas"] == 6, "it shrinks by its own autoscaler, once it has one"
+    assert target_of(world) == first
+    world.pods = healthy
+    world.settle()
+    assert world.status["currentRevision"] == second
+    assert target_of(world) == second
+    assert scales(world.history) == [(second, 6)]
+    world.pass_time(20)
+    assert world.names("Deployment") == [second]
+
+
+def test_in_the_round_that_hands_over_the_autoscaler_nothing_else_scales_the_new_version() -> None:
+    world = scaled(CPU)
+    first = world.status["currentRevision"]
+    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    second = world.status["candidateRevision"]
+    world.pods = healthy
+    world.run_controllers()
+    deployment(world, first)["spec"]["replicas"] = 6
+    made = world.plan()
+    (hpa,) = [wish.manifest for wish in made.apply if wish.manifest["kind"] == HPA]
+    assert hpa["spec"]["scaleTargetRef"]["name"] == second
+    assert made.scale == ()
+
+
+def test_an_autoscaler_does_not_go_because_something_is_not_seen() -> None:
+    world = scaled(CPU)
+    world.remove(Reference("modelpress.io/v1alpha1", "ModelRevision", "team-a", world.status["currentRevision"]))
+    assert HPA not in {item.reference.kind for item in world.plan().delete}
+    world.settle()
+    assert target_of(world) == world.status["currentRevision"]
+
+
+def test_a_candidate_that_is_rejected_leaves_the_autoscaler_where_it_was() -> None:
+    world = scaled(CPU)
+    first = world.status["currentRevision"]
+    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 0))
+    world.pass_time(30)
+    assert world.names("Deployment") == [first]
+    assert target_of(world) == first
+
+
+def test_from_autoscaling_to_replicas_the_autoscaler_goes_before_anything_is_scaled() -> None:
+    world = scaled(CPU)
+    current(world)["spec"]["replicas"] = 5
+    world.settle()
+    rounds = len(world.history)
+    world.edit(lambda spec: spec.__setitem__("serving", {"replicas": 2}))
+    world.settle()
+    first, second, *_ = world.history[rounds:]
+    assert [item.reference.kind for item in first.delete] == [HPA]
+    assert first.scale == ()
+    assert scales([second]) == [(world.status["currentRevision"], 2)]
+    assert world.of(HPA) == []
+
+
+def test_without_either_the_number_of_pods_stays_as_it_was_left() -> None:
+    world = scaled(CPU)
+    current(world)["spec"]["replicas"] = 5
+    world.edit(lambda spec: spec.pop("serving"))
+    world.settle()
+    assert world.of(HPA) == []
+    assert current(world)["spec"]["replicas"] == 5
+
+
+@pytest.mark.parametrize("asked", [CPU, QUEUE])
+def test_a_model_that_was_at_zero_is_brought_to_its_minimum(asked: dict[str, Any]) -> None:
+    world = World(a_spec(serving={"replicas": 0}), WITH_PROMETHEUS)
+    world.extensions = frozenset({SCALED_OBJECT})
+    world.settle()
+    world.edit(lambda spec: spec.__setitem__("serving", {"autoscaling": asked | {"minReplicas": 2}}))
+    world.settle()
+    assert current(world)["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("autoscaling", [CPU, QUEUE])
+def test_an_autoscaler_that_stopped_because_somebody_took_all_pods_counts_again(autoscaling: dict[str, Any]) -> None:
+    world = scaled(autoscaling, keda=True)
+    current(world)["spec"]["replicas"] = 0
+    world.settle()
+    assert current(world)["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("autoscaling", "keda", "prometheus", "kind"),
+    [
+        ({"maxReplicas": 8}, True, True, SCALED_OBJECT),
+        ({"maxReplicas": 8}, True, False, HPA),
+        ({"maxReplicas": 8}, False, True, HPA),
+        (QUEUE, True, True, SCALED_OBJECT),
+        (CPU, True, True, HPA),
+        (CPU | {"engine": "KEDA"}, True, True, SCALED_OBJECT),
+        ({"maxReplicas": 8, "engine": "HPA"}, True, True, HPA),
+    ],
+)
+def test_the_engine_follows_from_the_spec_and_what_the_cluster_has(
+    autoscaling: dict[str, Any], keda: bool, prometheus: bool, kind: str
+) -> None:
+    world = scaled(autoscaling, keda=keda, prometheus=prometheus)
+    assert target_of(world, kind) == world.status["currentRevision"]
+
+
+@pytest.mark.parametrize(
+    ("autoscaling", "keda", "prometheus", "told"),
+    [
+        (QUEUE, False, True, "autoscaling.target.queueTime needs KEDA, and this cluster has no scaledobjects.keda.sh"),
+        (QUEUE, True, False, "set prometheus.address in the chart's values, or scale by target.cpu"),
+        ({"maxReplicas": 8, "engine": "KEDA"}, False, True, "autoscaling.engine KEDA needs KEDA"),
+        (
+            {"minReplicas": 0, "maxReplicas": 2, "activation": {"prometheus": {"query": "sum(up)"}}},
+            False,
+            True,
+            "or set minReplicas to 1 and leave activation out",
+        ),
+    ],
+)
+def test_what_the_cluster_cannot_do_is_said_and_what_serves_keeps_its_pods(
+    autoscaling: dict[str, Any], keda: bool, prometheus: bool, told: str
+) -> None:
+    world = World(a_spec(serving={"replicas": 3}), WITH_PROMETHEUS if prometheus else INSTALLATION)
+    world.extensions = frozenset({SCALED_OBJECT} if keda else ())
+    world.settle()
+    world.edit(lambda spec: spec.__setitem__("serving", {"autoscaling": autoscaling}))
+    world.settle()
+    assert summary(world.status)["Stalled"] == "True/AutoscalerUnavailable"
+    assert summary(world.status)["Available"] == "True/Serving"
+    assert told in condition(world.status, "Stalled")["message"]
+    assert current(world)["spec"]["replicas"] == 3
+    assert world.of(HPA) == world.of(SCALED_OBJECT) == []
+    world.extensions, world.installation = frozenset({SCALED_OBJECT}), WITH_PROMETHEUS
+    world.settle()
+    assert condition(world.status, "Ready")["status"] == "True"
+    assert target_of(world, SCALED_OBJECT) == world.status["currentRevision"]
+
+
+def test_cpu_that_is_not_requested_cannot_be_scaled_by() -> None:
+    memory_only = INSTALLATION.serving.model_validate({"resources": {"requests": {"memory": "1Gi"}}})
+    world = World(a_spec(serving={"autoscaling": CPU}), INSTALLATION.model_copy(update={"serving": memory_only}))
+    world.settle()
+    assert summary(world.status)["Stalled"] == "True/AutoscalerUnavailable"
+    assert "set spec.serving.resources.requests.cpu" in condition(world.status, "Stalled")["message"]
+
+
+def test_engines_change_one_after_the_other() -> None:
+    """KEDA's webhook refuses a Deployment that another HPA scales, and a refused write would hold up the deletion."""
+    world = scaled(CPU, keda=True)
+    rounds = len(world.history)
+    world.edit(lambda spec: spec.__setitem__("serving", {"autoscaling": QUEUE}))
+    world.settle()
+    first, second, *_ = world.history[rounds:]
+    kinds = {wish.manifest["kind"] for wish in first.apply}
+    assert [item.reference.kind for item in first.delete] == [HPA]
+    assert SCALED_OBJECT not in kinds
+    assert SCALED_OBJECT in {wish.manifest["kind"] for wish in second.apply}
+    assert target_of(world, SCALED_OBJECT) == world.status["currentRevision"]
+
+
+def test_a_model_that_slept_wakes_with_a_pod_of_its_new_version() -> None:
+    """A new version is verified by its pods' answers, also where the old one has none at the moment."""
+    sleepy = QUEUE | {"minReplicas": 0, "activation": {"prometheus": {"query": "sum(rate(asked[1m]))"}}}
+    world = scaled(sleepy, keda=True)
+    current(world)["spec"]["replicas"] = 0
+    world.settle()
+    assert summary(world.status)["Ready"] == "True/ScaledToZero"
+    assert scales(world.history) == []
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    first = world.status["currentRevision"]
+    world.pass_time(30)
+    assert world.status["currentRevision"] != first
+    assert current(world)["spec"]["replicas"] == 1
+    assert summary(world.status)["Verified"].startswith("True")
+
+
+def test_what_the_autoscaler_complains_of_stands_in_the_status() -> None:
+    world = scaled(CPU)
+    (hpa,) = world.of(HPA)
+    told = {"type": "ScalingActive", "status": "False", "reason": "FailedGetContainerResourceMetric", "message": "no"}
+    hpa["status"] = {"conditions": [{"type": "AbleToScale", "status": "True"}, told]}
+    world.settle()
+    assert world.status["autoscaling"] == {"engine": "HPA", "message": "FailedGetContainerResourceMetric: no"}
+    assert condition(world.status, "Ready")["status"] == "True"
+
+
+def test_somebody_elses_autoscaler_of_that_name_is_left_alone() -> None:
+    world = scaled({"maxReplicas": 2, "target": {"cpu": 50}})
+    (hpa,) = world.of(HPA)
+    hpa["metadata"]["ownerReferences"] = [{"uid": "somebody", "apiVersion": "v1", "kind": "X", "name": "x"}]
+    world.edit(lambda spec: spec.__setitem__("serving", {"replicas": 1}))
+    world.settle()
+    assert len(world.of(HPA)) == 1
+    assert "autoscaling" not in world.status
