@@ -17,6 +17,7 @@ from modelpress.api.source import SourceFormat
 from modelpress.api.stages.quantize import QuantizePreset
 from modelpress.compress.errors import Judged
 from modelpress.compress.formats import FORMATS, onnx_source
+from modelpress.compress.formats.files import single
 from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
 from modelpress.compress.models import Medium
@@ -104,7 +105,7 @@ def inspect(path: Path) -> Inspection:
         path = path / "onnx"
     names = sorted(item.name for item in path.iterdir()) if path.is_dir() else [path.name]
     if any(name.endswith(".onnx") for name in names):
-        return _graph(onnx_source.find(path))
+        return _graph(single(path, onnx_source.FILE))
     tensors = [name for name in names if name.endswith(".safetensors")]
     if tensors:
         folder = path if path.is_dir() else path.parent
