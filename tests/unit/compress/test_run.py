@@ -54,6 +54,27 @@ def test_the_whole_recipe_works_on_every_kind_of_model(name: str, tmp_path: Path
     assert {item.stage for item in told} >= {"load", "export", "prune", "finetune", "fuse", "quantize"}
 
 
+@pytest.mark.parametrize("name", ["Digits", "Normalized", "Pair", "Wave"])
+def test_bits_by_sensitivity_work_on_every_kind_of_model(name: str, tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    write_source(where.source, name)
+    write_data(where.data, name)
+    stages = [{"quantize": {"mixed": {"effectiveBits": 7}, "algorithm": "GPTQ"}}]
+    facts = Compression(task(name, stages), where, lambda _progress: None).run()
+    layers = {item.name: item for item in facts.stages[0].layers}
+    assert all(item.loss is not None and item.bits <= 9 for item in layers.values())
+    assert list(layers) == {
+        "Digits": ["classifier.0.Gemm"],
+        "Normalized": ["layers.5.Gemm"],  # the normalization that the exporter folded into it
+        "Pair": ["value.Gemm", "gate.Gemm"],
+    }.get(name, [])
+    assert facts.compressed_bytes < facts.original_bytes
+    for count in (1, 7):
+        data = {column: value[:count] for column, value in columns(name).items() if column in CASES[name].inputs}
+        answers = graph.run(graph.open_session(where.out / "compressed" / "model.onnx"), data)
+        assert all(len(value) == count for value in answers.values())
+
+
 def test_an_onnx_source_without_stages_is_passed_on(tmp_path: Path) -> None:
     where = layout(tmp_path)
     where.source.mkdir()

@@ -89,8 +89,8 @@ class QuantizeMixed(ApiType):
     """Greatest mean number of bits of the weights that are quantized, their scales included: `5.5`. Default: none, but
     maxLoss."""
     max_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Greatest relative squared error of the outputs, ‖y' - y‖² / ‖y‖², on calibration data; for normalized embeddings
-    that is twice the lost cosine similarity. Default: none, but effectiveBits."""
+    """Greatest relative squared error of the outputs, ‖y' - y‖² / ‖y‖², on up to 128 samples of the calibration data;
+    for normalized embeddings that is twice the lost cosine similarity. Default: none, but effectiveBits."""
     group_size: Literal[16, 32, 64, 128, 256] | None = None
     """Weights along the input axis that share a scale, in 4 bits. Default: 32."""
     symmetric: bool | None = None
