@@ -114,7 +114,7 @@ def autoscaling_status(draft: Draft) -> AutoscalingStatus | None:
     """Return who counts the pods, and what it complains of."""
     for item in _existing(draft.observed):
         if not draft.is_going(item):
-            return AutoscalingStatus(engine=KINDS[item["kind"]], message=_complaint(item))
+            return AutoscalingStatus(engine=KINDS[item["kind"]], message=complaint(item))
     return None
 
 
@@ -191,7 +191,7 @@ def _replicas(deployment: Manifest) -> int:
     return int(deployment["spec"].get("replicas", 1))
 
 
-def _complaint(autoscaler: Manifest) -> str:
+def complaint(autoscaler: Manifest) -> str:
     """Return what the autoscaler says that keeps it from its work, empty if nothing does."""
     working = {HPA: ("AbleToScale", "ScalingActive"), SCALED_OBJECT.kind: ("Ready",)}
     for condition in (autoscaler.get("status") or {}).get("conditions") or ():

@@ -248,6 +248,13 @@ def test_cpu_that_is_not_requested_cannot_be_scaled_by() -> None:
     assert "set spec.serving.resources.requests.cpu" in condition(world.status, "Stalled")["message"]
 
 
+@pytest.mark.parametrize(("delay", "threshold"), [(None, "20"), ("1ms", "20"), ("50ms", "500")])
+def test_waiting_for_a_batch_is_not_taken_for_load(delay: str | None, threshold: str) -> None:
+    world = scaled({"maxReplicas": 8}, keda=True, **({"batching": {"maxQueueDelay": delay}} if delay else {}))
+    (found,) = world.of(SCALED_OBJECT)
+    assert found["spec"]["triggers"][0]["metadata"]["threshold"] == threshold
+
+
 def test_engines_change_one_after_the_other() -> None:
     """KEDA's webhook refuses a Deployment that another HPA scales, and a refused write would hold up the deletion."""
     world = scaled(CPU, keda=True)

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from tests.support.rendering import autoscalers_of
+from tests.support.rendering import MINIMAL, autoscalers_of, model_of, revision_of
 
 KEDA = Path(__file__).parents[2] / "support" / "keda" / "scaledobjects.yaml"
 
@@ -60,6 +60,16 @@ def test_a_prometheus_without_figures_is_an_error_only_where_there_must_be_a_pod
     assert triggers(awake)["pending-requests"]["metadata"]["ignoreNullValues"] == "false"
     assert triggers(asleep)["pending-requests"]["metadata"]["ignoreNullValues"] == "true"
     assert triggers(asleep)["activation"]["metadata"]["query"] == "sum(rate(asked[1m]))"
+
+
+def test_cpu_is_that_of_a_container_that_requests_some() -> None:
+    hpa, keda, *_ = autoscalers_of()
+    (metric,) = hpa["spec"]["metrics"]
+    container = metric["containerResource"]["container"]
+    template = revision_of(model_of(MINIMAL)).spec.pod_template
+    (found,) = [item for item in template["spec"]["containers"] if item["name"] == container]
+    assert "cpu" in found["resources"]["requests"]
+    assert triggers(keda)["cpu"]["metadata"]["containerName"] == container
 
 
 def test_every_metadata_of_a_trigger_is_a_string() -> None:
