@@ -19,9 +19,10 @@ from .data import CompressionData, Dataset
 from .defaults import EFFECTIVE, dataset_format, dependent_defaults
 from .evaluation import Evaluation
 from .fields import ResourceRequirements
+from .rollout import Rollout
 from .serving import Serving
 from .source import Source, SourceFormat
-from .spec import Artifacts, CompressedModelSpec, Rollout
+from .spec import Artifacts, CompressedModelSpec
 from .stages import Stage
 
 VERSION = 1
