@@ -36,8 +36,8 @@ class Observer:
         progress: Mapping[str, Mapping[str, Any]],
         counts: Mapping[str, Counted],
     ) -> None:
-        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did, by
-        `namespace/pod`."""
+        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
+        by `namespace/pod`."""
         self._objects, self._reader, self._progress, self._counts = objects, reader, progress, counts
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
