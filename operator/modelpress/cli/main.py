@@ -16,6 +16,7 @@ class LazyGroup(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "operator": "modelpress.cli.operator",
         "agent": "modelpress.cli.agent",
+        "rollout": "modelpress.cli.rollout",
         "task": "modelpress.cli.task",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from tests.support.models import a_failure, a_spec, stamp
@@ -29,7 +30,7 @@ def serving(rollout: dict[str, Any], replicas: int | None = 4) -> World:
         spec["serving"] = {"replicas": replicas}
     world = World(spec)
     world.settle()
-    world.now += (world.now - world.now.replace(hour=11)) * 1  # an hour later, nothing is fresh any more
+    world.now += timedelta(hours=1)
     assert world.status["currentRevision"]
     return world
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.control.rollouts import (
     CANARY,
     STRATEGIES,
     change,
+    differing,
     of,
     only,
     reached_by_traffic,
@@ -277,6 +279,16 @@ def test_blue_green_returns_at_once_while_the_old_set_is_kept() -> None:
     assert reached_by_traffic(world) == {old}
     world.pass_time(200)
     assert world.names("Deployment") == [old]
+
+
+def test_a_verdict_from_before_there_were_limits_still_holds() -> None:
+    world = serving({"strategy": "BlueGreen"})
+    old = world.status["currentRevision"]
+    world.pods = only(old, healthy, differing)
+    new = change(world, 7)
+    world.pass_time(30)
+    (rejected,) = [item["status"]["rejected"] for item in world.of("ModelRevision") if item["metadata"]["name"] == new]
+    assert rejected["judgedBy"] == hashlib.sha256(b'["revision",""]').hexdigest()
 
 
 def test_paused_keeps_a_canary_at_its_step() -> None:
