@@ -180,6 +180,7 @@ def manifest(bad: BadInput, namespace: str) -> dict[str, Any]:
             "test": {"uri": f"s3://data/{namespace}/{bad.name}/test.npz", "secretName": "models-read"},
             **(bad.evaluation or ACCURACY),
         },
+        "rollout": {"strategy": "BlueGreen"},
     }
     return {
         "apiVersion": "modelpress.io/v1alpha1",

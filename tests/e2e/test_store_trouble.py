@@ -155,7 +155,11 @@ def test_the_retry_token_has_a_changed_file_made_again(place: Workplace, small_s
     small_store.write(uri, with_another_byte(small_store.read(uri)))
     delete_a_pod(place, "returning")
     place.await_condition("returning", "Ready", "False", "ArtifactChanged")
-    place.apply(wanted(place, "returning", serving={"replicas": 2}, rollout={"retryToken": "once-more"}))
+    place.apply(
+        wanted(
+            place, "returning", serving={"replicas": 2}, rollout={"strategy": "BlueGreen", "retryToken": "once-more"}
+        )
+    )
     place.await_condition("returning", "Ready", "True", seconds=PATIENCE)
     place.ask("returning", ROW, ["scores"])
 

@@ -25,6 +25,7 @@ def settings_for(namespace: str, api_server: ApiServer) -> Settings:
         watch_namespaces=(namespace,),
         kubeconfig=str(api_server.kubeconfig),
         identity="always-the-same",
+        counts_interval=0.5,
         http_host="127.0.0.1",
         http_port=free_ports(1)[0],
     )

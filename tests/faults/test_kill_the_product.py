@@ -32,13 +32,18 @@ AT_A_TIME = 8
 DONE = object()
 NAME = "digits"
 NEW_BATCHING = {"batching": {"maxBatchSize": 4}}
+ROLLOUTS: dict[str, dict[str, Any]] = {
+    "BlueGreen": {"strategy": "BlueGreen"},
+    "Canary": {"strategy": "Canary", "steps": [{"weight": 50, "pause": "1s"}]},
+}
 
 
 class Life:
     """A model's life in a namespace of its own: made, served, changed, served again."""
 
-    def __init__(self, api_server: ApiServer, hands: Hands, folder: Path) -> None:
+    def __init__(self, api_server: ApiServer, hands: Hands, folder: Path, rollout: dict[str, Any]) -> None:
         self._hands = hands
+        self._spec = a_spec(rollout=rollout)
         self.end_state: list[str] = []
         self._namespace = f"life-{uuid.uuid4().hex[:8]}"
         self._path = path_of(Reference(MODEL.api_version, MODEL.kind, self._namespace, NAME))
@@ -54,7 +59,7 @@ class Life:
         self._hands.send("POST", "/api/v1/namespaces", {"metadata": {"name": self._namespace}})
         self._hands.send("POST", f"{core}/serviceaccounts", {"metadata": {"name": "default"}})
         identity = {"apiVersion": MODEL.api_version, "kind": MODEL.kind, "metadata": {"name": NAME}}
-        self._hands.send("POST", MODEL.collection(self._namespace), identity | {"spec": a_spec()})
+        self._hands.send("POST", MODEL.collection(self._namespace), identity | {"spec": self._spec})
         self._operator.start(stop)
         try:
             yield from self._until_ready()
@@ -138,17 +143,20 @@ def product_server(api_server: ApiServer, repository: Path) -> ApiServer:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("strategy", ["BlueGreen", "Canary"])
 @pytest.mark.parametrize("after", ["objects", pytest.param("everything", marks=pytest.mark.long)])
-def test_a_kill_after_each_write_leads_to_the_same_end(product_server: ApiServer, tmp_path: Path, after: str) -> None:
+def test_a_kill_after_each_write_leads_to_the_same_end(
+    product_server: ApiServer, tmp_path: Path, after: str, strategy: str
+) -> None:
     """`objects` leaves out statuses and Events, which every round computes anew; `everything` takes minutes."""
     with hands(product_server.kubeconfig) as connected:
-        undisturbed = Life(product_server, connected, tmp_path)
+        undisturbed = Life(product_server, connected, tmp_path, ROLLOUTS[strategy])
         play([undisturbed.live(None)])
         writes = dict(enumerate(undisturbed.writes(), 1))
         if after == "objects":
             writes = {number: write for number, write in writes.items() if not write.endswith(("/status", "/events"))}
         assert len(writes) >= 15, writes
-        lives = {number: Life(product_server, connected, tmp_path) for number in writes}
+        lives = {number: Life(product_server, connected, tmp_path, ROLLOUTS[strategy]) for number in writes}
         play([life.live(Stop("after", number)) for number, life in lives.items()])
         for number, life in lives.items():
             assert life.end_state == undisturbed.end_state, f"killed after {writes[number]}"

@@ -41,7 +41,8 @@ def digest(text: str) -> str:
 def a_spec(**changes: Any) -> dict[str, Any]:
     """Return a spec.
 
-    A torch model, one test set, one gate on accuracy. Top-level fields may be replaced; None removes one.
+    A torch model, one test set, one gate on accuracy, and versions that take over at once. Top-level fields may be
+    replaced; None removes one.
     """
     spec: dict[str, Any] = {
         "source": {
@@ -58,6 +59,7 @@ def a_spec(**changes: Any) -> dict[str, Any]:
             "metrics": [{"name": "top1", "type": "accuracy"}],
             "gates": [{"metric": "top1", "goal": "MaxDegradation", "value": 0.05}],
         },
+        "rollout": {"strategy": "BlueGreen"},
     }
     spec.update(copy.deepcopy(changes))
     return {name: value for name, value in spec.items() if value is not None}

@@ -15,11 +15,17 @@ from typing import Any
 import orjson
 from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
 
+from modelpress.api.rollout import RolloutStatus
 from modelpress.control.draft import attempt_of
 from modelpress.control.plan import Observed, Plan, Problem, Reference
 from modelpress.control.planner import plan
+from modelpress.control.pods import is_ready
 from modelpress.render.installation import Installation
+from modelpress.rollout.counting import NOTHING, Counted, count, total, window_of
+from modelpress.triton.metrics import InferenceCounters
 
+COUNTS_EVERY = 5.0
+"""Seconds between two readings of counters."""
 ROLE = "modelpress.io/role"
 
 
@@ -61,6 +67,20 @@ def healthy(deployment: dict[str, Any], index: int) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Requests:
+    """What a pod gets to do: requests a second that succeed, their duration in milliseconds, and such that fail."""
+
+    good: float = 20.0
+    milliseconds: float = 10.0
+    bad: float = 0.0
+
+
+def steady(_pod: dict[str, Any]) -> Requests | None:
+    """Have every pod answer twenty requests a second, and tell its counters; None would mean that it does not tell."""
+    return Requests()
+
+
 def wire(value: Any) -> Any:
     """Return `value` as it comes back from an API server."""
     return orjson.loads(orjson.dumps(value))
@@ -78,6 +98,10 @@ class World:
         self.problems: dict[Reference, Problem] = {}
         self.progress: dict[str, dict[str, Any]] = {}
         self.extensions: frozenset[str] = frozenset()
+        self.requests: Callable[[dict[str, Any]], Requests | None] = steady
+        self.counts: dict[str, Counted] = {}
+        self._counters: dict[str, InferenceCounters] = {}
+        self._counted_at: datetime = NOON
         self.events: list[tuple[str, str, str]] = []
         self.history: list[Plan] = []
         self.created: list[str] = []
@@ -116,7 +140,14 @@ class World:
     def observe(self) -> Observed:
         """Return a snapshot."""
         children = tuple(wire(item) for reference, item in self.objects.items() if reference != self.key)
-        return Observed(wire(self.model), children, dict(self.progress), dict(self.problems), self.extensions)
+        return Observed(
+            wire(self.model),
+            children,
+            dict(self.progress),
+            dict(self.problems),
+            counts=dict(self.counts),
+            extensions=self.extensions,
+        )
 
     def plan(self) -> Plan:
         """Return what the operator would do now."""
@@ -125,6 +156,7 @@ class World:
     def round(self) -> bool:
         """Let the operator make one round, then the controllers. Return whether anything changed."""
         before = self._print()
+        self.read_counters()
         made = self.plan()
         self.history.append(made)
         self.carry_out(made)
@@ -142,11 +174,43 @@ class World:
         """Let time pass, with a round whenever the operator asked for one."""
         end = self.now + timedelta(seconds=seconds)
         self.settle()
-        while (wait := self.history[-1].requeue_after) is not None and self.now + timedelta(seconds=wait) <= end:
+        while (wait := self._wait()) is not None and self.now + timedelta(seconds=wait) <= end:
             self.now += timedelta(seconds=max(wait, 0.5))
             self.settle()
         self.now = max(self.now, end)
         self.settle()
+
+    def _wait(self) -> float | None:
+        """Return when the next round is: as the operator asked, and whenever counters are read."""
+        asked = self.history[-1].requeue_after
+        return asked if self._window() is None else min(COUNTS_EVERY, asked if asked is not None else COUNTS_EVERY)
+
+    def _window(self) -> str | None:
+        """Return the step that requests are counted for, if a canary answers."""
+        rollout = (self.model.get("status") or {}).get("rollout")
+        return window_of(RolloutStatus.model_validate(rollout)) if rollout and rollout["stage"] != "Starting" else None
+
+    def read_counters(self) -> None:
+        """Let pods do what they get to do, and read their counters while a canary answers."""
+        passed, self._counted_at = (self.now - self._counted_at).total_seconds(), self.now
+        window, read = self._window(), {}
+        for pod in self.of("Pod", "serve"):
+            name, does = pod["metadata"]["name"], self.requests(pod)
+            if does is not None:
+                done = InferenceCounters(
+                    requests=does.good * passed,
+                    failures=does.bad * passed,
+                    request_microseconds=does.good * passed * does.milliseconds * 1000,
+                )
+                self._counters[name] = total((self._counters.get(name, NOTHING), done))
+            if window is not None and is_ready(pod):
+                told = self._counters.get(name, NOTHING) if does is not None else None
+                read[name] = count(self.counts.get(name), window, told, self.now)
+        self.counts = read
+
+    def restart_operator(self) -> None:
+        """Forget what an operator knows that has just started."""
+        self.counts = {}
 
     def carry_out(self, made: Plan) -> None:
         """Do what a plan says."""

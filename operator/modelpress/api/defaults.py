@@ -21,9 +21,10 @@ from .compression import Compression, JobSettings, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
+from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
-from .spec import Artifacts, DeletionPolicy, Rollout
+from .spec import Artifacts, DeletionPolicy
 from .stages import (
     Finetune,
     Granularity,
@@ -190,9 +191,22 @@ class EffectiveServing(Serving):
     image_pull_secrets: tuple[str, ...] = ()
 
 
+class EffectiveAnalysis(Analysis):
+    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+
+    min_requests: int = 100
+    max_error_rate: float = 0.01
+    on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
+
+
 class EffectiveRollout(Rollout):
     """Rollout without gaps."""
 
+    strategy: Strategy = Strategy.CANARY
+    steps: tuple[RolloutStep, ...] = (RolloutStep(weight=10, pause="1m"), RolloutStep(weight=50, pause="1m"))
+    analysis: EffectiveAnalysis = EffectiveAnalysis()
+    progress_deadline: str = "30m"
+    scale_down_delay: str = "10s"
     retry_token: str = ""
     revision_history_limit: int = 5
     paused: bool = False
@@ -217,6 +231,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Autoscaling: EffectiveAutoscaling,
         Batching: EffectiveBatching,
         Serving: EffectiveServing,
+        Analysis: EffectiveAnalysis,
         Rollout: EffectiveRollout,
     }
 )
@@ -257,6 +272,8 @@ def with_defaults(value: Autoscaling) -> EffectiveAutoscaling: ...
 def with_defaults(value: Batching) -> EffectiveBatching: ...
 @overload
 def with_defaults(value: Serving) -> EffectiveServing: ...
+@overload
+def with_defaults(value: Analysis) -> EffectiveAnalysis: ...
 @overload
 def with_defaults(value: Rollout) -> EffectiveRollout: ...
 @overload

@@ -19,9 +19,10 @@ from .data import CompressionData, Dataset
 from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
 from .evaluation import Evaluation
 from .fields import ResourceRequirements
+from .rollout import Rollout
 from .serving import Serving
 from .source import Source
-from .spec import Artifacts, CompressedModelSpec, Rollout
+from .spec import Artifacts, CompressedModelSpec
 from .stages import Stage
 
 VERSION = 1

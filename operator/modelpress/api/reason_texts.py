@@ -36,6 +36,17 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.SERVING: ReasonText("What the spec says is what answers.", _NONE),
         Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
         Reason.ROLLED_OUT: ReasonText("The revision that the spec asks for has arrived.", _NONE),
+        Reason.WEIGHT_COARSE: ReasonText(
+            "A step of the canary gets another share of requests than it asks for: it has whole pods to share by.",
+            "Nothing; more `serving.replicas` make finer steps.",
+        ),
+        Reason.ANALYSIS_PASSED: ReasonText(
+            "A step of the canary is over, and its requests say nothing against it.", _NONE
+        ),
+        Reason.AWAITING_PROMOTION: ReasonText(
+            "A step of the canary lasts until a person decides.",
+            "`modelpress rollout promote` or `abort`, or set `rollout.action` yourself.",
+        ),
         Reason.SCALED_TO_ZERO: ReasonText(
             "`serving.replicas` is 0, or nobody asks and `autoscaling.minReplicas` is 0: nothing answers, as asked.",
             "Raise it when it should answer, or ask.",
@@ -154,6 +165,36 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.CRASHED: ReasonText(
             "A container ended without saying why, more often than `compression.job.retries` allows.",
             "Look at the pod's log; change `rollout.retryToken` to try again.",
+        ),
+        Reason.ANALYSIS_FAILED: ReasonText(
+            "The new revision failed more requests, or was slower beside the old one, than `rollout.analysis` allows.",
+            "Look at the figures; mend the model, or loosen the limit.",
+        ),
+        Reason.ANALYSIS_INCONCLUSIVE: ReasonText(
+            "A step of the canary ended with too few requests to tell. As an Event: it went on all the same. As a"
+            " rejection: `rollout.analysis.onInconclusive` is Rollback.",
+            "Lengthen the pause, lower `rollout.analysis.minRequests`, or set `onInconclusive`.",
+        ),
+        Reason.CANDIDATE_UNHEALTHY: ReasonText(
+            "A pod of the new revision restarted or stopped answering while it had requests.",
+            "Look at the pod's log of that time; change `rollout.retryToken` to try again.",
+        ),
+        Reason.ABORTED: ReasonText(
+            "`rollout.action` sent the new revision back.",
+            "Remove the action and change `rollout.retryToken` to try again.",
+        ),
+        Reason.INSUFFICIENT_CAPACITY: ReasonText(
+            "The cluster had no room for the new revision beside the old one within `rollout.progressDeadline`.",
+            "Make room, or set `rollout.strategy: Recreate`, which needs none and interrupts; then change"
+            " `rollout.retryToken`.",
+        ),
+        Reason.PROGRESS_DEADLINE_EXCEEDED: ReasonText(
+            "Pods of the new revision did not come up within `rollout.progressDeadline`.",
+            "Look at what the message says of them; raise the deadline if they only need longer.",
+        ),
+        Reason.REVISION_NOT_FOUND: ReasonText(
+            "`rollout.pinRevision` names a revision that is not there.",
+            "Name one of those that `kubectl get modelrevisions` shows, or remove it.",
         ),
     }
 )

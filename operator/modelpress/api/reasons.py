@@ -23,6 +23,9 @@ class Reason(StrEnum):
     SERVING = "Serving"
     ROLLING_OUT = "RollingOut"
     ROLLED_OUT = "RolledOut"
+    WEIGHT_COARSE = "WeightCoarse"
+    ANALYSIS_PASSED = "AnalysisPassed"
+    AWAITING_PROMOTION = "AwaitingPromotion"
     SCALED_TO_ZERO = "ScaledToZero"
     SUSPENDED = "Suspended"
     PAUSED = "Paused"
@@ -58,6 +61,13 @@ class Reason(StrEnum):
     ANSWERS_DIFFER = "AnswersDiffer"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CRASHED = "Crashed"
+    ANALYSIS_FAILED = "AnalysisFailed"
+    ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
+    CANDIDATE_UNHEALTHY = "CandidateUnhealthy"
+    ABORTED = "Aborted"
+    INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    REVISION_NOT_FOUND = "RevisionNotFound"
 
     # surroundings: backed off and tried again
     SECRET_NOT_FOUND = "SecretNotFound"

@@ -10,6 +10,7 @@ from .base import ApiType, Digest
 from .compression import Compression
 from .evaluation import Goal
 from .figures import Figures
+from .rollout import RolloutStatus
 from .source import Source
 from .spec import CompressedModelSpec
 
@@ -127,6 +128,8 @@ class CompressedModelStatus(ApiType):
     """ModelRevision that answers."""
     candidate_revision: str | None = None
     """ModelRevision that is to answer next."""
+    rollout: RolloutStatus | None = None
+    """How far it is on its way."""
     compression: CompressionStatus | None = None
     """What compression cost and brought."""
     rejected: Rejection | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from .base import ApiType, Duration, Uri, rules
 from .compression import Compression
 from .evaluation import Evaluation
 from .fields import SecretName
+from .rollout import Rollout
 from .serving import Serving
 from .source import Source
 
@@ -32,17 +32,6 @@ class Artifacts(ApiType):
     """Secret that may only read there; mounted in serving pods. Default: the installation's, else `secretName`."""
     deletion_policy: DeletionPolicy | None = None
     """Files stay when the resource goes. Default: Retain."""
-
-
-class Rollout(ApiType):
-    """How a new revision takes over: it is started beside the old one and replaces it once it answers."""
-
-    retry_token: Annotated[str, Field(max_length=63)] | None = None
-    """Change it to have what was rejected tried again. Default: none."""
-    revision_history_limit: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Old revisions that are kept for a return. Default: 5."""
-    paused: bool | None = None
-    """While true, a new revision is prepared but not started. Default: false."""
 
 
 class Update(ApiType):

@@ -21,6 +21,7 @@ class LazyGroup(click.Group):
         "serve-local": "modelpress.cli.serve_local",
         "operator": "modelpress.cli.operator",
         "agent": "modelpress.cli.agent",
+        "rollout": "modelpress.cli.rollout",
         "task": "modelpress.cli.task",
     }
 

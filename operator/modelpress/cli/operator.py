@@ -51,6 +51,7 @@ def _default_of(name: str) -> str:
 @_option("watch_timeout", "Seconds after which a watch is renewed.", type=float)
 @_option("watch_silence", "Seconds of a watch's silence that turn the health probe red.", type=float)
 @_option("progress_interval", "Seconds between questions to compression pods.", type=float)
+@_option("counts_interval", "Seconds between readings of a canary's requests.", type=float)
 @_option("http_host", "Address that probes and metrics are served on.")
 @_option("http_port", "Port that probes and metrics are served on.", type=int)
 @_option("log_level", "debug, info, warning or error.", type=click.Choice(["debug", "info", "warning", "error"]))

@@ -92,7 +92,7 @@ def replicas_to_set(draft: Draft, live: Manifest, main: str | None, beginning: i
     `main`: the revision that serves after this round. `beginning`: how many a new Deployment would begin with.
     """
     asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    if _is_scaled(draft.observed, live["metadata"]["name"]):
+    if is_scaled(draft.observed, live["metadata"]["name"]):
         # HPA takes no pods for the wish to have none and counts no further; KEDA too, while it cannot ask
         autoscaling = wished(draft)
         stopped = autoscaling is not None and autoscaling.min_replicas > 0 and _replicas(live) == 0
@@ -182,7 +182,7 @@ def _existing(observed: Observed) -> list[Manifest]:
     return [item for item in found if item is not None and metadata["uid"] in owner_uids(item)]
 
 
-def _is_scaled(observed: Observed, deployment: str) -> bool:
+def is_scaled(observed: Observed, deployment: str) -> bool:
     """Say whether an autoscaler of the model is on `deployment`, be it on its way out."""
     return any(item["spec"]["scaleTargetRef"]["name"] == deployment for item in _existing(observed))
 

@@ -11,7 +11,7 @@ from modelpress.api import names
 from modelpress.api.base import ApiType
 from modelpress.api.defaults import EffectiveRollout, with_defaults
 from modelpress.api.resources import CompressedModel, CompressedModelStatus, ModelArtifact, ModelRevision
-from modelpress.api.spec import Rollout
+from modelpress.api.rollout import Rollout
 from modelpress.control import marks, reading
 from modelpress.control.plan import Apply, Delete, EventNote, Manifest, Observed, Plan, Reference, Scale, StatusWrite
 from modelpress.control.standing import Standing

@@ -25,7 +25,13 @@ SERVING = f"{GROUP}/serving"
 ASKED = f"{GROUP}/asked"
 """On ModelRevisions: the parts of the spec that SERVING is the key of, as the user wrote them, in JSON."""
 SWITCHED_AT = f"{GROUP}/switched-at"
-"""On the main Service: when it was pointed at its revision, RFC 3339."""
+"""On the main Service: when what it leads to last changed, RFC 3339."""
+STABLE = f"{GROUP}/stable"
+"""On the main Service, while a canary answers: the revision that served before and is served again if that fails."""
+BESIDE = f"{GROUP}/beside"
+"""On the main Service, while a canary answers: the revision that it leads to as well."""
+PREVIOUS = f"{GROUP}/previous"
+"""On the main Service: the revision that it led to before, while that still has pods."""
 
 
 def marked(manifest: Manifest, marks: Mapping[str, str]) -> Manifest:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
+from modelpress.rollout.counting import Counted
 
 logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 PATIENCE = 3.0
 """Seconds to wait for a watch to show our own write before the server is asked."""
@@ -26,9 +29,16 @@ class Reader(Protocol):
 class Observer:
     """Takes snapshots, and waits where one would be older than what we did."""
 
-    def __init__(self, objects: Objects, reader: Reader, progress: Mapping[str, Mapping[str, Any]]) -> None:
-        """`progress` is read at each snapshot: what compression pods last said, by `namespace/job`."""
-        self._objects, self._reader, self._progress = objects, reader, progress
+    def __init__(
+        self,
+        objects: Objects,
+        reader: Reader,
+        progress: Mapping[str, Mapping[str, Any]],
+        counts: Mapping[str, Counted],
+    ) -> None:
+        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
+        by `namespace/pod`."""
+        self._objects, self._reader, self._progress, self._counts = objects, reader, progress, counts
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
     def expect(self, key: Key, reference: Reference, version: int) -> None:
@@ -59,16 +69,17 @@ class Observer:
         model, children = self._objects.family(key)
         if model is None:
             return None
-        jobs = (child["metadata"]["name"] for child in children if child["kind"] == "Job")
-        progress = {
-            name: self._progress[f"{key.namespace}/{name}"]
-            for name in jobs
-            if f"{key.namespace}/{name}" in self._progress
-        }
         return Observed(
             model=model,
             children=children,
-            progress=progress,
+            progress=_of(self._progress, key, children, "Job"),
             problems=dict(problems),
+            counts=_of(self._counts, key, children, "Pod"),
             extensions=self._objects.extensions,
         )
+
+
+def _of(known: Mapping[str, Value], key: Key, children: Iterable[Manifest], kind: str) -> dict[str, Value]:
+    """Return what is known, by `namespace/name`, of the children of `kind`, by name."""
+    there = (str(child["metadata"]["name"]) for child in children if child["kind"] == kind)
+    return {name: known[place] for name in there if (place := f"{key.namespace}/{name}") in known}

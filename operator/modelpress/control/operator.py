@@ -20,6 +20,7 @@ from aiohttp import web
 from modelpress.control import extensions, handlers
 from modelpress.control.applying import Applier
 from modelpress.control.carry_out import CarryOut
+from modelpress.control.counts import CountsPoller
 from modelpress.control.door import Door
 from modelpress.control.events import EventPoster
 from modelpress.control.extensions import ExtensionsChangedError
@@ -66,7 +67,8 @@ class Operator:
         self.lease = Lease(sender, settings)
         self.door = Door(sender, self.lease, seam or Seam())
         self.progress = ProgressPoller(self.objects, self.queue.add, settings.progress_interval)
-        self.observer = Observer(self.objects, self.door, self.progress.answers)
+        self.counts = CountsPoller(self.objects, self.queue.add, settings.counts_interval)
+        self.observer = Observer(self.objects, self.door, self.progress.answers, self.counts.counts)
         self.applier = Applier(self.door, self.objects)
         self.objects.on_gone = self.applier.forget
         self.carrier = CarryOut(
@@ -111,7 +113,7 @@ class Operator:
         self.objects.extend(more)
         kinds = WATCHED + more
         self.health.start(kinds, self.settings.scopes)
-        parts = [self.progress.poll(), self._resync(), extensions.stay_the_same(self._sender, more)]
+        parts = [self.progress.poll(), self.counts.poll(), self._resync(), extensions.stay_the_same(self._sender, more)]
         parts += [self._work() for _ in range(self.settings.workers)]
         tasks = [asyncio.create_task(part) for part in [*parts, self._watch(kinds)]]
         try:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from modelpress.rollout.counting import Counted
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as the API server shows it. Never changed in place."""
 
@@ -38,6 +40,7 @@ class Observed:
     """What one round sees: the model and every object that carries its label, from the operator's own store alone.
 
     `progress` holds what compression pods said of themselves when last asked, by Job name; shown, never decisive.
+    `counts` holds what serving pods did in the present step of a canary, by pod name.
     `problems` holds what the write door met at the last round (`FieldConflict`, `NameConflict`, …), by reference.
     `extensions` names the kinds of other projects that this cluster has (`ScaledObject`).
     """
@@ -46,6 +49,7 @@ class Observed:
     children: tuple[Manifest, ...] = ()
     progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[Reference, Problem] = field(default_factory=dict)
+    counts: Mapping[str, Counted] = field(default_factory=dict)
     extensions: frozenset[str] = frozenset()
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:

@@ -26,6 +26,7 @@ from modelpress.api.reasons import Reason
 from modelpress.control import announcements, history, invalid, reading, serving
 from modelpress.control.conditions import Picture, conditions
 from modelpress.control.draft import Draft
+from modelpress.control.pinning import pin
 from modelpress.control.plan import Observed, Plan, Problem, Reference
 from modelpress.control.serving import Served
 from modelpress.control.standing import Course, Finding, Standing
@@ -62,8 +63,8 @@ def _plan(observed: Observed, now: datetime, installation: Installation) -> Plan
         return invalid.invalid_spec(observed, now, wrong)
     draft.apply(job_network_policy(model, installation))
     draft.apply(network_policy(model))
-    way = follow(draft)
-    served = serving.serve(draft, way.revision, way.artifact)
+    way = pin(draft, follow(draft))
+    served = serving.serve(draft, way.revision, way.revision.spec.artifact if way.revision else way.artifact)
     standing = _overall(draft, way, served)
     _collect(draft, way, served, standing)
     _conclude(draft, way, served, standing)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from modelpress.api.reasons import Reason
 from modelpress.api.results import Failure
+from modelpress.control import clock
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Trouble
 
@@ -103,6 +104,19 @@ def has_run(pod: Manifest) -> bool:
 def is_ready(pod: Manifest) -> bool:
     """Say whether `pod` answers."""
     return _condition(pod, "Ready").get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def has_stopped_answering(pod: Manifest) -> bool:
+    """Say whether `pod` answered and does not any more, though all of its containers run.
+
+    A pod that never was ready became unready when it was made, before any container of it started.
+    """
+    changed = _condition(pod, "Ready").get("lastTransitionTime")
+    running = [(status.get("state") or {}).get("running") for status in container_statuses(pod)]
+    if _condition(pod, "Ready").get("status") != "False" or not changed or not running or not all(running):
+        return False
+    started = [str(state.get("startedAt") or "") for state in running if state]
+    return all(started) and clock.parse(str(changed)) > max(clock.parse(time) for time in started)
 
 
 def trouble(pod: Manifest) -> Trouble | None:

@@ -16,6 +16,7 @@ from modelpress.api import keys, names
 from modelpress.api.base import API_VERSION, ApiType
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
+from modelpress.api.rollout import Rollout
 from modelpress.api.serving import Serving
 from modelpress.api.spec import Artifacts
 from modelpress.control import marks, reading
@@ -60,8 +61,11 @@ def rejection_of(draft: Draft, revision: ModelRevision) -> Rejection | None:
 
 
 def verdict_key(draft: Draft) -> str:
-    """Return what a verdict on a revision depends on beside the revision: the word to try again."""
-    return hashlib.sha256(keys.canonical_json(["revision", draft.rollout.retry_token])).hexdigest()
+    """Return what a verdict on a revision depends on beside the revision: the word to try again, and the limits."""
+    asked = draft.model.spec.rollout or Rollout()
+    limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()
+    parts = ["revision", draft.rollout.retry_token, *([limits] if limits else [])]
+    return hashlib.sha256(keys.canonical_json(parts)).hexdigest()
 
 
 def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision, serving: str) -> bool:

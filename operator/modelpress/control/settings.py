@@ -54,6 +54,7 @@ class Settings:
     watch_timeout: float = 30.0
     watch_silence: float = 75.0
     progress_interval: float = 30.0
+    counts_interval: float = 5.0
     http_host: str = "0.0.0.0"
     http_port: int = 8080
     log_level: str = "info"

@@ -49,6 +49,7 @@ def model_status(
         artifact=artifact,
         current_revision=served.current,
         candidate_revision=served.candidate,
+        rollout=served.rollout,
         compression=figures,
         rejected=rejected,
         progress=_progress(draft, artifact),

@@ -1,17 +1,20 @@
 """Where does traffic go, and does anything answer there? Pure.
 
 Which revision serves is read off the main Service, since that is what clients ask; `status.currentRevision` stands in
-only while the Service is missing.
+only while the Service is missing. While a canary answers, the Service leads to the pods of two revisions, and says in
+its annotations which is which.
 """
 
 from __future__ import annotations
 
 from modelpress.api import names
 from modelpress.api.reasons import Reason
+from modelpress.control import clock, marks
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
 from modelpress.control.standing import Finding
+from modelpress.rollout.situation import Traffic
 
 
 def main_service(observed: Observed) -> Manifest | None:
@@ -22,21 +25,55 @@ def main_service(observed: Observed) -> Manifest | None:
 
 
 def revision_behind(service: Manifest | None) -> str | None:
-    """Return the revision that the main Service points at."""
-    selector = ((service or {}).get("spec") or {}).get("selector") or {}
-    return selector.get(names.REVISION_LABEL)
+    """Return the revision that the main Service leads to; of two, the stable one."""
+    if service is None:
+        return None
+    selector = (service.get("spec") or {}).get("selector") or {}
+    return selector.get(names.REVISION_LABEL) or marks.mark(service, marks.STABLE) or None
+
+
+def revision_beside(service: Manifest | None) -> str | None:
+    """Return the revision that the main Service leads to beside the stable one.
+
+    Empty if nobody can say which one it is: the Service leads to all serving pods, and its annotations are lost.
+    """
+    if service is None or names.REVISION_LABEL in ((service.get("spec") or {}).get("selector") or {}):
+        return None
+    return marks.mark(service, marks.BESIDE)
 
 
 def serving_now(observed: Observed) -> str | None:
-    """Return the revision that traffic goes to.
+    """Return the revision that traffic goes to; of two, the stable one.
 
-    A Service that was pointed by somebody at something that is not there is not believed.
+    A Service that was pointed by somebody at something that is not there is not believed. If all else is lost, what
+    has had pods for longest is stable: a candidate's come later.
     """
     behind = revision_behind(main_service(observed))
     remembered = (observed.model.get("status") or {}).get("currentRevision")
     named = [name for name in (behind, remembered) if name]
     there = [name for name in named if observed.find("ModelRevision", name) or observed.find("Deployment", name)]
-    return next(iter(there or named), None)
+    return next(iter(there or named or _oldest(observed)), None)
+
+
+def _oldest(observed: Observed) -> list[str]:
+    if revision_beside(main_service(observed)) is None:
+        return []
+    sets = [item for item in observed.of_kind("Deployment") if marks.label(item, names.ROLE_LABEL) == names.ROLE_SERVE]
+    sets.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
+    return [marks.label(item, names.REVISION_LABEL) for item in sets]
+
+
+def traffic(observed: Observed) -> Traffic:
+    """Return where the main Service leads."""
+    service = main_service(observed)
+    since = marks.mark(service, marks.SWITCHED_AT) if service is not None else ""
+    previous = marks.mark(service, marks.PREVIOUS) if service is not None else ""
+    return Traffic(
+        stable=serving_now(observed),
+        beside=revision_beside(service),
+        previous=previous or None,
+        since=clock.parse(since) if since else None,
+    )
 
 
 def availability(observed: Observed) -> Finding:
@@ -45,8 +82,13 @@ def availability(observed: Observed) -> Finding:
     if current is None:
         return Finding("False", Reason.NEW, "Nothing was ever served.")
     found = health(observed, current)
-    if found.ready and revision_behind(main_service(observed)) == current:
+    service = main_service(observed)
+    if found.ready and revision_behind(service) == current:
         return Finding("True", Reason.SERVING, f"{current} answers from {found.ready} of {found.wanted} pods.")
+    beside = revision_beside(service)
+    other = health(observed, beside) if beside else None
+    if other is not None and other.ready:
+        return Finding("True", Reason.SERVING, f"{beside} answers from {other.ready} of {other.wanted} pods.")
     if found.deployment is not None and found.wanted == 0:
         return Finding("False", Reason.SCALED_TO_ZERO, f"{current} is scaled to zero.")
     if found.trouble is not None:

@@ -8,60 +8,60 @@ from __future__ import annotations
 from modelpress.api import names
 from modelpress.api.resources import ModelRevision
 from modelpress.control import clock, marks
-from modelpress.control.autoscaling import fewest, keep_up_autoscaler, replicas_to_set
+from modelpress.control.autoscaling import is_scaled, keep_up_autoscaler, replicas_to_set
 from modelpress.control.draft import Draft
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest
-from modelpress.control.traffic import main_service, revision_behind, serving_now
+from modelpress.control.replicas import full_set
+from modelpress.control.traffic import main_service, revision_behind, traffic
 from modelpress.render import serving as render
-from modelpress.rollout.replace import Step
+from modelpress.rollout.situation import Decision
 
 OF_A_REVISION = ("Deployment", "Service", "ConfigMap")
 """Kinds of which each revision that has pods has one of its name. They are taken away in this order."""
 
 
-def keep_up(draft: Draft, step: Step, candidate: ModelRevision | None) -> None:
-    """Apply the objects of what serves and of what is to serve next."""
-    main = draft.revision(step.main) if step.main else None
-    for revision in {item.metadata.name: item for item in (main, candidate) if item is not None}.values():
-        _keep_up_revision(draft, revision, step.main)
-    leading = step.main or (candidate.metadata.name if candidate else None)
+def keep_up(draft: Draft, decision: Decision) -> None:
+    """Apply the objects of what serves and of what is to serve next; the main Service first, as it moves traffic."""
+    known = {name: revision for name in decision.run if (revision := draft.revision(name)) is not None}
+    stable, service = decision.stable, main_service(draft.observed)
+    if stable is not None and (draft.revision(stable) is not None or revision_behind(service) is not None):
+        draft.apply(_pointed(draft, stable, decision.beside))
+    for name, revision in sorted(known.items(), key=lambda item: item[0] != stable):
+        _keep_up_revision(draft, revision, decision.run[name], stable)
+    leading = stable or next(iter(known), None)
     if leading is not None:
-        draft.apply(render.disruption_budget(draft.model, leading))
-    if step.main is not None and (main is not None or revision_behind(main_service(draft.observed)) is not None):
-        draft.apply(_pointed(draft, step.main))
-    keep_up_autoscaler(draft, step.main if main is not None else None)
+        draft.apply(render.disruption_budget(draft.model, None if decision.beside else leading))
+    keep_up_autoscaler(draft, stable if stable in known else None)
 
 
-def _pointed(draft: Draft, revision: str) -> Manifest:
-    """Return the main Service, pointed at `revision`, with the time since when it is."""
-    manifest = render.service(draft.model, revision)
-    service = main_service(draft.observed)
-    since = clock.show(draft.now)
-    if service is not None and revision_behind(service) == revision:
-        since = marks.mark(service, marks.SWITCHED_AT) or since
-    return marks.marked(manifest, {marks.SWITCHED_AT: since})
+def _pointed(draft: Draft, stable: str, beside: str | None) -> Manifest:
+    """Return the main Service, leading to `stable`, and to `beside` as well, with the time since when it does."""
+    before, service = traffic(draft.observed), main_service(draft.observed)
+    moved = service is None or (revision_behind(service), before.beside) != (stable, beside)
+    since = clock.show(draft.now) if moved or before.since is None else clock.show(before.since)
+    previous = before.stable if before.stable != stable else before.previous
+    notes = {marks.SWITCHED_AT: since}
+    if beside is not None:
+        notes |= {marks.STABLE: stable, marks.BESIDE: beside}
+    if previous is not None and previous != stable and draft.observed.find("Deployment", previous) is not None:
+        notes |= {marks.PREVIOUS: previous}
+    return marks.marked(render.service(draft.model, stable if beside is None else None), notes)
 
 
-def _keep_up_revision(draft: Draft, revision: ModelRevision, main: str | None) -> None:
+def _keep_up_revision(draft: Draft, revision: ModelRevision, pods: int | None, stable: str | None) -> None:
+    """`pods`: how many it is to have; None: it is the stable one, whose number is decided elsewhere."""
+    begins_with = full_set(draft) if pods is None else pods
     draft.apply(render.config_map(draft.model, revision))
-    draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": replicas(draft)}})
+    draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": begins_with}})
     draft.apply(render.revision_service(draft.model, revision))
     live = draft.observed.find("Deployment", revision.metadata.name)
-    size = replicas_to_set(draft, live, main, replicas(draft)) if live is not None else None
-    if live is not None and size is not None and live["spec"].get("replicas", 1) != size:
-        draft.scale(live, size)
-
-
-def replicas(draft: Draft) -> int:
-    """Return how many pods a Deployment begins with: as the spec says, else as many as serve now, else one."""
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    main = serving_now(draft.observed)
-    live = draft.observed.find("Deployment", main) if main else None
-    if asked is not None:
-        return asked
-    found = int(live["spec"].get("replicas", 1)) if live is not None else max(1, draft.old.replicas)
-    return max(found, fewest(draft))
+    if live is None:
+        return
+    scaled = pods is None or is_scaled(draft.observed, revision.metadata.name)
+    wanted = replicas_to_set(draft, live, stable, full_set(draft)) if scaled else pods
+    if wanted is not None and live["spec"].get("replicas", 1) != wanted:
+        draft.scale(live, wanted)
 
 
 def revisions_with_objects(draft: Draft) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.models import a_failure, a_publication, a_resolution, a_spec, stamp
-from tests.support.world import ROLE, Ends, Hangs, World
+from tests.support.world import ROLE, Ends, Hangs, Requests, World
 
 from modelpress.control.plan import Problem, Reference
 
@@ -201,6 +201,67 @@ def _() -> World:
 @state("new version's answers differ while the old serves")
 def _() -> World:
     return changed(serving(), pods=DIFFERS)
+
+
+@state("canary answers beside the old version")
+def _() -> World:
+    return changed(serving(a_spec(rollout={"steps": [{"weight": 50, "pause": "60s"}]})))
+
+
+@state("canary waits for a person")
+def _() -> World:
+    return changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+
+
+@state("canary paused at a step")
+def _() -> World:
+    world = changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+    world.edit(lambda spec: spec["rollout"].__setitem__("paused", True))
+    world.settle()
+    return world
+
+
+@state("canary fails its requests")
+def _() -> World:
+    world = changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+    candidate = world.status["candidateRevision"]
+    world.requests = lambda pod: Requests(good=0, bad=9) if candidate in pod["metadata"]["name"] else Requests()
+    world.pass_time(6)
+    return world
+
+
+@state("new version aborted")
+def _() -> World:
+    world = changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+    action = {"revision": world.status["candidateRevision"], "do": "Abort"}
+    world.edit(lambda spec: spec["rollout"].__setitem__("action", action))
+    world.settle()
+    return world
+
+
+@state("no room for a new version in time")
+def _() -> World:
+    world = changed(serving(), pods=UNSCHEDULABLE)
+    world.pass_time(1801)
+    return world
+
+
+@state("pinned to an older version")
+def _() -> World:
+    world = serving()
+    first = world.status["currentRevision"]
+    changed(world)
+    world.edit(lambda spec: spec["rollout"].__setitem__("pinRevision", first))
+    world.pass_time(30)
+    return world
+
+
+@state("pinned to a version that is not there")
+def _() -> World:
+    world = serving()
+    world.edit(lambda spec: spec["rollout"].__setitem__("pinRevision", "digits-0000000000"))
+    world.settle()
+    return world
 
 
 @state("measuring anew while serving")

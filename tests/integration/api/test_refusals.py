@@ -170,6 +170,19 @@ REFUSED = {
         "spec.update: Invalid value: update.interval must be at least 10s",
     ),
     "a duration that is none": ("update.interval", "5 minutes", "spec.update.interval"),
+    "steps without a canary": (
+        "rollout",
+        {"strategy": "BlueGreen", "steps": [{"weight": 10}]},
+        "rollout.steps and rollout.analysis belong to strategy Canary",
+    ),
+    "a deadline too short": ("rollout.progressDeadline", "9s", "rollout.progressDeadline must be at least 10s"),
+    "a pause of years": (
+        "rollout.steps",
+        [{"weight": 10, "pause": "9000h"}],
+        "a pause in rollout.steps must be at most 168h",
+    ),
+    "a weight beyond the half": ("rollout.steps", [{"weight": 51}], "spec.rollout.steps[0].weight"),
+    "an action on nothing": ("rollout.action", {"do": "Promote"}, "spec.rollout.action.revision"),
     "replicas below zero": ("serving.replicas", -1, "spec.serving.replicas"),
     "a quantity that is none": ("serving.resources.requests.memory", "much", "spec.serving.resources.requests.memory"),
 }

@@ -17,7 +17,7 @@ def compression(outcome: Any) -> Any:
 
 
 def set_token(token: str) -> Any:
-    return lambda spec: spec.__setitem__("rollout", {"retryToken": token})
+    return lambda spec: spec.__setitem__("rollout", {"strategy": "BlueGreen", "retryToken": token})
 
 
 def made(world: World, kind: str = "Job") -> list[str]:

@@ -145,6 +145,16 @@ def test_both_services_lead_to_one_revision_only() -> None:
     assert not other.items() <= labels.items()
 
 
+def test_while_a_canary_answers_service_and_budget_are_for_the_serving_pods_of_all_revisions() -> None:
+    model = model_of(EVERYTHING)
+    labels = revision_of(model).spec.pod_template["metadata"]["labels"]
+    service = serving.service(model, None)["spec"]["selector"]
+    budget = serving.disruption_budget(model, None)["spec"]["selector"]["matchLabels"]
+    for selector in (service, budget):
+        assert selector.items() <= {**labels, "modelpress.io/revision": "digits-cccccccccc"}.items()
+        assert not selector.items() <= {**labels, "modelpress.io/role": "compress"}.items()
+
+
 def test_a_job_is_tried_once_and_not_for_ever() -> None:
     for job in jobs_of(model_of(EVERYTHING)):
         assert job["spec"]["backoffLimit"] == 0

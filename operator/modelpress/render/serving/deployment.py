@@ -13,9 +13,10 @@ MIN_READY_SECONDS = 2
 """So long must a new pod answer before an old one of the same revision may go."""
 
 
-def serving_selector(model_name: str, revision_name: str) -> dict[str, str]:
-    """Return the labels that the serving pods of one revision carry, and no others."""
-    return {MODEL_LABEL: model_name, ROLE_LABEL: ROLE_SERVE, REVISION_LABEL: revision_name}
+def serving_selector(model_name: str, revision_name: str | None) -> dict[str, str]:
+    """Return the labels that the serving pods of one revision carry, and no others; None: of all revisions."""
+    of_a_revision = {REVISION_LABEL: revision_name} if revision_name is not None else {}
+    return {MODEL_LABEL: model_name, ROLE_LABEL: ROLE_SERVE} | of_a_revision
 
 
 def deployment(model: CompressedModel, revision: ModelRevision) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from ..metadata import metadata
 from .deployment import serving_selector
 
 
-def disruption_budget(model: CompressedModel, revision_name: str) -> dict[str, Any]:
-    """Return the budget named as `model`, over the serving pods of the revision `revision_name`.
+def disruption_budget(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:
+    """Return the budget named as `model`, over the serving pods of the revision `revision_name`; None: of all of them.
 
     `maxUnavailable: 1` never holds up the drain of a node, also with a single replica. Pods that do not answer may go
     at any time.

@@ -12,8 +12,11 @@ from ..metadata import metadata
 from .deployment import serving_selector
 
 
-def service(model: CompressedModel, revision_name: str) -> dict[str, Any]:
-    """Return the Service named as `model`, which leads to the ready pods of the revision `revision_name`."""
+def service(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:
+    """Return the Service named as `model`, which leads to the ready pods of the revision `revision_name`.
+
+    None: to those of all revisions that have serving pods, which is how two of them share the requests.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -39,7 +42,7 @@ def endpoint(model: CompressedModel, installation: Installation) -> Endpoint:
     return Endpoint(http=f"http://{host}:{HTTP_PORT}", grpc=f"{host}:{GRPC_PORT}")
 
 
-def _spec(model: CompressedModel, revision_name: str) -> dict[str, Any]:
+def _spec(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:
     ports = (("http", HTTP_PORT, "http"), ("grpc", GRPC_PORT, "kubernetes.io/h2c"))
     return {
         "selector": serving_selector(model.metadata.name, revision_name),

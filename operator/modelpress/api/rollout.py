@@ -1,0 +1,177 @@
+"""`spec.rollout` and `status.rollout`: how a new revision takes over, and how far it is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from .base import ApiType, Duration, rules
+
+RevisionName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+
+
+class Strategy(StrEnum):
+    """How traffic goes from the old revision to the new one."""
+
+    CANARY = "Canary"
+    BLUE_GREEN = "BlueGreen"
+    RECREATE = "Recreate"
+
+
+class OnInconclusiveAnalysis(StrEnum):
+    """What to do at the end of a step whose requests are too few to tell."""
+
+    PAUSE = "Pause"
+    PROMOTE = "Promote"
+    ROLLBACK = "Rollback"
+
+
+class ActionKind(StrEnum):
+    """What a person decides about a candidate."""
+
+    PROMOTE = "Promote"
+    ABORT = "Abort"
+
+
+class RolloutStep(ApiType):
+    """One step of a canary."""
+
+    weight: Annotated[int, Field(ge=1, le=50)]
+    """Percentage of requests that the new revision is to get, by its number of pods: with R pods of the old one,
+    R·weight/(100-weight) of the new one, rounded, at least one."""
+    pause: Duration | None = None
+    """How long the step lasts once its pods answer. Default: until `rollout.action` promotes the revision."""
+
+
+class Analysis(ApiType):
+    """By what the new revision is judged in each step, from Triton's own counters.
+
+    A restart, a pod that answered and does not any more, or counters that cannot be read fail it in any case.
+    """
+
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Requests that the new revision must have had in the step before it can pass. Default: 100."""
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest fraction of its requests that may fail; more may only if more fail of the old one too, in the same time.
+    Default: 0.01."""
+    max_latency_increase: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Largest fraction by which its mean request duration may exceed that of the old one in the same time: 0.2 is
+    20 %. Default: latency is not judged."""
+    on_inconclusive: OnInconclusiveAnalysis | None = None
+    """What to do when the step is over and there were too few requests to tell. Default: Promote, since it has
+    reproduced the reference answers and nothing speaks against it."""
+
+
+class Action(ApiType):
+    """A decision about one candidate."""
+
+    revision: RevisionName
+    """The ModelRevision it is about. While another one is the candidate, it means nothing: safe to leave in Git."""
+    do: ActionKind
+    """Promote: all steps and analyses that are left are skipped, and it takes over once a full set answers. Abort: it
+    goes, and is not tried again until `rollout.retryToken` changes."""
+
+
+class Rollout(ApiType):
+    """How a new revision takes over. The old one serves until then; none of this is part of a revision."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.strategy) || self.strategy == 'Canary' || (!has(self.steps) && !has(self.analysis))",
+                "rollout.steps and rollout.analysis belong to strategy Canary",
+            ),
+            (
+                "!has(self.steps)"
+                " || self.steps.all(step, !has(step.pause) || duration(step.pause) <= duration('168h'))",
+                "a pause in rollout.steps must be at most 168h",
+            ),
+            (
+                "!has(self.progressDeadline) || duration(self.progressDeadline) >= duration('10s')",
+                "rollout.progressDeadline must be at least 10s",
+            ),
+        )
+    )
+
+    strategy: Strategy | None = None
+    """Canary: a few pods of the new revision answer beside the old set, step by step. BlueGreen: a full second set is
+    started, and traffic moves at once. Recreate: the old set is stopped before the new one is started, which interrupts
+    service, for pools with no room for both. Default: Canary."""
+    steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=16)] | None = None
+    """Steps of a canary, in order. Default: 10 % for 1m, then 50 % for 1m."""
+    analysis: Analysis | None = None
+    """By what each step of a canary is judged. Default: at most 1 % of 100 requests or more may fail."""
+    action: Action | None = None
+    """Promotes or aborts one candidate. Default: none."""
+    pin_revision: RevisionName | None = None
+    """Serve this ModelRevision, whatever the rest of the spec asks for: an undo that Git can own. Default: none."""
+    progress_deadline: Duration | None = None
+    """Longest time in which pods of a new revision must come up, at the start and again at each step; else it goes,
+    and is not tried again until `rollout.retryToken` changes. At least 10s. Default: 30m."""
+    scale_down_delay: Duration | None = None
+    """How long the old set stays after traffic has left it, so that a return is instant. Default: 10s, which is also
+    the least."""
+    retry_token: Annotated[str, Field(max_length=63)] | None = None
+    """Change it to have what was rejected tried again. Default: none."""
+    revision_history_limit: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Old revisions that are kept for a return. Default: 5."""
+    paused: bool | None = None
+    """While true, a new revision is prepared but not started; one that is under way stays at its step.
+    Default: false."""
+
+
+class VersionFigures(ApiType):
+    """What one revision did in the present step, by Triton's counters."""
+
+    requests: int = 0
+    """Requests, failed ones included."""
+    failures: int = 0
+    """Those of them that failed."""
+    mean_milliseconds: float | None = None
+    """Mean duration of those that did not."""
+
+
+class AnalysisStatus(ApiType):
+    """How the present step looks. Written at most every 30 seconds."""
+
+    outcome: Literal["Passed", "Failed", "Inconclusive"]
+    """What it comes to so far."""
+    message: str
+    """The figures in a sentence."""
+    at: str
+    """When they were taken, RFC 3339."""
+    old: VersionFigures
+    """The revision that serves."""
+    new: VersionFigures
+    """The candidate."""
+
+
+class RolloutStatus(ApiType):
+    """A change of revision that is under way. If it is lost, the present step begins anew."""
+
+    candidate: str = ""
+    """The ModelRevision that is to take over."""
+    strategy: str = ""
+    """How."""
+    stage: Literal["Starting", "Step", "Promoting"] = "Starting"
+    """Starting: its first pods come up, out of traffic. Step: a step of the canary. Promoting: a full set comes up."""
+    step: int = 0
+    """Number of the step, from 1; 0 before the first one."""
+    steps: int = 0
+    """Number of steps."""
+    since: str = ""
+    """When stage or step began, RFC 3339."""
+    reached_at: str | None = None
+    """When all pods of the step answered, RFC 3339."""
+    replicas: int = 0
+    """Pods of a full set."""
+    weight_wanted: int | None = None
+    """Percentage of requests that the step asks for."""
+    weight_reached: int | None = None
+    """Percentage of requests that the candidate got, by counters; by the share of its pods while nothing is counted."""
+    analysis: AnalysisStatus | None = None
+    """How the step looks."""
+    message: str = ""
+    """What happens now, or what it waits for."""

@@ -1,0 +1,109 @@
+"""Is a candidate to go back? What its pods say, what a person says, and what its requests say. Pure.
+
+Whoever is sent back is rejected: it is not tried again until what it was judged by changes. Its pods' troubles alone
+are no judgement, until `rollout.progressDeadline` is over: they hold up the room that others may need.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from modelpress.api.durations import seconds
+from modelpress.api.reasons import Reason
+from modelpress.api.resources import ModelRevision, Rejection
+from modelpress.api.results import ExitCode, Failure
+from modelpress.api.rollout import ActionKind
+from modelpress.control import clock, pods
+from modelpress.control.draft import Draft
+from modelpress.control.plan import Manifest
+from modelpress.control.readiness import health
+from modelpress.control.revisions import verdict_key
+from modelpress.control.situations import is_asked, pods_of
+from modelpress.rollout.analysis import Verdict
+from modelpress.rollout.situation import Outcome, Situation, Stage
+
+HINT = "Correct that, or change spec.rollout.retryToken to have it tried again."
+NO_ROOM = (Reason.POD_UNSCHEDULABLE, Reason.REPLICAS_NOT_READY)
+"""Troubles that mean that the cluster has no room: no node fits, or a quota is used up."""
+
+
+def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verdict | None) -> Rejection | None:
+    """Return why `candidate` goes back, if it does. `verdict`: of its requests, while they are counted."""
+    name = candidate.metadata.name
+    failure = health(draft.observed, name).verdict
+    if failure is None and is_asked(draft, ActionKind.ABORT, name):
+        told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
+        return rejection(draft, candidate, Failure(reason=Reason.ABORTED, message=told), hint="")
+    if failure is None and seen.traffic.beside == name:
+        failure = _unwell(draft, name, seen.traffic.since) or _failed(verdict, seen)
+    if failure is None and seen.traffic.stable is not None and not seen.held:
+        failure = _late(draft, seen)
+    return rejection(draft, candidate, failure) if failure is not None else None
+
+
+def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, hint: str = HINT) -> Rejection:
+    """Return the rejection of `candidate` for `failure`."""
+    told = f"{candidate.metadata.name} is not served: {pods.full_sentence(failure.message)} {hint}".rstrip()
+    return Rejection(
+        artifact=candidate.spec.artifact, judged_by=verdict_key(draft), reason=failure.reason, message=told
+    )
+
+
+def _failed(verdict: Verdict | None, seen: Situation) -> Failure | None:
+    """Return what its requests say against it; a person who promotes it has seen them."""
+    if verdict is None or verdict.outcome is not Outcome.FAILED or seen.promoted:
+        return None
+    return Failure(reason=Reason.ANALYSIS_FAILED, message=verdict.message)
+
+
+def _unwell(draft: Draft, candidate: str, since: datetime | None) -> Failure | None:
+    """Return why a candidate that answers requests is not well: a container ended, or a pod stopped answering."""
+    for pod in pods_of(draft.observed, candidate):
+        if "deletionTimestamp" in pod["metadata"]:
+            continue
+        name = pod["metadata"]["name"]
+        for ending in pods.last_endings(pod):
+            recent = not ending.finished_at or since is None or clock.parse(ending.finished_at) > since
+            if recent and ending.exit_code != ExitCode.ENVIRONMENT:
+                told = f"Container {ending.container} of {name} ended with exit code {ending.exit_code}"
+                return Failure(reason=Reason.CANDIDATE_UNHEALTHY, message=f"{told} while it answered requests")
+        if pods.has_stopped_answering(pod):
+            return Failure(reason=Reason.CANDIDATE_UNHEALTHY, message=f"The pod {name} answered and does not any more")
+    return None
+
+
+def _late(draft: Draft, seen: Situation) -> Failure | None:
+    """Return why the candidate's pods did not come up in time; if there is time left, have it looked at again."""
+    begun = _begun(draft, seen)
+    side = seen.side(seen.candidate)
+    if begun is None or side.settled:
+        return None
+    limit = draft.rollout.progress_deadline
+    due = begun + timedelta(seconds=seconds(limit))
+    if draft.now < due:
+        draft.look_again(due)
+        return None
+    trouble = health(draft.observed, seen.candidate).trouble if seen.candidate else None
+    why = f": {trouble.message}" if trouble is not None else "."
+    reason = Reason.PROGRESS_DEADLINE_EXCEEDED
+    if trouble is not None and trouble.reason in NO_ROOM:
+        reason = Reason.INSUFFICIENT_CAPACITY
+    told = f"{side.answering} of {side.asked} pods answered within rollout.progressDeadline, {limit}{why}"
+    return Failure(reason=reason, message=told)
+
+
+def _begun(draft: Draft, seen: Situation) -> datetime | None:
+    """Return since when the candidate's pods are waited for."""
+    memory = seen.remembered
+    if memory is None or memory.stage is Stage.STARTING:
+        live = draft.observed.find("Deployment", seen.candidate) if seen.candidate else None
+        return _created(live) or (memory.since if memory is not None else None)
+    if memory.stage is Stage.PROMOTING or memory.reached is None:
+        return memory.since
+    pause = seen.steps[min(memory.step, len(seen.steps) - 1)].pause if seen.steps else None
+    return memory.reached + pause if pause is not None else None
+
+
+def _created(live: Manifest | None) -> datetime | None:
+    text = str((live or {}).get("metadata", {}).get("creationTimestamp") or "")
+    return clock.parse(text) if text else None

@@ -1,0 +1,129 @@
+"""Read the request counters of serving pods while a canary answers, and only then.
+
+Judged by, unlike progress: so a pod that does not tell is counted as silent, and asked again. What it says is bounded
+all the same: two seconds, 1 MiB, no redirects, no credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+
+import aiohttp
+from pydantic import ValidationError
+
+from modelpress.api.names import MODEL_LABEL, ROLE_LABEL, ROLE_SERVE
+from modelpress.api.rollout import RolloutStatus
+from modelpress.api.servingpod import METRICS_PORT
+from modelpress.control.kinds import MODEL
+from modelpress.control.objects import Key, Objects
+from modelpress.control.plan import Manifest, Reference
+from modelpress.rollout.counting import Counted, count, total, window_of
+from modelpress.triton.metrics import InferenceCounters, inference_counters
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 2.0
+LIMIT = 1024 * 1024
+AT_A_TIME = 64
+"""Pods asked side by side."""
+
+
+class CountsPoller:
+    """Reads, once in `interval` seconds.
+
+    `counts` holds what each pod did in the present step of its model's canary, by `namespace/pod`.
+    """
+
+    def __init__(
+        self, objects: Objects, changed: Callable[[Key], None], interval: float, port: int = METRICS_PORT
+    ) -> None:
+        self._objects, self._changed, self._interval, self._port = objects, changed, interval, port
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self.counts: dict[str, Counted] = {}
+
+    async def poll(self) -> None:
+        """Poll for ever."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        async with aiohttp.ClientSession(
+            timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
+            while True:
+                await self.poll_once(session)
+                await asyncio.sleep(self._interval)
+
+    async def poll_once(self, session: aiohttp.ClientSession) -> None:
+        """Read each pod once, and have a round made on each model that has a canary."""
+        windows = dict(self._windows())
+        pods = {_name(pod): pod for pod in self._objects.of_kind("Pod") if _key(pod) in windows and _is_serving(pod)}
+        for gone in self.counts.keys() - pods.keys():
+            del self.counts[gone]
+        read = await asyncio.gather(*(self._read(session, pod) for pod in pods.values()))
+        now = datetime.now(UTC)
+        for (name, pod), counters in zip(pods.items(), read, strict=True):
+            key = _key(pod)
+            assert key is not None, "a pod that was read belongs to a model"
+            self.counts[name] = count(self.counts.get(name), windows[key], counters, now)
+        for key in windows:
+            self._changed(key)
+
+    def _windows(self) -> Iterator[tuple[Key, str]]:
+        """Yield the models whose canary answers, each with the step that requests are counted for."""
+        for key in self._objects.models():
+            model = self._objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
+            status = _rollout(model) if model is not None else None
+            if status is not None and status.stage != "Starting":
+                yield key, window_of(status)
+
+    async def _read(self, session: aiohttp.ClientSession, pod: Manifest) -> InferenceCounters | None:
+        address = (pod.get("status") or {}).get("podIP")
+        if not address or (pod.get("spec") or {}).get("hostNetwork"):
+            return None
+        async with self._slots:
+            return await read(session, address, self._port, pod["metadata"]["labels"][MODEL_LABEL])
+
+
+async def read(session: aiohttp.ClientSession, address: str, port: int, model: str) -> InferenceCounters | None:
+    """Return the counters of `model`, all versions together, of the pod at `address`; None if it does not tell."""
+    try:
+        host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+        async with session.get(f"http://{host}:{port}/metrics", allow_redirects=False) as response:
+            if response.status != 200:
+                return None
+            raw = await response.content.read(LIMIT + 1)
+            while len(raw) <= LIMIT and (more := await response.content.read(LIMIT + 1 - len(raw))):
+                raw += more
+        if len(raw) > LIMIT:
+            return None
+        found = inference_counters(raw.decode())
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
+        logger.info("a pod does not tell its counters", extra={"address": address, "error": str(error)})
+        return None
+    return total(counters for (name, _), counters in found.items() if name == model)
+
+
+def _rollout(model: Mapping[str, object]) -> RolloutStatus | None:
+    status = model.get("status")
+    wire = status.get("rollout") if isinstance(status, Mapping) else None
+    try:
+        return RolloutStatus.model_validate(wire) if wire else None
+    except ValidationError:
+        return None
+
+
+def _is_serving(pod: Manifest) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    alive = (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    return alive and labels.get(ROLE_LABEL) == ROLE_SERVE
+
+
+def _key(pod: Manifest) -> Key | None:
+    model = (pod["metadata"].get("labels") or {}).get(MODEL_LABEL)
+    return Key(pod["metadata"]["namespace"], model) if model else None
+
+
+def _name(pod: Manifest) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -1,0 +1,74 @@
+"""The rule that every strategy obeys, whatever happens on the way:
+
+- the main Service leads to the stable revision until the candidate has earned it, and back to it alone as soon as the
+  candidate is not wanted any more;
+- a revision that nobody judged is never behind the main Service: before a candidate is let in beside the stable
+  revision, all others are gone, and before another candidate starts, the Service leads to the stable one alone;
+- what has traffic is never taken away.
+"""
+
+from __future__ import annotations
+
+from modelpress.api.rollout import Strategy
+
+from .canary import canary
+from .recreate import recreate
+from .second_set import second_set
+from .situation import Decision, Situation, Stage, leave, remember
+
+
+def decide(situation: Situation) -> Decision:
+    """Return what to do now on the way from the stable revision to the candidate."""
+    stable, candidate = situation.traffic.stable, situation.candidate
+    if candidate is None:
+        return _stay(situation, tuple(name for name in situation.abandoned if name != stable))
+    if candidate == stable:
+        return _stay(situation, situation.others(stable), delayed=True)
+    if situation.held:
+        return _hold(situation)
+    return _close(situation) if situation.traffic.beside not in (None, candidate) else _move(situation)
+
+
+def _move(situation: Situation) -> Decision:
+    """Go on with the strategy that fits."""
+    stable = situation.traffic.stable
+    if stable is None or _can_return(situation):
+        return second_set(situation)
+    if situation.strategy is Strategy.RECREATE:
+        return recreate(situation)
+    if situation.strategy is Strategy.CANARY and not situation.promoted and situation.full > 0:
+        return canary(situation)
+    return second_set(situation)
+
+
+def _stay(situation: Situation, others: tuple[str, ...], *, delayed: bool = False) -> Decision:
+    """Lead to the stable revision alone and let `others` go."""
+    stable = situation.traffic.stable
+    gone, later = leave(situation, others, delayed=delayed)
+    return Decision(stable, run={stable: None} if stable else {}, retire=gone, look_again=later)
+
+
+def _hold(situation: Situation) -> Decision:
+    """Leave everything as it is: the candidate's pods and its share, if it has any."""
+    stable, candidate = situation.traffic.stable, situation.candidate
+    assert candidate is not None, "only a candidate is held"
+    side = situation.side(candidate)
+    run: dict[str, int | None] = {}
+    if stable is not None and (situation.side(stable).exists or not side.exists):
+        run[stable] = None
+    if side.exists:
+        run[candidate] = side.asked
+    beside = candidate if situation.traffic.beside == candidate else None
+    return Decision(stable, beside, run, memory=situation.remembered)
+
+
+def _close(situation: Situation) -> Decision:
+    """Shut out a candidate that was overtaken by another one, which starts only when that is seen to have happened."""
+    stable = situation.traffic.stable
+    return Decision(stable, run={stable: None} if stable else {}, memory=remember(situation, Stage.STARTING))
+
+
+def _can_return(situation: Situation) -> bool:
+    """Say whether the candidate served until just now and all of its pods are still there."""
+    candidate = situation.candidate
+    return candidate == situation.traffic.previous and situation.side(candidate).whole(situation.full)

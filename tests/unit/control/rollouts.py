@@ -1,0 +1,108 @@
+"""What tests of rollouts share: worlds in which a version serves, changes of the spec, pods that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from tests.support.models import a_failure, a_spec, stamp
+from tests.support.world import World, healthy
+
+Pods = Callable[[dict[str, Any], int], dict[str, Any]]
+
+CANARY = {
+    "strategy": "Canary",
+    "steps": [{"weight": 20, "pause": "60s"}, {"weight": 50, "pause": "60s"}],
+    "analysis": {"onInconclusive": "Pause"},
+}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "Canary": CANARY,
+    "BlueGreen": {"strategy": "BlueGreen", "scaleDownDelay": "2m"},
+    "Recreate": {"strategy": "Recreate"},
+}
+
+
+def serving(rollout: dict[str, Any], replicas: int | None = 4) -> World:
+    """Return a world in which the first version serves."""
+    spec = a_spec(rollout=rollout)
+    if replicas is not None:
+        spec["serving"] = {"replicas": replicas}
+    world = World(spec)
+    world.settle()
+    world.now += timedelta(hours=1)
+    assert world.status["currentRevision"]
+    return world
+
+
+def change(world: World, seed: int) -> str:
+    """Ask for another version and return its revision, once that is known."""
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", seed))
+    world.settle()
+    found: str = world.status.get("candidateRevision") or world.status["currentRevision"]
+    return found
+
+
+def set_rollout(world: World, **fields: Any) -> None:
+    """Set fields of `spec.rollout`; None removes one."""
+
+    def edit(spec: dict[str, Any]) -> None:
+        merged = {**spec["rollout"], **fields}
+        spec["rollout"] = {name: value for name, value in merged.items() if value is not None}
+
+    world.edit(edit)
+
+
+def of(world: World, revision: str) -> int:
+    """Return how many pods a revision is asked to have; 0 if it has none."""
+    return sum(item["spec"]["replicas"] for item in world.of("Deployment") if item["metadata"]["name"] == revision)
+
+
+def reached_by_traffic(world: World) -> set[str]:
+    """Return the revisions that have pods behind the main Service."""
+    services = [item for item in world.of("Service") if item["metadata"]["name"] == "digits"]
+    selector = services[0]["spec"]["selector"] if services else {"": "nobody"}
+    pods = [pod for pod in world.of("Pod") if selector.items() <= pod["metadata"]["labels"].items()]
+    return {pod["metadata"]["labels"]["modelpress.io/revision"] for pod in pods}
+
+
+def only(revision: str, bad: Pods, good: Pods = healthy) -> Pods:
+    """Have the pods of `revision` be `bad`, and all others `good`."""
+    return lambda deployment, index: (bad if deployment["metadata"]["name"] == revision else good)(deployment, index)
+
+
+def unschedulable(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+    return {"conditions": [told]}
+
+
+def starting(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
+    return {"conditions": [], "containerStatuses": [{"name": "triton", "state": {"waiting": {}}}]}
+
+
+def differing(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
+    over = {"exitCode": 10, "message": a_failure("AnswersDiffer", "3 of 8 answers differ.")}
+    return {"initContainerStatuses": [{"name": "agent", "restartCount": 1, "lastState": {"terminated": over}}]}
+
+
+def restarted(world: World, code: int = 139) -> Pods:
+    """Have pods be ready again after a container of theirs ended just now."""
+    over = {"terminated": {"exitCode": code, "finishedAt": stamp(world.now)}}
+
+    def pods(deployment: dict[str, Any], index: int) -> dict[str, Any]:
+        status = healthy(deployment, index)
+        status["containerStatuses"][0] |= {"restartCount": 1, "lastState": over}
+        return status
+
+    return pods
+
+
+def silent(world: World) -> Pods:
+    """Have pods run and not answer any more, as of now."""
+    now = stamp(world.now)
+
+    def pods(deployment: dict[str, Any], index: int) -> dict[str, Any]:
+        status = healthy(deployment, index)
+        return status | {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}]}
+
+    return pods

@@ -1,0 +1,339 @@
+"""Every strategy in every hard case: what serves goes on serving, nobody unproved is asked, and it all comes to rest.
+
+`WALKS=200 pytest` on this file takes longer walks through generated sequences of the same cases.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.models import condition, summary
+from tests.support.world import Requests, World, healthy, steady
+from tests.unit.control.rollouts import (
+    STRATEGIES,
+    change,
+    differing,
+    only,
+    reached_by_traffic,
+    restarted,
+    serving,
+    set_rollout,
+    silent,
+    starting,
+    unschedulable,
+)
+
+from modelpress.control.plan import Reference
+from modelpress.control.readiness import health
+
+EXAMPLES = int(os.environ.get("WALKS", "8"))
+
+
+class Watch:
+    """Looks at a world after each of its rounds. `excused`: nothing needs to answer, since the strategy says so."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.excused = world, world.model["spec"]["rollout"].get("strategy") == "Recreate"
+        self._proved = reached_by_traffic(world)
+        self._round, world.round = world.round, self.round  # type: ignore[method-assign]
+
+    def round(self) -> bool:
+        before = {name for name in self.world.names("ModelRevision") if health(self.world.observe(), name).settled}
+        changed = self._round()
+        asked = reached_by_traffic(self.world)
+        assert asked - self._proved <= before, "only whole sets come into traffic"
+        self._proved |= asked
+        assert len(asked) <= 2
+        assert asked or self.excused, "something serves"
+        refused = {
+            item["metadata"]["name"]
+            for item in self.world.of("ModelRevision")
+            if (item.get("status") or {}).get("rejected")
+        }
+        assert not (asked & refused) - {self.world.status["currentRevision"]}, "nobody who was rejected is asked"
+        return changed
+
+
+def under_way(strategy: str, replicas: int = 4) -> tuple[World, str, str]:
+    """Return a world in which a second version is on its way: half of all pods are its own, if it is a canary."""
+    world = serving(STRATEGIES[strategy], replicas)
+    old = world.status["currentRevision"]
+    Watch(world)
+    if strategy != "Canary":
+        world.pods = only(old, healthy, starting)
+    new = change(world, 7)
+    if strategy == "Canary":
+        world.pass_time(65)
+        assert reached_by_traffic(world) == {old, new}
+    return world, old, new
+
+
+def go_on(world: World) -> None:
+    world.pods = healthy
+    world.pass_time(400)
+
+
+def deleted_pod(world: World, revision: str) -> None:
+    world.remove(Reference("v1", "Pod", "team-a", f"{revision}-pod-0"))
+
+
+def third_version(world: World, _old: str, _new: str) -> str:
+    return change(world, 8)
+
+
+def back_to_the_first(world: World, old: str, _new: str) -> str:
+    world.edit(lambda spec: spec["compression"].pop("seed"))
+    return old
+
+
+def back_and_forth(world: World, _old: str, new: str) -> str:
+    world.edit(lambda spec: spec["compression"].pop("seed"))
+    world.round()
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.round()
+    world.edit(lambda spec: spec["compression"].pop("seed"))
+    world.pass_time(3)
+    return change(world, 7)
+
+
+def abort_during_a_return(world: World, old: str, new: str) -> str:
+    world.edit(lambda spec: spec["compression"].pop("seed"))
+    world.round()
+    set_rollout(world, action={"revision": new, "do": "Abort"})
+    return old
+
+
+def stable_pod_deleted(world: World, old: str, new: str) -> str:
+    if old in world.names("Deployment"):
+        deleted_pod(world, old)
+    return new
+
+
+def candidate_pod_evicted(world: World, _old: str, new: str) -> str:
+    if new in world.names("Deployment"):
+        deleted_pod(world, new)
+    return new
+
+
+def candidate_set_deleted(world: World, _old: str, new: str) -> str:
+    if new in world.names("Deployment"):
+        world.remove(Reference("apps/v1", "Deployment", "team-a", new))
+    return new
+
+
+def word_for_another(world: World, _old: str, new: str) -> str:
+    set_rollout(world, action={"revision": "digits-0000000000", "do": "Abort"})
+    return new
+
+
+def operator_restarted(world: World, _old: str, new: str) -> str:
+    world.restart_operator()
+    return new
+
+
+def status_lost(world: World, _old: str, new: str) -> str:
+    world.model["status"] = {}
+    world.restart_operator()
+    return new
+
+
+def annotations_lost(world: World, _old: str, new: str) -> str:
+    for service in world.of("Service"):
+        service["metadata"].pop("annotations", None)
+    return new
+
+
+def all_of_it_lost(world: World, old: str, new: str) -> str:
+    annotations_lost(world, old, new)
+    return status_lost(world, old, new)
+
+
+def service_lost(world: World, _old: str, new: str) -> str:
+    world.remove(Reference("v1", "Service", "team-a", "digits"))
+    return new
+
+
+def scaled(world: World, _old: str, new: str) -> str:
+    world.edit(lambda spec: spec["serving"].__setitem__("replicas", 6))
+    return new
+
+
+def scaled_down(world: World, _old: str, new: str) -> str:
+    world.edit(lambda spec: spec["serving"].__setitem__("replicas", 1))
+    return new
+
+
+def paused_for_a_while(world: World, _old: str, new: str) -> str:
+    set_rollout(world, paused=True)
+    world.pass_time(100)
+    set_rollout(world, paused=None)
+    return new
+
+
+def strategy_changed(world: World, _old: str, new: str) -> str:
+    canary = world.model["spec"]["rollout"]["strategy"] == "Canary"
+    set_rollout(world, strategy="BlueGreen" if canary else "Canary", analysis=None, steps=None)
+    return new
+
+
+def promoted(world: World, _old: str, new: str) -> str:
+    set_rollout(world, action={"revision": new, "do": "Promote"})
+    return new
+
+
+COMES_TO: dict[str, Callable[[World, str, str], str]] = {
+    case.__name__: case
+    for case in (
+        third_version,
+        back_to_the_first,
+        back_and_forth,
+        abort_during_a_return,
+        stable_pod_deleted,
+        candidate_pod_evicted,
+        candidate_set_deleted,
+        word_for_another,
+        operator_restarted,
+        status_lost,
+        annotations_lost,
+        all_of_it_lost,
+        service_lost,
+        scaled,
+        scaled_down,
+        paused_for_a_while,
+        strategy_changed,
+        promoted,
+    )
+}
+"""What may happen in the middle; each returns the revision that is to serve in the end."""
+
+
+def at_rest(world: World) -> None:
+    plan = world.plan()
+    assert (plan.scale, plan.delete, plan.events, plan.requeue_after) == ((), (), (), None)
+    assert dict(plan.status[-1].status) == world.status
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("case", COMES_TO)
+def test_it_comes_to_rest_at_the_revision_that_is_asked_for(strategy: str, case: str) -> None:
+    world, old, new = under_way(strategy)
+    wanted = COMES_TO[case](world, old, new)
+    go_on(world)
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert world.status["currentRevision"] == wanted
+    assert world.names("Deployment") == [wanted]
+    at_rest(world)
+
+
+BAD: dict[str, Callable[[World], Any]] = {
+    "crashes": restarted,
+    "stops answering": silent,
+    "answers differently": lambda world: differing,
+    "finds no node any more": lambda world: unschedulable,
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("fault", BAD)
+def test_a_candidate_that_goes_bad_after_it_was_ready_loses_to_the_old_version(strategy: str, fault: str) -> None:
+    world, old, new = under_way(strategy, replicas=2)
+    if strategy != "Canary" and fault in ("crashes", "stops answering"):
+        pytest.skip("it has no requests before all of it answers")
+    world.pass_time(5)
+    world.pods = only(new, BAD[fault](world))
+    world.pass_time(2500)
+    assert condition(world.status, "Stalled")["status"] == "True", summary(world.status)
+    assert world.names("Deployment") == [old]
+    assert reached_by_traffic(world) == {old}
+    at_rest(world)
+
+
+def edit(field: str, value: Any) -> Callable[[World], None]:
+    return lambda world: world.edit(lambda spec: spec["compression"].__setitem__(field, value))
+
+
+def act(kind: str) -> Callable[[World], None]:
+    def step(world: World) -> None:
+        set_rollout(world, action={"revision": world.status.get("candidateRevision") or "none", "do": kind})
+
+    return step
+
+
+def let_pods(bad: Callable[[World], Any], which: str) -> Callable[[World], None]:
+    def step(world: World) -> None:
+        name = world.status.get("candidateRevision")
+        if which == "candidate" and name:
+            world.pods = only(name, bad(world))
+
+    return step
+
+
+def let_requests(does: Requests | None) -> Callable[[World], None]:
+    def step(world: World) -> None:
+        name = world.status.get("candidateRevision") or "none"
+        world.requests = lambda pod: does if name in pod["metadata"]["name"] else Requests()
+
+    return step
+
+
+STEPS: dict[str, Callable[[World], object]] = {
+    **{f"seed {number}": edit("seed", number) for number in (1, 2, 3)},
+    **{
+        f"{strategy}": lambda world, strategy=strategy: set_rollout(
+            world, **{"steps": None, "analysis": None, "scaleDownDelay": None} | STRATEGIES[strategy]
+        )
+        for strategy in ("Canary", "BlueGreen")
+    },
+    **{
+        f"replicas {number}": lambda world, number=number: world.edit(
+            lambda spec: spec["serving"].__setitem__("replicas", number)
+        )
+        for number in (1, 4)
+    },
+    "promote": act("Promote"),
+    "abort": act("Abort"),
+    "pause": lambda world: set_rollout(world, paused=True),
+    "resume": lambda world: set_rollout(world, paused=None),
+    "pin": lambda world: set_rollout(world, pinRevision=world.names("ModelRevision")[0]),
+    "unpin": lambda world: set_rollout(world, pinRevision=None),
+    "another token": lambda world: set_rollout(world, retryToken=str(world.now)),
+    "candidate crashes": let_pods(restarted, "candidate"),
+    "candidate goes silent": let_pods(silent, "candidate"),
+    "candidate finds no node": let_pods(lambda world: unschedulable, "candidate"),
+    "candidate fails requests": let_requests(Requests(good=0, bad=20)),
+    "candidate tells nothing": let_requests(None),
+    "all is well": lambda world: (setattr(world, "pods", healthy), setattr(world, "requests", steady)),
+    "operator restarts": World.restart_operator,
+    "status is lost": lambda world: status_lost(world, "", ""),
+    "annotations are lost": lambda world: annotations_lost(world, "", ""),
+    "12 s": lambda world: world.pass_time(12),
+    "65 s": lambda world: world.pass_time(65),
+}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 8, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(["Canary", "BlueGreen"]),
+    st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 4)), min_size=6, max_size=16),
+)
+def test_whatever_happens_something_serves_and_once_it_ends_the_spec_is_served(
+    strategy: str, walked: list[tuple[str, int]]
+) -> None:
+    world = serving(STRATEGIES[strategy], 2)
+    Watch(world)
+    for step, rounds in walked:
+        STEPS[step](world)
+        for _ in range(rounds):
+            world.round()
+    for step in ("all is well", "resume", "unpin"):
+        STEPS[step](world)
+    set_rollout(world, action=None, retryToken="at last")
+    world.pass_time(500)
+    assert summary(world.status)["Ready"] == "True/Serving"
+    assert world.names("Deployment") == [world.status["currentRevision"]]
+    at_rest(world)
