@@ -1,8 +1,8 @@
 """Who counts the pods, and what is left for the operator to do about their number.
 
-While an autoscaler is on a Deployment, nobody else sets its replicas. A Deployment without one, be it that of a new
-version on its way or one whose autoscaler cannot be had, is brought up to the size of what serves and never down: it
-shrinks by its own autoscaler, once it has one.
+While an autoscaler is on a Deployment, nobody else sets its replicas. How many pods a new version has on its way is its
+rollout's business, and follows from the set that serves. A Deployment that serves and whose autoscaler cannot be had is
+brought up to the least that is asked for and never down: it shrinks by its autoscaler, once it has one.
 """
 
 from __future__ import annotations

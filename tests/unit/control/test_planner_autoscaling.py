@@ -41,6 +41,11 @@ def target_of(world: World, kind: str = HPA) -> str:
     return str(found["spec"]["scaleTargetRef"]["name"])
 
 
+def targets(plan: Plan) -> list[str]:
+    """Return which Deployments the autoscalers scale that are applied."""
+    return [wish.manifest["spec"]["scaleTargetRef"]["name"] for wish in plan.apply if wish.manifest["kind"] == HPA]
+
+
 def scales(plans: list[Plan]) -> list[tuple[str, int]]:
     return [(scale.reference.name, scale.replicas) for plan in plans for scale in plan.scale]
 
@@ -85,7 +90,7 @@ def test_what_the_autoscaler_sets_stays_and_nothing_of_ours_sets_it() -> None:
     assert condition(world.status, "Ready")["status"] == "True"
 
 
-def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_up_and_takes_its_autoscaler() -> None:
+def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_and_takes_its_autoscaler() -> None:
     world = scaled(CPU)
     first = world.status["currentRevision"]
     current(world)["spec"]["replicas"] = 4
@@ -100,13 +105,13 @@ def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_up_and_takes
     assert deployment(world, second)["spec"]["replicas"] == 6
     deployment(world, first)["spec"]["replicas"] = 2
     world.settle()
-    assert deployment(world, second)["spec"]["replicas"] == 6, "it shrinks by its own autoscaler, once it has one"
+    assert deployment(world, second)["spec"]["replicas"] == 2
     assert target_of(world) == first
     world.pods = healthy
     world.settle()
     assert world.status["currentRevision"] == second
     assert target_of(world) == second
-    assert scales(world.history) == [(second, 6)]
+    assert scales(world.history) == [(second, 6), (second, 2)]
     world.pass_time(20)
     assert world.names("Deployment") == [second]
 
@@ -120,11 +125,27 @@ def test_in_the_round_that_hands_over_the_autoscaler_nothing_else_scales_the_new
     second = world.status["candidateRevision"]
     world.pods = healthy
     world.run_controllers()
+    made = world.plan()
+    assert targets(made) == [second]
+    assert made.scale == ()
+
+
+def test_a_new_version_takes_over_at_the_size_that_the_old_one_has_grown_to() -> None:
+    world = scaled(CPU)
+    first = world.status["currentRevision"]
+    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    second = world.status["candidateRevision"]
+    world.pods = healthy
+    world.run_controllers()
     deployment(world, first)["spec"]["replicas"] = 6
     made = world.plan()
-    (hpa,) = [wish.manifest for wish in made.apply if wish.manifest["kind"] == HPA]
-    assert hpa["spec"]["scaleTargetRef"]["name"] == second
-    assert made.scale == ()
+    assert targets(made) == [first]
+    assert scales([made]) == [(second, 6)]
+    world.settle()
+    assert target_of(world) == second
+    assert deployment(world, second)["spec"]["replicas"] == 6
 
 
 def test_an_autoscaler_does_not_go_because_something_is_not_seen() -> None:
