@@ -20,13 +20,16 @@ class Loss(StrEnum):
     CROSS_ENTROPY = "CrossEntropy"
     MSE = "MSE"
     COSINE = "Cosine"
+    CAUSAL_LM = "CausalLM"
 
 
 class Objective(ApiType):
-    """What finetune optimizes."""
+    """What training makes small."""
 
     loss: Loss
-    """CrossEntropy: integer targets. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis."""
+    """CrossEntropy: integer targets. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis.
+    CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after each; targets are the tokens
+    themselves, and -100 where none is to be learned."""
     output: Name | None = None
     """Output that the loss is taken of. Default: the first."""
 
@@ -69,6 +72,33 @@ class Compression(ApiType):
                 "a finetune stage needs compression.data.train and compression.objective",
             ),
             (
+                "!self.stages.exists(stage, has(stage.prune) && (has(stage.prune.recovery)"
+                " || has(stage.prune.importance) && stage.prune.importance in ['Taylor', 'LossChange']))"
+                " || has(self.data) && has(self.data.train) && has(self.objective)",
+                "prune with recovery, or with importance Taylor or LossChange, needs compression.data.train and"
+                " compression.objective",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.distill)) || has(self.data) && has(self.data.train)",
+                "a distill stage needs compression.data.train",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.distill) && (!has(stage.distill.alpha)"
+                " || stage.distill.alpha < 1.0)) || has(self.objective)",
+                "distill with alpha below 1 needs compression.objective: alpha 1 learns from the teacher alone",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.cut) && has(stage.cut.keep))"
+                " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
+                "cut with keep needs compression.data.calibration or compression.data.train",
+            ),
+            (
+                "!self.stages.exists(stage, has(stage.finetune) && has(stage.finetune.labelSmoothing)"
+                " || has(stage.prune) && has(stage.prune.recovery) && has(stage.prune.recovery.labelSmoothing))"
+                " || has(self.objective) && self.objective.loss in ['CrossEntropy', 'CausalLM']",
+                "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
+            ),
+            (
                 f"!self.stages.exists(stage, has(stage.quantize) && ({calibrated('stage.quantize')}"
                 " || has(stage.quantize.mixed)"
                 " || has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
@@ -87,7 +117,8 @@ class Compression(ApiType):
     data: CompressionData | None = None
     """Training, validation and calibration data. Default: none."""
     objective: Objective | None = None
-    """What finetune optimizes. Needed by finetune. Default: none."""
+    """What training makes small. Needed by finetune, by distill with alpha below 1, and by prune with importance Taylor
+    or LossChange. Default: none."""
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seed of everything random. Default: 0."""
     stages: Annotated[tuple[Stage, ...], Field(max_length=16)]

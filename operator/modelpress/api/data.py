@@ -52,8 +52,9 @@ class CompressionData(ApiType):
     """Data that compression may look at. None of it may be the test set."""
 
     train: Dataset | None = None
-    """What finetune trains on."""
+    """What finetune and distill train on, and what prune ranks by where it needs data."""
     validation: Dataset | None = None
-    """What finetune chooses its best epoch by. Default: no choice, the last epoch is kept."""
+    """What finetune and distill choose their best epoch by. Default: no choice, the last epoch is kept."""
     calibration: Dataset | None = None
-    """What quantize finds the ranges of activations with. Default: 256 samples of train."""
+    """What quantize finds the ranges of activations with, and what cut ranks blocks by. Default: 256 samples of
+    train."""

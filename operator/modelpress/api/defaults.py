@@ -26,9 +26,13 @@ from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
 from .stages import (
+    Distill,
+    FeaturePair,
     Finetune,
     Granularity,
     Importance,
+    LearningRateSchedule,
+    Match,
     Prune,
     PruneStructure,
     Quantize,
@@ -38,6 +42,7 @@ from .stages import (
     QuantizePreset,
     QuantizeScales,
     QuantizeWeights,
+    Training,
 )
 
 CALIBRATION_SAMPLES = 256
@@ -55,16 +60,32 @@ class EffectivePrune(Prune):
 
     importance: Importance = Importance.L1
     scope: Literal["Global", "Layer"] = "Layer"
+    steps: int = 1
     round_to: int = 1
     ignore: tuple[str, ...] = ()
 
 
-class EffectiveFinetune(Finetune):
-    """Finetune without gaps. `patience` None: all epochs are run."""
+class EffectiveTraining(Training):
+    """What training stages share, without gaps. `patience` None: all epochs are run."""
 
     learning_rate: float = 0.001
+    schedule: LearningRateSchedule = LearningRateSchedule.COSINE
     batch_size: int = 64
     weight_decay: float = 0.0001
+
+
+class EffectiveFinetune(EffectiveTraining, Finetune):
+    """Finetune without gaps."""
+
+
+class EffectiveDistill(EffectiveTraining, Distill):
+    """Distill without gaps. `temperature` has no meaning but for match Logits."""
+
+    match: Match = Match.LOGITS
+    temperature: float = 4.0
+    alpha: float = 0.7
+    features: tuple[FeaturePair, ...] = ()
+    feature_weight: float = 1.0
 
 
 class EffectiveQuantizeWeights(QuantizeWeights):
@@ -216,6 +237,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
     {
         Prune: EffectivePrune,
         Finetune: EffectiveFinetune,
+        Distill: EffectiveDistill,
         Quantize: EffectiveQuantize,
         QuantizeMixed: EffectiveQuantizeMixed,
         QuantizeWeights: EffectiveQuantizeWeights,
@@ -242,6 +264,8 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
 def with_defaults(value: Prune) -> EffectivePrune: ...
 @overload
 def with_defaults(value: Finetune) -> EffectiveFinetune: ...
+@overload
+def with_defaults(value: Distill) -> EffectiveDistill: ...
 @overload
 def with_defaults(value: Quantize) -> EffectiveQuantize: ...
 @overload

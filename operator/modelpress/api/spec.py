@@ -52,8 +52,9 @@ class CompressedModelSpec(ApiType):
         json_schema_extra=rules(
             (
                 "self.source.format in ['torch', 'transformers']"
-                " || !self.compression.stages.exists(stage, has(stage.prune) || has(stage.finetune))",
-                "prune and finetune work on a torch module: with source.format onnx or torch-export, compression.stages"
+                " || self.compression.stages.all(stage, has(stage.fuse) || has(stage.quantize))",
+                "prune, cut, distill and finetune work on a torch module: with source.format onnx or torch-export,"
+                " compression.stages"
                 " may have fuse and quantize",
             )
         )

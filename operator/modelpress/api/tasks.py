@@ -81,7 +81,7 @@ class CompressTask(ApiType):
     stages: tuple[Stage, ...]
     """The recipe."""
     objective: Objective | None = None
-    """What finetune optimizes."""
+    """What training makes small."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     """How to read the files below DATA_FOLDER, by role: train, validation, calibration."""
     seed: int = 0

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from modelpress.api.compression import Objective
+from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source
-from modelpress.api.stages import Prune, PruneStructure, Quantize, Stage
+from modelpress.api.stages import (
+    Cut,
+    Distill,
+    Finetune,
+    Importance,
+    Prune,
+    PruneAmount,
+    PruneStructure,
+    Quantize,
+    Stage,
+)
 
 from .errors import Judged
 from .models import Medium
 from .quantize_settings import check_quantize
 
 QUANTIZE = "quantize"
+AMOUNTS: Mapping[PruneStructure, tuple[str, ...]] = MappingProxyType(
+    {
+        PruneStructure.UNSTRUCTURED: ("sparsity",),
+        PruneStructure.CHANNEL: ("bytes", "channels", "macs", "parameters"),
+        PruneStructure.SEMI_STRUCTURED: (),
+    }
+)
+"""Amounts that each structure takes, one of them."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +100,62 @@ def _impossible(source: Source, start: Medium, position: int, kind: str, steps: 
 def _check_settings(step: Step, objective: Objective | None, roles: Collection[str]) -> None:
     """Raise Judged if what the stage needs is not there."""
     name = f"Stage {step.position} ({step.kind})"
-    if step.kind == "finetune" and (objective is None or "train" not in roles):
-        raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train and compression.objective.")
-    if isinstance(step.settings, Quantize):
-        check_quantize(name, step.settings, roles)
-    if isinstance(step.settings, Prune):
-        amount = step.settings.amount
-        given = [key for key in ("channels", "sparsity", "parameters", "macs") if getattr(amount, key) is not None]
-        fine = (
-            {"sparsity"}
-            if step.settings.structure is PruneStructure.UNSTRUCTURED
-            else {"channels", "parameters", "macs"}
-        )
-        if len(given) != 1 or given[0] not in fine:
+    learns, looks = "train" in roles, bool({"train", "calibration"} & set(roles))
+    settings = step.settings
+    if isinstance(settings, Finetune):
+        _check_training(name, settings, objective, learns)
+    if isinstance(settings, Distill):
+        if not learns:
+            raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train.")
+        if objective is None and settings.alpha != 1:
             raise Judged(
                 Reason.RECIPE_INVALID,
-                f"{name} with structure {step.settings.structure} takes exactly one of {', '.join(sorted(fine))} as "
-                f"amount, not {', '.join(given) or 'none'}.",
+                f"{name} with alpha below 1 needs compression.objective: alpha 1 learns from the teacher alone.",
             )
+    if isinstance(settings, Cut) and settings.keep is not None and not looks:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with keep needs compression.data.calibration or compression.data.train.",
+        )
+    if isinstance(settings, Quantize):
+        check_quantize(name, settings, roles)
+    if isinstance(settings, Prune):
+        _check_prune(name, settings, objective, learns)
+
+
+def _check_training(name: str, settings: Finetune, objective: Objective | None, learns: bool) -> None:
+    if objective is None or not learns:
+        raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train and compression.objective.")
+    if settings.label_smoothing is not None and objective.loss not in (Loss.CROSS_ENTROPY, Loss.CAUSAL_LM):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with labelSmoothing needs an objective with loss CrossEntropy or CausalLM, not {objective.loss}.",
+        )
+
+
+def _check_prune(name: str, settings: Prune, objective: Objective | None, learns: bool) -> None:
+    amount = settings.amount or PruneAmount()
+    given = [key for key in PruneAmount.model_fields if getattr(amount, key) is not None]
+    fine = AMOUNTS[settings.structure]
+    if len(given) != min(1, len(fine)) or not set(given) <= set(fine):
+        wanted = f"exactly one of {', '.join(fine)} as amount" if fine else "no amount, it is half of the weights"
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with structure {settings.structure} takes {wanted}, not {', '.join(given) or 'none'}.",
+        )
+    if settings.importance in (Importance.TAYLOR, Importance.LOSS_CHANGE) and (objective is None or not learns):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with importance {settings.importance} needs compression.data.train and compression.objective.",
+        )
+    if settings.importance is Importance.LOSS_CHANGE and settings.structure is not PruneStructure.CHANNEL:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with importance LossChange leaves out one channel after the other: use structure Channel.",
+        )
+    if settings.recovery is not None:
+        if (settings.steps or 1) < 2:
+            raise Judged(Reason.RECIPE_INVALID, f"{name}: recovery is training between steps, set steps to 2 or more.")
+        _check_training(f"{name}, recovery,", settings.recovery, objective, learns)
+    if settings.structure is PruneStructure.SEMI_STRUCTURED and (settings.scope or (settings.steps or 1) > 1):
+        raise Judged(Reason.RECIPE_INVALID, f"{name} with structure SemiStructured2x4 takes neither scope nor steps.")

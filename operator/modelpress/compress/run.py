@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import random
 import shutil
@@ -62,6 +63,7 @@ class Compression:
         self.report = report
         self.data = Data(task, layout.data)
         self.facts: list[StageFacts] = []
+        self.teacher: ModuleModel | None = None
         self.position = 0
 
     def run(self) -> CompressionFacts:
@@ -105,6 +107,7 @@ class Compression:
             scratch=scratch,
             source=self.layout.source,
             objective=self.task.objective,
+            teacher=self.teacher,
         )
 
     def _write_original(self, model: ModuleModel | GraphModel, path: Path) -> None:
@@ -120,6 +123,8 @@ class Compression:
 
     def _stages(self, model: ModuleModel | GraphModel, steps: list[Step], original: Path) -> GraphModel:
         """Do the steps; the export stands where the medium changes, or at the end."""
+        if isinstance(model, ModuleModel) and any(step.kind == "distill" for step in steps):
+            self.teacher = ModuleModel(copy.deepcopy(model.module), model.signature)
         for step in steps:
             if step.medium is Medium.GRAPH and isinstance(model, ModuleModel):
                 model = self._exported(model, original)

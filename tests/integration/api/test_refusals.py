@@ -26,13 +26,13 @@ REFUSED = {
     "unknown field": ("serving.replica", 3, 'unknown field "spec.serving.replica"'),
     "unknown stage": (
         "compression.stages.0",
-        {"distill": {"epochs": 3}},
-        'unknown field "spec.compression.stages[0].distill"',
+        {"sparsify": {"epochs": 3}},
+        'unknown field "spec.compression.stages[0].sparsify"',
     ),
     "two keys in one stage": (
         "compression.stages.0",
         {"fuse": {}, "finetune": {"epochs": 3}},
-        "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, finetune, fuse or quantize",
+        "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, cut, distill, finetune",
     ),
     "no key in a stage": (
         "compression.stages.0",
@@ -55,6 +55,23 @@ REFUSED = {
         {"sparsity": 0.5},
         "spec.compression.stages[0].prune: Invalid value: structure Unstructured takes amount.sparsity",
     ),
+    "half of the weights and an amount": (
+        "compression.stages.0.prune.structure",
+        "SemiStructured2x4",
+        "structure SemiStructured2x4 is half of the weights",
+    ),
+    "recovery without steps": ("compression.stages.0.prune.recovery", {"epochs": 2}, "set steps to 2 or more"),
+    "cut that keeps and removes": (
+        "compression.stages.0",
+        {"cut": {"blocks": "layers", "keep": 2, "remove": [0]}},
+        "spec.compression.stages[0].cut: Invalid value: cut has exactly one of keep, remove",
+    ),
+    "temperature of a cosine": (
+        "compression.stages.0",
+        {"distill": {"epochs": 1, "match": "Cosine", "temperature": 2}},
+        "it goes with match Logits",
+    ),
+    "augmentation by nothing": ("compression.stages.1.finetune.augment", {}, "augment has at least one of shift"),
     "quantize before the end": ("compression.stages.0", {"quantize": {"preset": "INT8"}}, "as the last stage"),
     "calibration without calibrating": (
         "compression.stages.3.quantize",
@@ -163,6 +180,35 @@ REFUSED = {
     "metrics without data": ("evaluation.test", None, "evaluation.metrics need evaluation.test"),
     "confidence of 100 %": ("evaluation.gates.0.confidence", 1.0, "spec.evaluation.gates[0].confidence"),
     "finetune without data": ("compression.data", None, "a finetune stage needs compression.data.train"),
+    "smoothed labels of no classes": (
+        "compression",
+        {
+            "data": {"train": {"uri": "s3://data/train.npz"}},
+            "objective": {"loss": "MSE"},
+            "stages": [{"finetune": {"epochs": 1, "labelSmoothing": 0.1}}],
+        },
+        "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
+    ),
+    "distill without data": (
+        "compression",
+        {"stages": [{"distill": {"epochs": 1, "alpha": 1}}]},
+        "a distill stage needs",
+    ),
+    "distill by targets without objective": (
+        "compression",
+        {"data": {"train": {"uri": "s3://data/train.npz"}}, "stages": [{"distill": {"epochs": 1}}]},
+        "distill with alpha below 1 needs compression.objective",
+    ),
+    "gradients without objective": (
+        "compression",
+        {"stages": [{"prune": {"structure": "Channel", "importance": "Taylor", "amount": {"bytes": 0.5}}}]},
+        "or with importance Taylor or LossChange, needs compression.data.train",
+    ),
+    "ranked blocks without data": (
+        "compression",
+        {"stages": [{"cut": {"blocks": "layers", "keep": 2}}]},
+        "cut with keep needs compression.data.calibration",
+    ),
     "finetune without objective": ("compression.objective", None, "and compression.objective"),
     "an interval too short": (
         "update.interval",
@@ -201,7 +247,8 @@ def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case:
 @pytest.mark.parametrize(("ending", "source_format"), [("onnx", "onnx"), ("pt2", "torch-export")])
 def test_a_graph_takes_no_stage_for_modules(server: ApiServer, ending: str, source_format: str) -> None:
     spec = {**SPEC, "source": {"uri": f"s3://models/digits.{ending}", "format": source_format}}
-    assert "prune and finetune work on a torch module" in apply(server, model(NAME, spec), "--dry-run=server")
+    refusal = apply(server, model(NAME, spec), "--dry-run=server")
+    assert "prune, cut, distill and finetune work on a torch module" in refusal
     spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""
 

@@ -9,12 +9,20 @@ import pytest
 import torch
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import CASES, columns, model, samples_of
+from torch import nn
 
+from modelpress.api.compression import Loss, Objective
+from modelpress.api.defaults import with_defaults
 from modelpress.api.reasons import Reason
+from modelpress.api.source import TensorSpec
 from modelpress.api.stages import Finetune, Prune
 from modelpress.compress.datasets import Samples
 from modelpress.compress.errors import Judged
-from modelpress.compress.stages import finetune, prune
+from modelpress.compress.models import ModuleModel
+from modelpress.compress.signature import Signature
+from modelpress.compress.stages import finetune, losses, prune, training
+
+MSE = Objective(loss=Loss.MSE)
 
 
 def samples(name: str, **changes: np.ndarray[Any, Any]) -> Samples:
@@ -30,10 +38,10 @@ def settings(**more: Any) -> Finetune:
 @pytest.mark.parametrize("name", CASES)
 def test_every_kind_of_model_learns(name: str, make_context: MakeContext) -> None:
     context = make_context({"train": samples(name)}, "MSE" if CASES[name].classes is None else "CrossEntropy")
-    losses: list[float] = []
-    context.report = lambda _fraction, detail: losses.append(float(detail.rpartition(" ")[2]))
+    means: list[float] = []
+    context.report = lambda _fraction, detail: means.append(float(detail.rpartition(" ")[2]))
     finetune.run(model(name), settings(), context)
-    assert losses[-1] < losses[0]
+    assert means[-1] < means[0]
 
 
 def test_the_epoch_that_is_best_on_validation_data_is_kept(make_context: MakeContext) -> None:
@@ -71,6 +79,88 @@ def test_a_last_batch_of_one_sample_does_not_upset_batch_normalization(make_cont
         {name: value[:17] for name, value in all_samples.targets.items()},
     )
     finetune.run(model("Normalized"), settings(), make_context({"train": few}, "CrossEntropy"))
+
+
+@pytest.mark.parametrize(
+    ("more", "shares"),
+    [
+        ({}, [1, 0.75, 0.25]),
+        ({"schedule": "Linear"}, [1, 2 / 3, 1 / 3]),
+        ({"schedule": "Constant", "warmup": 0.67}, [0.5, 1, 1]),
+    ],
+)
+def test_the_learning_rate_goes_on_as_the_schedule_says(more: dict[str, Any], shares: list[float]) -> None:
+    trainer = training.Trainer(
+        model("Single"),
+        with_defaults(settings(**more)),
+        losses.TargetLoss(MSE, CASES["Single"].signature),
+        0,
+        "finetune",
+    )
+    assert [trainer.share(step, 3) for step in range(3)] == pytest.approx(shares)
+
+
+def test_gradients_are_clipped_to_the_norm(make_context: MakeContext) -> None:
+    """AdamW's first step is as long as the learning rate whatever the gradient: clipped to nothing, it is short."""
+    moved = {}
+    for limit in (None, 1e-12):
+        found = model("Normalized")
+        before = found.module.get_parameter("layers.0.weight").detach().clone()
+        more = {"epochs": 1, "batchSize": 96, "weightDecay": 0, "maxGradientNorm": limit}
+        finetune.run(found, settings(**more), make_context({"train": samples("Normalized")}, "CrossEntropy"))
+        moved[limit] = float((found.module.get_parameter("layers.0.weight").detach() - before).abs().max())
+    assert moved[1e-12] < 0.01 * moved[None]
+
+
+def test_smoothed_labels_keep_the_scores_apart_less(make_context: MakeContext) -> None:
+    spreads = []
+    for smoothing in (None, 0.5):
+        context = make_context({"train": samples("Normalized")}, "CrossEntropy")
+        found = finetune.run(model("Normalized"), settings(epochs=30, labelSmoothing=smoothing), context)
+        spreads.append(found.run(samples("Normalized").inputs)["scores"].std())
+    assert spreads[1] < 0.7 * spreads[0]
+    with pytest.raises(Judged, match="labelSmoothing needs an objective with loss CrossEntropy or CausalLM, not MSE"):
+        finetune.run(model("Wave"), settings(labelSmoothing=0.1), make_context({"train": samples("Wave")}, "MSE"))
+
+
+class Tokens(nn.Module):
+    """Scores of the next token by the token alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 5)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.table(tokens)
+        return found
+
+
+def test_a_language_model_learns_the_token_after_each(make_context: MakeContext) -> None:
+    torch.manual_seed(0)
+    inputs = (TensorSpec(name="tokens", shape=("batch", "time"), dtype="int64"),)
+    found = ModuleModel(Tokens(), Signature(inputs, (TensorSpec(name="scores"),)))
+    counting = (np.arange(40)[:, None] + np.arange(6)) % 5
+    targets = np.where(np.arange(6) == 5, -100, counting)
+    context = make_context({"train": samples_of({"tokens": counting}, {"scores": targets})}, "CausalLM")
+    finetune.run(found, settings(epochs=30, learningRate=0.1), context)
+    assert (found.run({"tokens": counting[:1]})["scores"].argmax(-1) == (counting[:1] + 1) % 5).all()
+    broken = make_context({"train": samples_of({"tokens": counting}, {"scores": targets + 1})}, "CausalLM")
+    with pytest.raises(Judged, match="holds the label 5 for scores, whose 5 classes are 0 to 4"):
+        finetune.run(found, settings(), broken)
+    with pytest.raises(Judged, match=r"CausalLM needs scores \[batch, tokens, vocabulary\]"):
+        finetune.run(model("Single"), settings(), make_context({"train": samples("Single")}, "CausalLM"))
+
+
+def test_augmented_training_sees_each_sample_in_many_forms(make_context: MakeContext) -> None:
+    found = model("Residual")
+    seen: list[torch.Tensor] = []
+    found.module.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().clone()))
+    context = make_context({"train": samples("Residual"), "validation": samples("Residual")}, "CrossEntropy")
+    finetune.run(found, settings(epochs=2, batchSize=96, augment={"noise": 0.1, "flip": "Horizontal"}), context)
+    original = torch.from_numpy(samples("Residual").inputs["image"])
+    trained = [item for item in seen if len(item) == 96]
+    assert sum(torch.equal(item, original) for item in trained) == 2  # validation, once an epoch, is as it is
+    assert len(trained) == 4
 
 
 @pytest.mark.parametrize(

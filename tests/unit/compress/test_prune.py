@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.unit.compress.conftest import MakeContext
-from tests.unit.compress.sources import CASES, model
+from tests.unit.compress.sources import CASES, columns, model, samples_of
 
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Prune
+from modelpress.compress.datasets import Samples
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import ModuleModel, tensors
 from modelpress.compress.signature import example
@@ -128,3 +130,101 @@ def test_masks_follow_weights_whose_channels_went(make_context: MakeContext) -> 
     weights = dict(found.module.named_parameters())
     assert found.masks
     assert all(torch.equal(mask, weights[name] != 0) for name, mask in found.masks.items())
+
+
+def learnable(name: str) -> Samples:
+    found = columns(name)
+    label = found.pop("label")
+    return samples_of(found, {CASES[name].outputs[0]: label})
+
+
+@pytest.mark.parametrize("importance", ["L1", "L2", "Taylor", "LossChange", "Random"])
+@pytest.mark.parametrize("name", ["Residual", "Wave"])
+def test_every_importance_removes_the_same_amount(name: str, importance: str, make_context: MakeContext) -> None:
+    loss = "MSE" if CASES[name].classes is None else "CrossEntropy"
+    found = model(name)
+    parameters = count_parameters(found.module)
+    context = make_context({"train": learnable(name)}, loss)
+    prune.run(found, channel({"bytes": 0.5}, importance=importance), context)
+    assert abs(count_parameters(found.module) / parameters - 0.5) < 0.08
+    assert all(item.grad is None for item in found.module.parameters())
+
+
+@pytest.mark.parametrize(("importance", "offset"), [("Taylor", 1), ("LossChange", 0)])
+def test_what_the_objective_does_not_need_goes_first_however_large_it_is(
+    importance: str, offset: float, make_context: MakeContext
+) -> None:
+    found = model("Single")
+    module: Any = found.module
+    with torch.no_grad():
+        module.first.weight.abs_()  # none is dead
+        module.first.weight[::2] *= 50.0
+        module.second.weight[:, ::2] = 0.0  # nothing takes what they give
+    before = module.first.weight[1::2].clone()
+    rows = columns("Single")["row"]
+    answers = np.stack([found.run({"row": row})["scores"] for row in rows]) + np.float32(offset)
+    context = make_context({"train": samples_of({"row": rows}, {"scores": answers})}, "MSE")
+    prune.run(found, channel({"channels": 0.5}, importance=importance), context)
+    torch.testing.assert_close(module.first.weight.detach(), before.detach())
+
+
+def test_an_amount_in_steps_ends_where_one_step_does_and_trains_between(make_context: MakeContext) -> None:
+    sizes = {}
+    for steps in (1, 3):
+        found = model("Residual")
+        context = make_context({"train": learnable("Residual")}, "CrossEntropy")
+        more = {"steps": steps, "recovery": {"epochs": 1}} if steps > 1 else {}
+        prune.run(found, channel({"macs": 0.6}, scope="Global", **more), context)
+        sizes[steps] = macs(found)
+        assert sum("first epoch" in note for note in context.notes) == steps - 1
+    assert abs(sizes[1] - sizes[3]) < 0.1 * macs(model("Residual"))
+
+
+@pytest.mark.parametrize("importance", ["L1", "Taylor", "Random"])
+def test_zeros_in_steps_stay_and_add_up(importance: str, make_context: MakeContext) -> None:
+    found = model("Normalized")
+    context = make_context({"train": learnable("Normalized")}, "CrossEntropy")
+    settings = unstructured(0.8, steps=3, importance=importance, recovery={"epochs": 1})
+    prune.run(found, settings, context)
+    weights = [item for item in found.module.parameters() if item.ndim > 1]
+    zeros = sum(int((item == 0).sum()) for item in weights)
+    assert zeros == round(0.8 * sum(item.numel() for item in weights))
+
+
+@pytest.mark.parametrize("importance", ["L2", "Random"])
+def test_two_of_every_four_neighbours_become_zero(importance: str, make_context: MakeContext) -> None:
+    found = model("Digits")
+    before = {name: item.detach().clone() for name, item in found.module.named_parameters()}
+    context = make_context()
+    prune.run(found, Prune.model_validate({"structure": "SemiStructured2x4", "importance": importance}), context)
+    left = found.module.get_parameter("features.0.weight")
+    assert torch.equal(left, before["features.0.weight"])  # a single input channel
+    assert "features.0.weight" in context.warnings[0]
+    for name in ("features.4.weight", "classifier.0.weight", "classifier.2.weight"):
+        weight = found.module.get_parameter(name).detach()
+        groups = weight.movedim(1, -1).reshape(-1, 4)
+        assert ((groups != 0).sum(1) == 2).all()
+        if importance == "L2":
+            whole = before[name].movedim(1, -1).reshape(-1, 4).abs()
+            assert (groups.abs().sum(1) >= whole.topk(2, 1).values.sum(1) - 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (channel({"channels": 0.95}), "would remove all 8 channels of layer"),
+        (unstructured(0.9), "weights of classifier.2.weight to zero"),
+        (unstructured(0.999, scope="Layer"), "weights of features.0.weight to zero"),
+    ],
+)
+def test_an_amount_that_leaves_nothing_of_a_layer_is_refused(
+    settings: Prune, words: str, make_context: MakeContext
+) -> None:
+    found = model("Digits")
+    module: Any = found.module
+    with torch.no_grad():
+        module.classifier[2].weight.mul_(1e-6)
+    with pytest.raises(Judged) as caught:
+        prune.run(found, settings, make_context())
+    assert caught.value.reason is Reason.RECIPE_INVALID
+    assert words in caught.value.message

@@ -14,14 +14,22 @@ from modelpress.compress.errors import Judged
 from modelpress.compress.models import Medium
 from modelpress.compress.recipe import Step, plan
 
+MSE = {"loss": "MSE"}
 WORKS_ON = {
     "prune": (Medium.MODULE,),
+    "cut": (Medium.MODULE,),
+    "distill": (Medium.MODULE,),
     "finetune": (Medium.MODULE,),
     "fuse": (Medium.MODULE, Medium.GRAPH),
     "quantize": (Medium.GRAPH,),
 }
 PRUNE = {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}}
 FINETUNE = {"finetune": {"epochs": 1}}
+DISTILL = {"distill": {"epochs": 1}}
+ALONE = {"distill": {"epochs": 1, "alpha": 1}}
+SMOOTH = {"finetune": {"epochs": 1, "labelSmoothing": 0.1}}
+HALF = {"structure": "Channel", "amount": {"channels": 0.5}}
+SINGLE = {"structure": "Unstructured", "amount": {"sparsity": 0.5}}
 FUSE: dict[str, Any] = {"fuse": {}}
 
 
@@ -39,7 +47,7 @@ def planned(
     stages: list[dict[str, Any]],
     *,
     torch: bool = True,
-    objective: dict[str, Any] | None = None,
+    objective: dict[str, Any] | None = MSE,
     roles: tuple[str, ...] = ("train",),
 ) -> list[Step]:
     wire: dict[str, Any] = {
@@ -52,7 +60,7 @@ def planned(
         Medium.MODULE if torch else Medium.GRAPH,
         [Stage.model_validate(stage) for stage in stages],
         WORKS_ON,
-        Objective.model_validate(objective or {"loss": "MSE"}),
+        None if objective is None else Objective.model_validate(objective),
         roles,
     )
 
@@ -60,6 +68,11 @@ def planned(
 def test_export_stands_before_the_first_stage_that_needs_the_graph() -> None:
     mediums = [step.medium for step in planned([PRUNE, FINETUNE, FUSE, INT8])]
     assert mediums == [Medium.MODULE, Medium.MODULE, Medium.MODULE, Medium.GRAPH]
+
+
+def test_what_learns_from_the_teacher_alone_needs_no_objective_and_a_named_cut_no_data() -> None:
+    assert len(planned([ALONE], objective=None)) == 1
+    assert len(planned([{"cut": {"blocks": "layers", "remove": [0]}}], objective=None, roles=())) == 1
 
 
 def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
@@ -91,9 +104,26 @@ def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
         ([quantize(preset="INT8_DYNAMIC", scales="PowerOfTwo")], {}, "neither for dynamic activations"),
         ([quantize(preset="W8A16", granularity="Tensor")], {}, "groups have groupSize"),
         ([FINETUNE], {"objective": {"loss": "MSE", "output": "other"}}, "outputs scores"),
-        ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of channels, macs"),
+        ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of bytes, channels"),
         ([{"prune": {"structure": "Unstructured", "amount": {"channels": 0.5}}}], {}, "exactly one of sparsity"),
         ([{"prune": {"structure": "Channel", "amount": {"channels": 0.5, "macs": 0.5}}}], {}, "not channels, macs"),
+        ([{"prune": {"structure": "Channel"}}], {}, "not none"),
+        ([{"prune": {"structure": "SemiStructured2x4", "amount": {"sparsity": 0.5}}}], {}, "no amount, it is half"),
+        ([{"prune": {"structure": "SemiStructured2x4", "scope": "Global"}}], {}, "neither scope nor steps"),
+        (
+            [{"prune": {**HALF, "importance": "Taylor"}}],
+            {"roles": ()},
+            "importance Taylor needs compression.data.train",
+        ),
+        ([{"prune": {**SINGLE, "importance": "LossChange"}}], {}, "use structure Channel"),
+        ([{"prune": {**HALF, "recovery": {"epochs": 1}}}], {}, "set steps to 2 or more"),
+        ([{"prune": {**HALF, "steps": 2, "recovery": {"epochs": 1}}}], {"roles": ()}, "recovery, needs"),
+        ([SMOOTH], {}, "CrossEntropy or CausalLM, not MSE"),
+        ([DISTILL], {"roles": ("calibration",)}, "(distill) needs compression.data.train"),
+        ([DISTILL], {"objective": None}, "with alpha below 1 needs compression.objective"),
+        ([DISTILL], {"torch": False}, "use source.format torch"),
+        ([DYNAMIC, DISTILL], {}, "put distill before quantize"),
+        ([{"cut": {"blocks": "layers", "keep": 2}}], {"roles": ()}, "with keep needs compression.data.calibration"),
     ],
 )
 def test_impossible_recipes_are_refused_with_the_way_out(

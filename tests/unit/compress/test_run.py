@@ -8,8 +8,9 @@ from typing import Any
 
 import onnx
 import pytest
+import torch
 from tests.unit.compress.graphs import build, images
-from tests.unit.compress.sources import CASES, columns, layout, task, write_data, write_source
+from tests.unit.compress.sources import CASES, columns, layout, module, task, write_data, write_source
 
 from modelpress.api.results import Progress
 from modelpress.api.tasks import CompressTask
@@ -73,6 +74,19 @@ def test_bits_by_sensitivity_work_on_every_kind_of_model(name: str, tmp_path: Pa
         data = {column: value[:count] for column, value in columns(name).items() if column in CASES[name].inputs}
         answers = graph.run(graph.open_session(where.out / "compressed" / "model.onnx"), data)
         assert all(len(value) == count for value in answers.values())
+
+
+def test_the_teacher_is_the_source_as_it_was_before_the_first_stage(tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    write_source(where.source, "Normalized")
+    write_data(where.data, "Normalized")
+    stages = [RECIPE[0], {"distill": {"epochs": 2, "alpha": 1}}]
+    compression = Compression(task("Normalized", stages), where, lambda _progress: None)
+    facts = compression.run()
+    assert "distance from the teacher" in " ".join(facts.stages[1].notes)
+    assert compression.teacher is not None
+    untouched = module("Normalized").state_dict()
+    assert all(torch.equal(item, untouched[name]) for name, item in compression.teacher.module.state_dict().items())
 
 
 def test_an_onnx_source_without_stages_is_passed_on(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The compression vocabulary: one file per stage. A stage, preset or algorithm that is not built is not in here."""
 
+from .cut import Cut
+from .distill import Distill, FeaturePair, Match
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
@@ -16,13 +18,21 @@ from .quantize import (
     QuantizeWeights,
 )
 from .stage import STAGE_KINDS, Stage
+from .training import Augment, Flip, LearningRateSchedule, Training
 
 __all__ = [
     "STAGE_KINDS",
+    "Augment",
+    "Cut",
+    "Distill",
+    "FeaturePair",
     "Finetune",
+    "Flip",
     "Fuse",
     "Granularity",
     "Importance",
+    "LearningRateSchedule",
+    "Match",
     "Prune",
     "PruneAmount",
     "PruneStructure",
@@ -36,4 +46,5 @@ __all__ = [
     "QuantizeScales",
     "QuantizeWeights",
     "Stage",
+    "Training",
 ]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..models import Medium
-from . import finetune, fuse, fuse_graph, prune, quantize
+from . import cut, distill, finetune, fuse, fuse_graph, prune, quantize
 
 Run = Callable[[Any, Any, Any], Any]
 """(model, settings of the stage, context) → model of the same medium."""
@@ -15,6 +15,8 @@ Run = Callable[[Any, Any, Any], Any]
 STAGES: Mapping[str, Mapping[Medium, Run]] = MappingProxyType(
     {
         "prune": {Medium.MODULE: prune.run},
+        "cut": {Medium.MODULE: cut.run},
+        "distill": {Medium.MODULE: distill.run},
         "finetune": {Medium.MODULE: finetune.run},
         "fuse": {Medium.MODULE: fuse.run, Medium.GRAPH: fuse_graph.run},
         "quantize": {Medium.GRAPH: quantize.run},

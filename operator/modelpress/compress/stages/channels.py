@@ -1,4 +1,4 @@
-"""Channel pruning: which layers may lose channels, and how many of them an amount means.
+"""Channel pruning: which layers may lose channels or heads, and how many of them an amount means.
 
 Which may is tried out, not guessed: on a copy of the module each group of dependent layers is cut in turn, and a group
 after which forward fails or answers in another shape is left alone. So outputs are never pruned, nor is what a fixed
@@ -8,21 +8,23 @@ reshape depends on.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from modelpress.api.defaults import EffectivePrune
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import Prune
+from modelpress.api.stages import PruneAmount
 
 from ..errors import Judged
 from ..models import ModuleModel, tensors
 from ..signature import example
 from .context import Context
-from .cutting import Cutter
+from .cutting import GLOBAL, Cutter, tracing
 from .naming import select
+from .ranking import importances
 
 SAMPLES = 2
 TRIED_RATIO = 0.5
@@ -33,34 +35,110 @@ STEPS = 10
 TOLERANCE = 0.05
 """A reached amount that is further than this from the wanted one is worth a warning."""
 
+Count = Callable[[nn.Module], int]
 
-def prune(model: ModuleModel, settings: Prune, context: Context) -> None:
-    """Remove channels in place. Raises Judged with StageFailed, or RecipeInvalid for an unknown layer."""
-    inputs = tensors(example(model.signature, SAMPLES, context.seed, context.calibration()))
-    layers = {name for name, _ in model.module.named_modules() if name}
-    asked = select(settings.ignore or (), layers, "layer", nested=True)
-    cutter = Cutter(model, settings, inputs)
-    fixed = fixed_layers(cutter, asked)
-    amount = settings.amount
-    if amount.channels is not None:
-        ratio = amount.channels
-    elif amount.parameters is not None:
-        ratio = search(cutter, fixed, amount.parameters, count_parameters, "parameters", context)
-    elif amount.macs is not None:
-        ratio = search(cutter, fixed, amount.macs, lambda module: count_macs(model, module, inputs), "macs", context)
-    else:
-        raise Judged(
-            Reason.RECIPE_INVALID, "prune with structure Channel takes channels, parameters or macs as amount."
-        )
-    cutter.cut(model.module, fixed, ratio)
-    if not cutter.fits(model.module):
-        raise Judged(
-            Reason.STAGE_FAILED,
-            "After pruning, forward fails or answers in another shape: name the layers to leave alone in ignore.",
-        )
-    left = sorted(fixed - asked)
-    if left:
-        context.notes.append(f"Left alone, because the outputs depend on their width: {', '.join(left[:8])}.")
+
+class Pruning:
+    """Removes channels of one module in steps."""
+
+    def __init__(self, model: ModuleModel, settings: EffectivePrune, context: Context) -> None:
+        self.model = model
+        self.settings = settings
+        self.context = context
+        self.inputs = tensors(example(model.signature, SAMPLES, context.seed, context.calibration()))
+        layers = {name for name, _ in model.module.named_modules() if name}
+        self.asked = select(settings.ignore, layers, "layer", nested=True)
+        self.fixed = self.asked
+        self.amount = settings.amount or PruneAmount()
+        self.counted = next((key for key in self._counts() if getattr(self.amount, key) is not None), None)
+        self.total = self._counts()[self.counted](model.module) if self.counted is not None else 0
+
+    def step(self, number: int) -> None:
+        """Do one step of `settings.steps`, counted from 1, in place.
+
+        Raises Judged: StageFailed, or RecipeInvalid for an unknown layer or an amount that would leave nothing.
+        """
+        cutter = Cutter(self.model, self.settings, self.inputs)
+        self.fixed = fixed_layers(cutter, self.fixed)  # anew: a grouped convolution may have become a depthwise one
+        with tracing():
+            found = cutter.candidates(self.model.module, self.fixed)
+        ranks = importances(found, self.settings.importance, self.model, self.context)
+        steps = self.settings.steps
+        if self.amount.channels is not None:
+            ratio = 1 - (1 - self.amount.channels) ** (1 / steps)
+            self._refuse_whole_layers([(item.name, item.width) for item in found], ratio)
+        elif self.counted is not None:
+            wanted = 1 - (1 - getattr(self.amount, self.counted)) ** (number / steps)
+            ratio = self._search(cutter, ranks, wanted, number == steps)
+        else:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                "prune with structure Channel takes channels, parameters, macs or bytes as amount.",
+            )
+        cutter.cut(self.model.module, self.fixed, ratio, ranks)
+        if not cutter.fits(self.model.module):
+            raise Judged(
+                Reason.STAGE_FAILED,
+                "After pruning, forward fails or answers in another shape: name the layers to leave alone in ignore.",
+            )
+
+    def end(self) -> None:
+        """Say what was left alone."""
+        left = sorted(self.fixed - self.asked)
+        if left:
+            self.context.notes.append(f"Left alone, because the outputs depend on their width: {', '.join(left[:8])}.")
+
+    def _counts(self) -> dict[str, Count]:
+        return {
+            "parameters": count_parameters,
+            "macs": lambda module: count_macs(self.model, module, self.inputs),
+            "bytes": count_bytes,
+        }
+
+    def _refuse_whole_layers(self, widths: Sequence[tuple[str, int]], ratio: float) -> None:
+        """Raise Judged with RecipeInvalid if each layer is to lose the same and one would lose all it has."""
+        if self.settings.scope == GLOBAL:
+            return  # the best of each layer stays
+        for name, width in widths:
+            if width > 1 and round(width * (1 - ratio)) < 1:
+                raise Judged(
+                    Reason.RECIPE_INVALID,
+                    f"prune.amount.channels {self.amount.channels} would remove all {width} channels of layer {name}: "
+                    "ask for less, or name it in ignore.",
+                )
+
+    def _search(self, cutter: Cutter, ranks: Sequence[torch.Tensor], wanted: float, last: bool) -> float:
+        """Return the ratio of channels whose removal leaves 1 - wanted of what was counted at first, by bisection."""
+        what = str(self.counted)
+        count = self._counts()[what]
+
+        def removed(ratio: float) -> float:
+            module = copy.deepcopy(self.model.module)
+            cutter.cut(module, self.fixed, ratio, ranks)
+            return 1 - count(module) / self.total if cutter.fits(module) else 1.0
+
+        most = removed(MOST)
+        if most < wanted - TOLERANCE:
+            raise Judged(
+                Reason.STAGE_FAILED,
+                f"prune can remove at most {most:.0%} of the {what}, the recipe asks for {wanted:.0%}: ask for less.",
+            )
+        low, high = 0.0, MOST
+        best = (abs(most - wanted), MOST)
+        for step in range(STEPS):
+            middle = (low + high) / 2
+            got = removed(middle)
+            best = min(best, (abs(got - wanted), middle))
+            low, high = (middle, high) if got < wanted else (low, middle)
+            self.context.report(
+                0.9 + 0.1 * (step + 1) / (STEPS + 1), f"{got:.1%} of the {what} at {middle:.1%} of the channels"
+            )
+        if last and best[0] > TOLERANCE:
+            self.context.warnings.append(
+                f"Whole channels allow no nearer amount than {best[0]:.1%} off the {wanted:.1%} of {what} that were "
+                "asked for."
+            )
+        return best[1]
 
 
 def fixed_layers(cutter: Cutter, asked: set[str]) -> set[str]:
@@ -75,42 +153,14 @@ def fixed_layers(cutter: Cutter, asked: set[str]) -> set[str]:
     return fixed
 
 
-def search(
-    cutter: Cutter, fixed: set[str], wanted: float, count: Callable[[nn.Module], int], what: str, context: Context
-) -> float:
-    """Return the ratio of channels whose removal removes the wanted fraction of what is counted, by bisection."""
-    total = count(cutter.model.module)
-
-    def removed(ratio: float) -> float:
-        module = copy.deepcopy(cutter.model.module)
-        cutter.cut(module, fixed, ratio)
-        return 1 - count(module) / total
-
-    most = removed(MOST)
-    if most < wanted - TOLERANCE:
-        raise Judged(
-            Reason.STAGE_FAILED,
-            f"prune can remove at most {most:.0%} of the {what}, the recipe asks for {wanted:.0%}: ask for less.",
-        )
-    low, high = 0.0, MOST
-    best = (abs(most - wanted), MOST)
-    for step in range(STEPS):
-        middle = (low + high) / 2
-        got = removed(middle)
-        best = min(best, (abs(got - wanted), middle))
-        low, high = (middle, high) if got < wanted else (low, middle)
-        context.report((step + 1) / (STEPS + 1), f"{got:.1%} of the {what} at {middle:.1%} of the channels")
-    if best[0] > TOLERANCE:
-        context.warnings.append(
-            f"Whole channels allow no nearer amount than {best[0]:.1%} off the {wanted:.1%} of {what} that were "
-            "asked for."
-        )
-    return best[1]
-
-
 def count_parameters(module: nn.Module) -> int:
     """Return the number of elements of all parameters."""
     return sum(item.numel() for item in module.parameters())
+
+
+def count_bytes(module: nn.Module) -> int:
+    """Return the bytes of all parameters and buffers."""
+    return sum(item.numel() * item.element_size() for item in [*module.parameters(), *module.buffers()])
 
 
 def count_macs(model: ModuleModel, module: nn.Module, inputs: dict[str, torch.Tensor]) -> int:

@@ -13,6 +13,7 @@ from modelpress.api.compression import Objective
 
 from ..datasets import Samples
 from ..facts import LayerFacts
+from ..models import ModuleModel
 from ..signature import Arrays
 
 
@@ -38,6 +39,8 @@ class Context:
     source: Path
     """Folder of the source, for sentences about tenants' code."""
     objective: Objective | None = None
+    teacher: ModuleModel | None = None
+    """The untouched source, kept where a later stage learns from it."""
     report: Callable[[float, str], None] = lambda _fraction, _detail: None
     """Takes the fraction that is done, 0 to 1, and a few words."""
     notes: list[str] = field(default_factory=list)

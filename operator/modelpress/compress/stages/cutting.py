@@ -1,76 +1,66 @@
-"""Cutting channels out of a module along torch-pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900)."""
+"""Cutting channels and attention heads out of a module, and whether it still answers in its shapes.
+
+Channels go along torch-pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900), heads by themselves.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch_pruning
 from torch import nn
 
+from modelpress.api.defaults import EffectivePrune
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import Importance, Prune
 
 from ..errors import Judged
 from ..models import ModuleModel
-from .selecting import kept_of_all, kept_of_layers, least, rounded
+from . import heads
+from .candidates import Candidate, ChannelGroup
+from .selecting import kept_of_all, kept_of_layers, rounded
 
 GLOBAL = "Global"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Layers whose channels go together."""
-
-    layer: nn.Module
-    """One of them, by which torch-pruning finds the others."""
-    removal: Any
-    """torch-pruning's function that removes channels of that layer."""
-    parts: int
-    """Number of groups of channels that must stay equally wide: 1, or the groups of a convolution or normalization."""
-    importance: torch.Tensor
-    """One number for each channel of one part."""
 
 
 class Cutter:
     """Cuts channels out of modules of one make, and knows what their outputs must look like."""
 
-    def __init__(self, model: ModuleModel, settings: Prune, inputs: dict[str, torch.Tensor]) -> None:
+    def __init__(self, model: ModuleModel, settings: EffectivePrune, inputs: dict[str, torch.Tensor]) -> None:
         self.model = model
         self.settings = settings
         self.inputs = inputs
         self.shapes = self._shapes(model.module)
 
-    def cut(self, module: nn.Module, ignored: set[str], ratio: float) -> None:
-        """Remove the ratio of the channels in place, least important first. Raises Judged with StageFailed."""
-        with _tracing():
-            graph, candidates = self._candidates(module, ignored)
-            widths = [len(item.importance) for item in candidates]
-            if not candidates:
+    def cut(self, module: nn.Module, ignored: set[str], ratio: float, importances: Sequence[torch.Tensor]) -> None:
+        """Remove the ratio of the channels in place, least important first. Raises Judged with StageFailed.
+
+        `importances`: of the candidates of this module, or of one that it is a copy of, in their order.
+        """
+        with tracing():
+            found = self.candidates(module, ignored)
+            if not found:
                 return
             if self.settings.scope == GLOBAL:
-                kept = kept_of_all([item.importance for item in candidates], ratio)
+                kept = kept_of_all(importances, ratio)
             else:
-                kept = kept_of_layers(widths, ratio)
-            for item, width, count in zip(candidates, widths, kept, strict=True):
-                number = rounded(count, width, item.parts, self.settings.round_to or 1)
-                _remove(graph, item, number)
+                kept = kept_of_layers([item.width for item in found], ratio)
+            for item, importance, count in zip(found, importances, kept, strict=True):
+                multiple = self.settings.round_to if isinstance(item, ChannelGroup) else 1
+                item.remove(rounded(max(count, item.least), item.width, item.parts, multiple), importance)
 
     def try_out(self, module: nn.Module, ignored: set[str], ratio: float) -> set[str]:
-        """Cut group after group in place; return the layers of the first group that breaks the outputs, if any."""
-        with _tracing():
-            names = {layer: name for name, layer in module.named_modules()}
-            graph, candidates = self._candidates(module, ignored)
-            for item in candidates:
-                kept = kept_of_layers([len(item.importance)], ratio)[0]
-                group = _remove(graph, item, kept)
-                if group is not None and not self.fits(module):
-                    return _widths(group, names)
+        """Cut candidate after candidate in place; return the layers of the first that breaks the outputs, if any."""
+        with tracing():
+            for item in self.candidates(module, ignored):
+                kept = kept_of_layers([item.width], ratio)[0]
+                layers = item.remove(kept, torch.arange(item.width, 0, -1).float())
+                if layers and not self.fits(module):
+                    return layers
         return set()
 
     def fits(self, module: nn.Module) -> bool:
@@ -82,72 +72,36 @@ class Cutter:
         except Exception:  # tenants' forward may raise anything when a width is another
             return False
 
-    def _shapes(self, module: nn.Module) -> list[torch.Size]:
-        module.eval()
-        with torch.no_grad():
-            return [output.shape for output in ModuleModel(module, self.model.signature).call(self.inputs)]
-
-    def _candidates(self, module: nn.Module, ignored: set[str]) -> tuple[Any, list[Candidate]]:
-        """Trace the module; return torch-pruning's graph and what may lose channels."""
+    def candidates(self, module: nn.Module, ignored: set[str]) -> list[Candidate]:
+        """Trace the module; return what may lose channels or heads, always in the same order."""
         layers = dict(module.named_modules())
         for parameter in module.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
-        power = 2 if self.settings.importance is Importance.L2 else 1
-        importance = torch_pruning.importance.MagnitudeImportance(p=power)
+        attentions = heads.find(module)
+        own = {name for item in attentions for name in item.fixed}
         pruner = torch_pruning.BasePruner(
             module,
             example_inputs=tuple(self.inputs[spec.name] for spec in self.model.signature.inputs),
-            importance=importance,
-            ignored_layers=[layers[name] for name in ignored],
+            importance=torch_pruning.importance.MagnitudeImportance(),
+            ignored_layers=[layers[name] for name in sorted(ignored | own)],
             in_channel_groups={},  # the defaults are shared between all pruners of a process
             out_channel_groups={},
             num_heads={},
             channel_groups={},
             output_transform=_flatten,
         )
-        found = []
-        for group in pruner.DG.get_all_groups(
+        groups = pruner.DG.get_all_groups(
             ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
-        ):
-            with torch.no_grad():
-                score = importance(group)
-            if score is None:
-                continue
-            parts = _parts(pruner, group)
-            first = group[0].dep
-            mean = score.detach().view(parts, -1).mean(dim=0).cpu()
-            found.append(Candidate(first.target.module, first.handler, parts, mean))
-        return pruner.DG, found
+        )
+        names = {layer: name for name, layer in layers.items()}
+        channels = [ChannelGroup.of(pruner, group, names) for group in groups]
+        usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
+        return [*(item for item in channels if item is not None), *usable]
 
-
-def _remove(graph: Any, item: Candidate, kept: int) -> Any:
-    """Remove all but `kept` channels of each part; return torch-pruning's group, None if there was nothing to do."""
-    if kept >= len(item.importance):
-        return None
-    group = graph.get_pruning_group(item.layer, item.removal, least(item.importance, kept, item.parts))
-    if not graph.check_pruning_group(group):
-        return None
-    group.prune()
-    return group
-
-
-def _parts(pruner: Any, group: Any) -> int:
-    """Return how many equal parts the channels of a group consist of."""
-    counts = [1]
-    for dependency, _ in group:
-        outgoing = pruner.DG.is_out_channel_pruning_fn(dependency.handler)
-        table = pruner.out_channel_groups if outgoing else pruner.in_channel_groups
-        counts.append(table.get(dependency.target.module, 1))
-    return max(counts)
-
-
-def _widths(group: Any, names: dict[nn.Module, str]) -> set[str]:
-    """Return the layers of a group that lose output channels."""
-    return {
-        names[dependency.target.module]
-        for dependency, _ in group
-        if dependency.target.module in names and dependency.handler.__name__.startswith("prune_out")
-    }
+    def _shapes(self, module: nn.Module) -> list[torch.Size]:
+        module.eval()
+        with torch.no_grad():
+            return [output.shape for output in ModuleModel(module, self.model.signature).call(self.inputs)]
 
 
 def _flatten(outputs: Any) -> list[torch.Tensor]:
@@ -159,7 +113,7 @@ def _flatten(outputs: Any) -> list[torch.Tensor]:
 
 
 @contextmanager
-def _tracing() -> Iterator[None]:
+def tracing() -> Iterator[None]:
     """Silence the tracer and turn what it raises into StageFailed."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,33 +7,94 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
-from modelpress.api.compression import Loss
+from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 
+from ..datasets import Samples
 from ..errors import Judged
-from ..signature import Array, describe
+from ..signature import Array, Signature, describe
 
-LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(outputs of a batch, targets of a batch) → mean loss."""
+LossFunction = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+"""(outputs of a batch, targets of a batch, label smoothing) → mean loss."""
+CLASSES = (Loss.CROSS_ENTROPY, Loss.CAUSAL_LM)
+"""Losses whose targets are numbers of classes."""
+IGNORED = -100
+"""Target of a token that is not to be learned, as transformers has it."""
 
 
-def _mse(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def _mse(output: torch.Tensor, target: torch.Tensor, _smoothing: float) -> torch.Tensor:
     return functional.mse_loss(output, target.to(output.dtype).reshape(output.shape))
 
 
-def _cosine(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def _cosine(output: torch.Tensor, target: torch.Tensor, _smoothing: float) -> torch.Tensor:
     return (1 - functional.cosine_similarity(output, target.to(output.dtype).reshape(output.shape), dim=-1)).mean()
 
 
-def _cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(output, target.long().reshape(output.shape[:1] + output.shape[2:]))
+def _cross_entropy(output: torch.Tensor, target: torch.Tensor, smoothing: float) -> torch.Tensor:
+    wanted = target.long().reshape(output.shape[:1] + output.shape[2:])
+    return functional.cross_entropy(output, wanted, label_smoothing=smoothing)
+
+
+def _causal_lm(output: torch.Tensor, target: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Scores of each token but the last are for the token after it."""
+    scores, wanted = output[:, :-1].flatten(0, 1), target.long()[:, 1:].flatten()
+    if bool((wanted == IGNORED).all()):
+        return scores.sum() * 0.0
+    return functional.cross_entropy(scores, wanted, ignore_index=IGNORED, label_smoothing=smoothing)
 
 
 LOSSES: Mapping[Loss, LossFunction] = MappingProxyType(
-    {Loss.CROSS_ENTROPY: _cross_entropy, Loss.MSE: _mse, Loss.COSINE: _cosine}
+    {Loss.CROSS_ENTROPY: _cross_entropy, Loss.CAUSAL_LM: _causal_lm, Loss.MSE: _mse, Loss.COSINE: _cosine}
 )
+
+
+class TargetLoss:
+    """The objective of the spec on the targets: a training.Criterion. Raises Judged with RecipeInvalid."""
+
+    def __init__(self, objective: Objective, signature: Signature, smoothing: float = 0.0) -> None:
+        self.kind = objective.loss
+        self.name = str(objective.loss)
+        self.smoothing = smoothing
+        self.output, self.index = output_of(objective, signature)
+        if smoothing and self.kind not in CLASSES:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"labelSmoothing needs an objective with loss CrossEntropy or CausalLM, not {self.kind}.",
+            )
+
+    def check(
+        self, _inputs: dict[str, torch.Tensor], outputs: tuple[torch.Tensor, ...], samples: Samples, role: str
+    ) -> None:
+        """Raise Judged if the samples have no fitting targets."""
+        if self.output not in samples.targets:
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"The {role} data has no target for output {self.output}: name its column in "
+                f"compression.data.{role}.targets.",
+            )
+        check(self.kind, outputs[self.index].shape, samples.targets[self.output], role, self.output)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Nothing is trained beside the module."""
+        return []
+
+    def loss(
+        self, _inputs: dict[str, torch.Tensor], outputs: tuple[torch.Tensor, ...], samples: Samples, chosen: np.ndarray
+    ) -> torch.Tensor:
+        """Return the mean loss of the chosen samples."""
+        output = outputs[self.index]
+        target = torch.from_numpy(np.array(samples.targets[self.output][chosen])).to(output.device)
+        return LOSSES[self.kind](output, target, self.smoothing)
+
+
+def output_of(objective: Objective | None, signature: Signature) -> tuple[str, int]:
+    """Return name and position of the output that the objective is about: the first, if it names none."""
+    names = [spec.name for spec in signature.outputs]
+    name = objective.output if objective is not None and objective.output else names[0]
+    return name, names.index(name)
 
 
 def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) -> None:
@@ -46,22 +107,32 @@ def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) 
                 f"CrossEntropy needs scores [batch, classes], output {name} has {describe(output)}.",
             )
         wanted = tuple(output[2:])
-        if not np.issubdtype(targets.dtype, np.integer) and not np.array_equal(targets, np.round(targets)):
+    elif loss is Loss.CAUSAL_LM:
+        if len(output) != 3:
             raise Judged(
                 Reason.DATASET_DOES_NOT_FIT,
-                f"CrossEntropy needs whole numbers as targets of {name}; the {role} data has {targets.dtype}.",
+                f"CausalLM needs scores [batch, tokens, vocabulary], output {name} has {describe(output)}.",
             )
+        wanted = tuple(output[1:2])
     else:
         wanted = tuple(output[1:])
+    whole = np.issubdtype(targets.dtype, np.integer) or np.array_equal(targets, np.round(targets))
+    if loss in CLASSES and not whole:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"{loss} needs whole numbers as targets of {name}; the {role} data has {targets.dtype}.",
+        )
     if per_sample != int(np.prod(wanted)):
         raise Judged(
             Reason.DATASET_DOES_NOT_FIT,
             f"The targets of {name} in the {role} data have shape {describe(targets.shape[1:])} a sample, {loss} "
             f"needs {describe(wanted)}.",
         )
-    if loss is Loss.CROSS_ENTROPY:
-        classes = output[1]
+    if loss in CLASSES:
+        classes = output[1] if loss is Loss.CROSS_ENTROPY else output[2]
         labels = targets.astype(np.int64)
+        if loss is Loss.CAUSAL_LM:
+            labels = labels[labels != IGNORED]
         wrong = labels[(labels < 0) | (labels >= classes)]
         if wrong.size:
             raise Judged(

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from modelpress.api.defaults import with_defaults
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Prune, PruneStructure
 
 from ..errors import Judged
 from ..models import ModuleModel
-from . import channels, weights
+from . import channels, finetune, weights
+from .channels import count_parameters
 from .context import Context
 
 
 def run(model: ModuleModel, settings: Prune, context: Context) -> ModuleModel:
-    """Remove weights or channels in place. Raises Judged with StageFailed if nothing could be removed."""
-    if settings.structure is PruneStructure.UNSTRUCTURED:
-        weights.prune(model, settings, context)
-    else:
-        before = sum(item.numel() for item in model.module.parameters())
-        channels.prune(model, settings, context)
-        after = sum(item.numel() for item in model.module.parameters())
-        if after >= before:
-            raise Judged(
-                Reason.STAGE_FAILED,
-                "prune removed no channel: every layer is an output of the model, is ignored, or cannot lose a channel "
-                f"(roundTo is {settings.round_to or 1}).",
-            )
-        model.refresh_masks()
+    """Remove weights or channels in place, in steps. Raises Judged with StageFailed if nothing could be removed."""
+    full, before = with_defaults(settings), count_parameters(model.module)
+    structured = full.structure is PruneStructure.CHANNEL
+    pruning = channels.Pruning(model, full, context) if structured else weights.Pruning(model, full, context)
+    for step in range(1, full.steps + 1):
+        pruning.step(step)
+        if structured:
+            model.refresh_masks()
+        if step < full.steps and settings.recovery is not None:
+            finetune.run(model, settings.recovery, context)
+    after = count_parameters(model.module)
+    if structured and after >= before:
+        raise Judged(
+            Reason.STAGE_FAILED,
+            "prune removed no channel: every layer is an output of the model, is ignored, or cannot lose a channel "
+            f"(roundTo is {full.round_to}).",
+        )
+    if structured:
         context.notes.append(f"{before - after} of {before} parameters were removed ({(before - after) / before:.1%}).")
+    pruning.end()
     return model

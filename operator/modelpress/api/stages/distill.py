@@ -1,0 +1,60 @@
+"""Stage `distill`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from ..base import ApiType, rules
+from .training import Training
+
+
+class Match(StrEnum):
+    """How the student's output is compared with the teacher's."""
+
+    LOGITS = "Logits"
+    MSE = "MSE"
+    COSINE = "Cosine"
+
+
+class FeaturePair(ApiType):
+    """A layer of the student and the teacher's layer whose output it imitates."""
+
+    layer: Annotated[str, Field(min_length=1, max_length=256)]
+    """Module of the student, by name, as it is called after the stages before."""
+    teacher: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Module of the teacher, by name. Default: the same name."""
+
+
+class Distill(Training):
+    """Train the model to answer as the untouched source does (Hinton et al. 2015, arXiv:1503.02531).
+
+    Trains on `compression.data.train`; with `alpha: 1` its targets are not looked at. The student is the model as the
+    stages before left it.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.temperature) || !has(self.match) || self.match == 'Logits'",
+                "temperature softens class scores: it goes with match Logits",
+            ),
+            ("!has(self.featureWeight) || has(self.features)", "featureWeight is the weight of features: name them"),
+        )
+    )
+
+    match: Match | None = None
+    """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores.
+    MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Default: Logits."""
+    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Softens the class scores of both before they are compared. Match Logits only. Default: 4.0."""
+    alpha: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Weight of the teacher's answers; the rest is `compression.objective` on the targets. With 1 neither targets nor
+    an objective are needed. Default: 0.7."""
+    features: Annotated[tuple[FeaturePair, ...], Field(max_length=64)] | None = None
+    """Layers inside whose outputs are imitated too, by mean squared error; where widths differ, through a linear layer
+    that is trained along and thrown away (Romero et al. 2015, arXiv:1412.6550, section 2.2). Default: none."""
+    feature_weight: Annotated[float, Field(gt=0, le=10000)] | None = None
+    """Weight of the features' mean loss, beside the 1 of all else. Default: 1.0."""

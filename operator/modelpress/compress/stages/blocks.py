@@ -1,0 +1,100 @@
+"""A list of blocks inside a module, and the module without some of them. Runs tenants' code (forward)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelpress.api.reasons import Reason
+
+from ..errors import Judged
+from ..models import ModuleModel
+from ..signature import Arrays, describe
+from .naming import select
+
+
+class Blocks:
+    """The blocks of one nn.ModuleList or nn.Sequential. Raises Judged with RecipeInvalid for any other name."""
+
+    def __init__(self, model: ModuleModel, name: str) -> None:
+        self.model = model
+        self.name = name
+        lists = {
+            known: module
+            for known, module in model.module.named_modules()
+            if known and isinstance(module, nn.ModuleList | nn.Sequential)
+        }
+        if not lists:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"cut.blocks is {name}, but the module has neither an nn.ModuleList nor an nn.Sequential.",
+            )
+        if name not in lists:
+            select([name], lists, "nn.ModuleList or nn.Sequential", field="cut.blocks")
+        self.container: nn.Module = lists[name]
+
+    @property
+    def all(self) -> list[tuple[str, nn.Module]]:
+        """The blocks by their names in the list."""
+        return list(self.container.named_children())
+
+    def refused(self, inputs: Arrays) -> dict[int, str]:
+        """Run once; return the blocks that cannot go, by position, each with what it does instead."""
+        shapes: dict[nn.Module, tuple[torch.Size | None, torch.Size | None]] = {}
+
+        def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+            given = next((item for item in [*arguments, *keywords.values()] if isinstance(item, torch.Tensor)), None)
+            first = output[0] if isinstance(output, tuple | list) and output else output
+            answer = first if isinstance(first, torch.Tensor) else None
+            shapes[module] = (_shape(given), _shape(answer))
+
+        handles = [block.register_forward_hook(hook, with_kwargs=True) for _, block in self.all]
+        try:
+            self.model.run(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        problems: dict[int, str] = {}
+        for position, (_, block) in enumerate(self.all):
+            given, answer = shapes.get(block, (None, None))
+            if given is None or answer is None:
+                problems[position] = "is not called with a tensor that it answers with a tensor"
+            elif given != answer:
+                problems[position] = (
+                    f"turns {describe(given)} into {describe(answer)}, and without it its neighbours would not fit"
+                )
+        return problems
+
+    def remove(self, positions: Sequence[int]) -> None:
+        """Remove blocks in place; those of an nn.ModuleList are numbered anew. Masks follow their weights."""
+        masks = {id(self.model.module.get_parameter(name)): mask for name, mask in self.model.masks.items()}
+        self._put([item for index, item in enumerate(self.all) if index not in positions])
+        self.model.masks = {
+            name: masks[id(item)] for name, item in self.model.module.named_parameters() if id(item) in masks
+        }
+
+    @contextmanager
+    def without(self, positions: Sequence[int]) -> Iterator[None]:
+        """Leave blocks out for a while."""
+        everything = self.all
+        self._put([item for index, item in enumerate(everything) if index not in positions])
+        try:
+            yield
+        finally:
+            self.container._modules.clear()
+            self.container._modules.update(everything)
+
+    def _put(self, blocks: list[tuple[str, nn.Module]]) -> None:
+        numbered = isinstance(self.container, nn.ModuleList) or all(name.isdigit() for name, _ in blocks)
+        self.container._modules.clear()
+        self.container._modules.update(
+            {str(index) if numbered else name: block for index, (name, block) in enumerate(blocks)}
+        )
+
+
+def _shape(tensor: torch.Tensor | None) -> torch.Size | None:
+    return None if tensor is None else tensor.shape

@@ -1,0 +1,168 @@
+"""Stage distill: the module learns to answer as the untouched source does. Runs tenants' code (forward).
+
+Logits: Hinton et al. 2015, arXiv:1503.02531, section 2. Features: Romero et al. 2015, arXiv:1412.6550, section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modelpress.api.compression import Loss
+from modelpress.api.defaults import EffectiveDistill, with_defaults
+from modelpress.api.reasons import Reason
+from modelpress.api.stages import Distill, Match
+
+from ..datasets import Samples
+from ..errors import Judged
+from ..models import ModuleModel
+from ..signature import describe
+from .context import Context
+from .features import Features
+from .losses import TargetLoss, output_of
+from .training import Outputs, batched, device, train
+
+REMEMBERED = 2**26
+"""Most numbers of the teacher's answers to one dataset that are remembered: 256 MiB."""
+
+
+def run(model: ModuleModel, settings: Distill, context: Context) -> ModuleModel:
+    """Train in place. Raises Judged: RecipeInvalid, TrainingDiverged, DatasetDoesNotFit, EntrypointFailed."""
+    if context.teacher is None:
+        raise Judged(Reason.RECIPE_INVALID, "distill works on a torch module, whose source is the teacher.")
+    full = with_defaults(settings)
+    targets = None
+    if full.alpha < 1:
+        if context.objective is None:
+            raise Judged(Reason.RECIPE_INVALID, "distill with alpha below 1 needs compression.objective.")
+        targets = TargetLoss(context.objective, model.signature)
+    teacher = context.teacher
+    teacher.module.eval().requires_grad_(False).to(device())
+    features = Features(model.module, teacher.module, full.features) if full.features else None
+    loss = context.objective.loss if context.objective is not None else None
+    output = output_of(context.objective, model.signature)
+    try:
+        train(model, full, TeacherLoss(teacher, full, output, loss, targets, features), context, "distill")
+    finally:
+        teacher.module.cpu()
+        if features is not None:
+            features.close()
+    return model
+
+
+class TeacherLoss:
+    """The difference between student and teacher, and the objective on the targets: a training.Criterion."""
+
+    name = "The distance from the teacher"
+
+    def __init__(
+        self,
+        teacher: ModuleModel,
+        settings: EffectiveDistill,
+        output: tuple[str, int],
+        objective: Loss | None,
+        targets: TargetLoss | None,
+        features: Features | None,
+    ) -> None:
+        self.teacher = teacher
+        self.settings = settings
+        self.output, self.index = output
+        self.objective = objective
+        self.targets = targets
+        self.features = features
+        self.repeating = settings.augment is None and features is None
+        self.known: dict[int, torch.Tensor] = {}
+        self.shape = torch.Size()
+        self.where = device()
+
+    def check(self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, role: str) -> None:
+        """Raise Judged unless the output can be compared as asked."""
+        shape = outputs[self.index].shape
+        if self.settings.match is Match.LOGITS and (len(shape) < 2 or shape[self._axis(outputs)] < 2):
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"distill with match Logits compares scores of classes, but output {self.output} has the shape "
+                f"{describe(shape)}: use match MSE or Cosine.",
+            )
+        if self.targets is not None:
+            self.targets.check(inputs, outputs, samples, role)
+        if self.features is not None:
+            self.teacher.call(inputs)
+            self.features.prepare()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return what brings the student's features to the teacher's width."""
+        return self.features.parameters() if self.features is not None else []
+
+    def loss(
+        self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, chosen: np.ndarray
+    ) -> torch.Tensor:
+        """Return the mean loss of the chosen samples; the teacher sees what the student saw, augmented or not."""
+        wanted = self._wanted(inputs, samples, chosen)
+        got, alpha = outputs[self.index], self.settings.alpha
+        if self.settings.match is Match.LOGITS:
+            total = alpha * divergence(got, wanted, self.settings.temperature, self._axis(outputs))
+        else:
+            total = alpha * MATCHES[self.settings.match](got, wanted)
+        if self.targets is not None:
+            total = total + (1 - alpha) * self.targets.loss(inputs, outputs, samples, chosen)
+        if self.features is not None:
+            total = total + self.settings.feature_weight * self.features.loss()
+        return total
+
+    def _axis(self, outputs: Outputs) -> int:
+        return class_axis(self.objective, outputs[self.index].ndim)
+
+    def _wanted(self, inputs: dict[str, torch.Tensor], samples: Samples, chosen: np.ndarray) -> torch.Tensor:
+        """Return the teacher's answers, remembered from the epoch before where the inputs are the same again."""
+        known = self.known.get(id(samples))
+        if known is not None and not bool(known[chosen, 0].isnan().any()):
+            return known[chosen].view(len(chosen), *self.shape).to(self.where)
+        with torch.no_grad():
+            answers = batched(self.teacher, self.teacher.call(inputs))[self.index].float()
+        self.shape = answers.shape[1:]
+        if self.repeating and known is None and samples.count * self.shape.numel() <= REMEMBERED:
+            known = self.known[id(samples)] = torch.full((samples.count, self.shape.numel()), torch.nan)
+        if known is not None:
+            known[chosen] = answers.flatten(1).cpu()
+        return answers
+
+
+def class_axis(loss: Loss | None, axes: int) -> int:
+    """Return which axis of scores counts classes: the second for CrossEntropy, the last for CausalLM.
+
+    Without either, three axes are taken for scores of tokens, as transformers give them: the last.
+    """
+    if loss is Loss.CROSS_ENTROPY:
+        return 1
+    return -1 if loss is Loss.CAUSAL_LM or axes == 3 else 1
+
+
+def divergence(got: torch.Tensor, wanted: torch.Tensor, temperature: float, axis: int) -> torch.Tensor:
+    """Return the mean Kullback-Leibler divergence of the softened scores of classes, which `axis` counts.
+
+    It is multiplied by the square of the temperature, so that gradients keep their size.
+    """
+    student = functional.log_softmax(got / temperature, axis)
+    teacher = functional.log_softmax(wanted / temperature, axis)
+    each = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(axis)
+    return each.mean() * temperature**2
+
+
+def _mse(got: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(got, wanted)
+
+
+def _cosine(got: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    return (1 - functional.cosine_similarity(got, wanted, dim=-1)).mean()
+
+
+MATCHES: Mapping[Match, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = MappingProxyType(
+    {Match.MSE: _mse, Match.COSINE: _cosine}
+)
+"""(student's output, teacher's output) → mean loss."""
