@@ -22,7 +22,7 @@ test-static: $(VENV) ## style, types, layers, generated files
 	@$(MAKE) verify
 
 test-unit: $(VENV) ## what needs nothing but Python
-	$(PYTEST) -n 2 tests/unit tests/golden
+	$(PYTEST) -n 2 -m "not long" tests/unit tests/golden
 
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
 	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,2)

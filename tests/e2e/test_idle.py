@@ -89,6 +89,15 @@ def test_idle_models_are_not_written_to_and_then_a_change_is_acted_on_within_fiv
         explain=lambda: str(operators_writes(audit_log, workplace.namespace, time.time() - 15)),
     )
     since = time.time()
+    for number in range(count):  # has every model looked at once more
+        kubectl.run(
+            "kubectl",
+            "annotate",
+            "compressedmodel",
+            f"idle-{number}",
+            "looked=at",
+            f"--namespace={workplace.namespace}",
+        )
     ended = since + minutes * 60
     wait_for(lambda: time.time() > ended, "the idle time to pass", seconds=minutes * 60 + 30)
     assert operators_writes(audit_log, workplace.namespace, since) == []

@@ -21,7 +21,7 @@ MODEL = {
     "kind": "CompressedModel",
     "metadata": {"name": "digits", "namespace": "team", "uid": "m", "resourceVersion": "5", "generation": 1},
     "spec": {},
-    "status": {"ready": True},
+    "status": {"ready": True, "ratio": 1},
 }
 PODS = {
     "apiVersion": "apps/v1",
@@ -88,7 +88,7 @@ async def test_writes_come_in_order_and_the_status_last() -> None:
 
 async def test_a_status_that_means_the_same_is_not_written() -> None:
     recorder = Recorder()
-    await carrier(recorder).carry_out(KEY, plan(ready=True), Observed(MODEL))
+    await carrier(recorder).carry_out(KEY, plan(ready=True, ratio=1.0), Observed(MODEL))
     assert "PUT status" not in recorder.calls
 
 
