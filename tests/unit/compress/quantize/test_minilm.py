@@ -16,7 +16,7 @@ from modelpress.compress import graph
 from modelpress.compress.models import GraphModel
 from modelpress.compress.stages import quantize
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 JUDGED, CALIBRATING = 200, 512
 
