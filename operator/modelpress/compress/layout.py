@@ -33,5 +33,7 @@ class Layout:
     """What may be lost."""
     message: Path = field(default_factory=lambda: in_root(MESSAGE_PATH))
     """The termination message."""
+    cache: Path | None = None
+    """What stood after each stage, for later runs. None: nothing is kept."""
     port: int = PROGRESS_PORT
     """Port of /progress; 0: any free one."""

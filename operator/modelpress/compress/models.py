@@ -37,6 +37,8 @@ class ModuleModel:
     signature: Signature
     masks: dict[str, torch.Tensor] = field(default_factory=dict)
     """True where a weight stays, by parameter name; training keeps the others at zero."""
+    cuts: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    """Blocks that were cut, in order: the name of their list and their positions in it then."""
 
     def call(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Run forward; return the outputs in the order of the signature."""

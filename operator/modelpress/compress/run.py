@@ -18,6 +18,7 @@ from modelpress.api.results import Progress
 from modelpress.api.tasks import CompressTask
 
 from . import assets, graph, recipe
+from .checkpoints import Checkpoints
 from .datasets import Samples, read
 from .errors import Judged
 from .export import export
@@ -64,6 +65,7 @@ class Compression:
         self.data = Data(task, layout.data)
         self.facts: list[StageFacts] = []
         self.teacher: ModuleModel | None = None
+        self.checkpoints: Checkpoints | None = None
         self.position = 0
 
     def run(self) -> CompressionFacts:
@@ -125,11 +127,27 @@ class Compression:
         """Do the steps; the export stands where the medium changes, or at the end."""
         if isinstance(model, ModuleModel) and any(step.kind == "distill" for step in steps):
             self.teacher = ModuleModel(copy.deepcopy(model.module), model.signature)
-        for step in steps:
+        if isinstance(model, ModuleModel) and self.layout.cache is not None:
+            self.checkpoints = Checkpoints(self.layout.cache, self.task, self.layout)
+            model, self.facts = self.checkpoints.restore(model, steps, self._context(0).calibration())
+        for step in steps[len(self.facts) :]:
             if step.medium is Medium.GRAPH and isinstance(model, ModuleModel):
                 model = self._exported(model, original)
             model = self._stage(model, step)
+            if isinstance(model, ModuleModel):
+                self._keep(model)
         return self._exported(model, original) if isinstance(model, ModuleModel) else model
+
+    def _keep(self, model: ModuleModel) -> None:
+        """Keep what stands now for later runs; that the folder is full or read-only fails nothing."""
+        if self.checkpoints is None:
+            return
+        try:
+            self.checkpoints.save(model, self.facts, self._context(0).calibration())
+        except OSError as error:
+            last = self.facts[-1]
+            text = f"What stands after it could not be kept for later runs: {error.strerror}."
+            self.facts[-1] = last.model_copy(update={"warnings": (*last.warnings, text)})
 
     def _exported(self, model: ModuleModel, original: Path) -> GraphModel:
         """Export what the stages made of the module; an untouched one was exported already."""

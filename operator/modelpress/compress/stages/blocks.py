@@ -73,6 +73,7 @@ class Blocks:
         """Remove blocks in place; those of an nn.ModuleList are numbered anew. Masks follow their weights."""
         masks = {id(self.model.module.get_parameter(name)): mask for name, mask in self.model.masks.items()}
         self._put([item for index, item in enumerate(self.all) if index not in positions])
+        self.model.cuts.append((self.name, tuple(positions)))
         self.model.masks = {
             name: masks[id(item)] for name, item in self.model.module.named_parameters() if id(item) in masks
         }
