@@ -58,6 +58,9 @@ class CountsPoller:
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Read each pod once, and have a round made on each model that has a canary."""
         windows = dict(self._windows())
+        if not windows:
+            self.counts.clear()
+            return
         pods = {_name(pod): pod for pod in self._objects.of_kind("Pod") if _key(pod) in windows and _is_serving(pod)}
         for gone in self.counts.keys() - pods.keys():
             del self.counts[gone]

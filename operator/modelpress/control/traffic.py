@@ -7,6 +7,8 @@ its annotations which is which.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from modelpress.api import names
 from modelpress.api.reasons import Reason
 from modelpress.control import clock, marks
@@ -66,14 +68,21 @@ def _oldest(observed: Observed) -> list[str]:
 def traffic(observed: Observed) -> Traffic:
     """Return where the main Service leads."""
     service = main_service(observed)
-    since = marks.mark(service, marks.SWITCHED_AT) if service is not None else ""
     previous = marks.mark(service, marks.PREVIOUS) if service is not None else ""
     return Traffic(
         stable=serving_now(observed),
         beside=revision_beside(service),
         previous=previous or None,
-        since=clock.parse(since) if since else None,
+        since=_since(service),
     )
+
+
+def _since(service: Manifest | None) -> datetime | None:
+    """Return when the main Service last changed what it leads to; None: it does not tell, or nothing legible."""
+    try:
+        return clock.parse(marks.mark(service, marks.SWITCHED_AT)) if service is not None else None
+    except ValueError:
+        return None
 
 
 def availability(observed: Observed) -> Finding:

@@ -148,6 +148,13 @@ def annotations_lost(world: World, _old: str, new: str) -> str:
     return new
 
 
+def annotations_changed(world: World, _old: str, new: str) -> str:
+    for service in world.of("Service"):
+        for name in service["metadata"].get("annotations", {}):
+            service["metadata"]["annotations"][name] = "nonsense"
+    return new
+
+
 def all_of_it_lost(world: World, old: str, new: str) -> str:
     annotations_lost(world, old, new)
     return status_lost(world, old, new)
@@ -200,6 +207,7 @@ COMES_TO: dict[str, Callable[[World, str, str], str]] = {
         operator_restarted,
         status_lost,
         annotations_lost,
+        annotations_changed,
         all_of_it_lost,
         service_lost,
         scaled,
