@@ -21,7 +21,8 @@ class DatasetFormat(StrEnum):
 
 
 class Dataset(ApiType):
-    """Samples: columns of equal length, the first axis counts samples."""
+    """Samples: columns of equal length, the first axis counts samples. Inputs of a model without a batch axis may be of
+    another size in every sample, as graphs are: lists of lists in parquet or jsonl."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

@@ -16,6 +16,7 @@ from modelpress.api.data import DatasetFormat
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from .ragged import is_ragged, join, split
 
 Array = NDArray[Any]
 
@@ -40,7 +41,8 @@ class Columns:
             raise
         except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, OverflowError) as error:
             raise _invalid(self.path, f"column {name!r} cannot be read: {error}") from error
-        if array.dtype.kind not in "buif":
+        kind = array[0].dtype.kind if is_ragged(array) else array.dtype.kind
+        if kind not in "buif":
             raise _invalid(self.path, f"column {name!r} holds {array.dtype}, not numbers: convert it")
         if array.ndim == 0:
             raise _invalid(self.path, f"column {name!r} is a single number, not one value for each sample")
@@ -132,7 +134,7 @@ def _open_parquet(path: Path) -> Columns:
 
 
 def _nested(values: Any, path: Path, name: str) -> Array:
-    """Return an arrow array, of lists of lists of … numbers, as one array; lists of a level are equally long."""
+    """Return an arrow array, of lists of lists of … numbers, as one array; ragged if lists differ in length."""
     import pyarrow  # noqa: PLC0415
 
     if isinstance(values, pyarrow.ChunkedArray):
@@ -141,12 +143,11 @@ def _nested(values: Any, path: Path, name: str) -> Array:
         raise _invalid(path, f"column {name!r} has {values.null_count} empty values: fill or drop them")
     kind = values.type
     if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind):
-        lengths = set(pyarrow.compute.list_value_length(values).unique().to_pylist())
-        if len(lengths) > 1:
-            raise _invalid(path, f"column {name!r} has lists of different lengths: pad them")
-        length = lengths.pop() if lengths else 0
+        lengths = pyarrow.compute.list_value_length(values).to_numpy(zero_copy_only=False)
         inner = _nested(values.flatten(), path, name)
-        return inner.reshape((len(values), length, *inner.shape[1:]))
+        if len(values) and (is_ragged(inner) or (lengths != lengths[0]).any()):
+            return split(inner, lengths)
+        return inner.reshape((len(values), lengths[0] if len(values) else 0, *inner.shape[1:]))
     return numpy.asarray(values.to_numpy(zero_copy_only=False))
 
 
@@ -160,11 +161,11 @@ def _open_jsonl(path: Path) -> Columns:
             if name not in row:
                 raise _invalid(path, f"line {number} has no column {name!r}")
             value = numpy.asarray(row[name])
-            if values and value.shape != values[0].shape:
+            if values and value.ndim != values[0].ndim:
                 shapes = f"{list(value.shape)}, the lines before {list(values[0].shape)}"
-                raise _invalid(path, f"column {name!r} has shape {shapes} in line {number}: pad it")
+                raise _invalid(path, f"column {name!r} has shape {shapes} in line {number}")
             values.append(value)
-        return numpy.stack(values)
+        return join(values)
 
     return Columns(path, names, load)
 

@@ -12,6 +12,7 @@ from modelpress.api.source import TensorSpec
 
 from ..errors import Judged
 from .columns import Array
+from .ragged import is_ragged
 
 BATCH = "batch"
 """Name of the axis that counts samples."""
@@ -27,13 +28,30 @@ def sample_shape(spec: TensorSpec) -> tuple[int | str, ...] | None:
 
 
 def fit(array: Array, spec: TensorSpec, column: str, source: str) -> Array:
-    """Return `array`, (samples, …), with the shape and the element type of input `spec`.
+    """Return `array`, (samples, …) or ragged, with the shape and the element type of input `spec`.
 
     Raises Judged: DatasetDoesNotFit with what was expected and found, NotFinite.
     """
+    if is_ragged(array):
+        return _fit_each(array, spec, column, source)
     array = _fit_shape(array, spec, column, source)
     check_finite(array, column, source)
     return cast(array, numpy.dtype(spec.dtype or "float32"), column, source)
+
+
+def _fit_each(array: Array, spec: TensorSpec, column: str, source: str) -> Array:
+    """Fit samples of different sizes one by one."""
+    if spec.shape is not None and spec.shape[:1] == (BATCH,):
+        row = next(row for row in range(len(array)) if array[row].shape != array[0].shape)
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"{source}: column {column!r} has shape {list(array[row].shape)} in sample {row} and "
+            f"{list(array[0].shape)} before, and the model takes batches: pad it",
+        )
+    fitted = numpy.empty(len(array), object)
+    for row, sample in enumerate(array):
+        fitted[row] = fit(sample[None], spec, column, f"{source}, sample {row}")[0]
+    return fitted
 
 
 def check_finite(array: Array, column: str, source: str) -> None:
@@ -66,14 +84,19 @@ def cast(array: Array, dtype: numpy.dtype[numpy.generic], column: str, source: s
 
 def check_axes(arrays: dict[str, Array], specs: Sequence[TensorSpec], source: str) -> None:
     """Raise Judged unless axes of the same name have the same length in all inputs."""
-    found: dict[str, tuple[int, str]] = {}
-    for spec in specs:
-        for axis, length in zip(sample_shape(spec) or (), arrays[spec.name].shape[1:], strict=False):
-            if isinstance(axis, str) and found.setdefault(axis, (length, spec.name))[0] != length:
-                raise Judged(
-                    Reason.DATASET_DOES_NOT_FIT,
-                    f"{source}: axis {axis} has length {found[axis][0]} in {found[axis][1]}, {length} in {spec.name}",
-                )
+    ragged = [spec.name for spec in specs if is_ragged(arrays[spec.name])]
+    rows = range(len(arrays[ragged[0]])) if ragged else range(1)
+    for row in rows:
+        found: dict[str, tuple[int, str]] = {}
+        for spec in specs:
+            for axis, length in zip(sample_shape(spec) or (), arrays[spec.name][row].shape, strict=False):
+                if isinstance(axis, str) and found.setdefault(axis, (length, spec.name))[0] != length:
+                    where = f"sample {row} of " if ragged else ""
+                    raise Judged(
+                        Reason.DATASET_DOES_NOT_FIT,
+                        f"{source}: axis {axis} has length {found[axis][0]} in {where}{found[axis][1]}, {length} in "
+                        f"{spec.name}",
+                    )
 
 
 def _fit_shape(array: Array, spec: TensorSpec, column: str, source: str) -> Array:

@@ -17,6 +17,7 @@ from modelpress.store.locations import file_name
 from ..errors import Judged
 from .columns import Array, Columns, open_columns
 from .fitting import check_axes, check_finite, fit
+from .ragged import is_ragged
 
 DEFAULT_TARGET = "label"
 """Column of the target of the first output, if the dataset names none."""
@@ -27,7 +28,8 @@ class Samples:
     """Samples of a dataset; the first axis of every array counts them."""
 
     inputs: dict[str, Array]
-    """By the model's input names, with the element types that the model takes."""
+    """By the model's input names, with the element types that the model takes. A column of samples of different sizes
+    is an array of arrays."""
     targets: dict[str, Array]
     """By the model's output names; those outputs that have a target. Whole numbers stay such, floats are float32."""
     count: int
@@ -82,7 +84,14 @@ def open_dataset(dataset: Dataset, folder: Path) -> Columns:
 
 
 def as_target(array: Array, column: str, source: str) -> Array:
-    """Return `array` as it is compared with outputs: truth values and whole numbers as int64, others as float32."""
+    """Return `array` as it is compared with outputs: truth values and whole numbers as int64, others as float32.
+
+    Raises Judged: NotFinite, DatasetDoesNotFit for lists of different lengths.
+    """
+    if is_ragged(array):
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT, f"{source}: column {column!r} has lists of different lengths: pad them"
+        )
     check_finite(array, column, source)
     return array.astype(numpy.float32 if array.dtype.kind == "f" else numpy.int64, copy=False)
 

@@ -7,6 +7,7 @@ on either side a false hit has a probability of one in 18 million.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -16,6 +17,7 @@ from modelpress.api.data import Dataset
 
 from .columns import Array
 from .fitting import ROWS
+from .ragged import is_ragged
 from .reading import DEFAULT_TARGET, open_dataset
 
 Digests = NDArray[numpy.uint64]
@@ -49,8 +51,10 @@ def count_leaks(test: Digests, others: dict[str, Digests]) -> dict[str, int]:
     return {role: int(numpy.isin(test, digests).sum()) for role, digests in others.items()}
 
 
-def _values(array: Array) -> NDArray[numpy.float64]:
-    """Return `array`, (samples, …), as (samples, values); floats as precise as float32."""
+def _values(array: Array) -> Sequence[NDArray[numpy.float64]]:
+    """Return the numbers of each of the samples of `array`, flat; floats as precise as float32."""
+    if is_ragged(array):
+        return [_values(sample[None])[0] for sample in array]
     flat = array.reshape(len(array), -1)
     short = flat.astype(numpy.float32) if flat.dtype.kind == "f" else flat
-    return numpy.ascontiguousarray(short.astype(numpy.float64) + 0.0)  # -0.0 becomes 0.0
+    return list(numpy.ascontiguousarray(short.astype(numpy.float64) + 0.0))  # -0.0 becomes 0.0

@@ -12,8 +12,9 @@ import pytest
 from modelpress.api.data import Dataset, DatasetFormat
 from modelpress.api.reasons import Reason
 from modelpress.api.source import TensorSpec
-from modelpress.compress.datasets import read
+from modelpress.compress.datasets import count_leaks, read, row_digests
 from modelpress.compress.errors import Judged
+from modelpress.compress.signature import Signature, calls, example
 
 IMAGES = numpy.arange(5 * 4, dtype=numpy.float32).reshape(5, 1, 2, 2)
 LABELS = numpy.array([0, 1, 2, 0, 1])
@@ -144,9 +145,89 @@ def test_axes_of_one_name_have_one_length(tmp_path: Path) -> None:
     assert "axis length" in refused(tmp_path, dataset, specs).message
 
 
-def test_ragged_lists_are_refused_with_their_place(tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_text('{"image": [1, 2]}\n{"image": [1]}\n')
-    assert "line 2" in refused(tmp_path, Dataset(uri="s3://b/data.jsonl")).message
+def graphs(count: int = 6) -> dict[str, list[Any]]:
+    """Return graphs of 3 to 2 + count nodes and as many edges, as lists."""
+    random = numpy.random.default_rng(0)
+    sizes = range(3, 3 + count)
+    return {
+        "nodes": [random.random((size, 2)).astype(numpy.float32).tolist() for size in sizes],
+        "edges": [random.integers(0, size, (2, size)).tolist() for size in sizes],
+        "label": list(range(count)),
+    }
+
+
+GRAPH = (
+    TensorSpec(name="nodes", dtype="float32", shape=("node", 2)),
+    TensorSpec(name="edges", dtype="int64", shape=(2, "edge")),
+)
+
+
+def save_lists(folder: Path, file_format: str, columns: dict[str, list[Any]]) -> Dataset:
+    path = folder / f"data.{file_format}"
+    if file_format == "parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table(columns), path)
+    else:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Dataset(uri=f"s3://bucket/data.{file_format}")
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl"])
+def test_samples_may_differ_in_size_where_there_is_no_batch(tmp_path: Path, file_format: str) -> None:
+    columns = graphs()
+    dataset = save_lists(tmp_path, file_format, columns)
+    found = read(dataset, tmp_path, GRAPH, OUTPUTS, 0)
+    for name, dtype in (("nodes", numpy.float32), ("edges", numpy.int64)):
+        assert [sample.dtype for sample in found.inputs[name]] == [dtype] * 6
+        for sample, wanted in zip(found.inputs[name], columns[name], strict=True):
+            numpy.testing.assert_array_equal(sample, numpy.asarray(wanted, dtype))
+    few = read(dataset.model_copy(update={"samples": 3}), tmp_path, GRAPH, OUTPUTS, 1)
+    assert [len(nodes) - 3 for nodes in few.inputs["nodes"]] == few.targets["logits"].tolist()
+    signature = Signature(GRAPH, OUTPUTS)
+    sizes = [(call["nodes"].shape, call["edges"].shape) for call in calls(found.inputs, signature, 4)]
+    assert sizes == [((size, 2), (2, size)) for size in range(3, 9)]
+    assert example(signature, 2, 0, found.inputs)["nodes"].shape == (3, 2)
+
+
+def test_graphs_that_are_in_both_sets_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    columns = graphs()
+    first = row_digests(save_lists(tmp_path, "parquet", columns), tmp_path)
+    part = {name: values[2:5] for name, values in columns.items()}
+    second = row_digests(save_lists(tmp_path / "other", "jsonl", part), tmp_path / "other")
+    assert count_leaks(first, {"train": second}) == {"train": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"nodes": [[[1.0, 2.0]] * 3, [[1.0, 2.0, 3.0]] * 4]}, "sample 1: column 'nodes' has samples of shape [4, 3]"),
+        ({"nodes": [[[1.0, 2.0], [1.0]], [[1.0, 2.0]]]}, "lists inside of one sample have different lengths"),
+        ({"nodes": [[[1.0, 2.0]] * 3, [[1.0, float("nan")]] * 4]}, "holds NaN"),
+        ({"label": [[1, 2], [1]]}, "column 'label' has lists of different lengths: pad them"),
+    ],
+)
+def test_graphs_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    dataset = save_lists(tmp_path, "parquet", graphs(2) | change)
+    assert says in refused(tmp_path, dataset, GRAPH).message
+
+
+def test_axes_of_one_name_have_one_length_in_every_graph(tmp_path: Path) -> None:
+    specs = (GRAPH[0], TensorSpec(name="degree", dtype="int64", shape=("node",)))
+    columns = {"nodes": graphs(2)["nodes"], "degree": [[1, 1, 1], [1, 1, 1]]}
+    error = refused(tmp_path, save_lists(tmp_path, "jsonl", columns), specs)
+    assert "axis node has length 4 in sample 1 of nodes, 3 in degree" in error.message
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl"])
+def test_samples_of_different_sizes_make_no_batch(tmp_path: Path, file_format: str) -> None:
+    dataset = save_lists(tmp_path, file_format, {"image": [[1.0, 2.0], [3.0, 4.0], [1.0]]})
+    error = refused(tmp_path, dataset)
+    assert error.reason is Reason.DATASET_DOES_NOT_FIT
+    assert "has shape [1] in sample 2 and [2] before, and the model takes batches: pad it" in error.message
 
 
 def test_a_mapping_of_an_unknown_input_is_refused(tmp_path: Path) -> None:
