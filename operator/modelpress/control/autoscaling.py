@@ -1,8 +1,8 @@
 """Who counts the pods, and what is left for the operator to do about their number.
 
-While an autoscaler is on a Deployment, nobody else sets its replicas. How many pods a new version has on its way is its
-rollout's business, and follows from the set that serves. A Deployment that serves and whose autoscaler cannot be had is
-brought up to the least that is asked for and never down: it shrinks by its autoscaler, once it has one.
+While an autoscaler is on a Deployment, nobody else sets its replicas. A Deployment without one, be it that of a new
+version on its way or one whose autoscaler cannot be had, is brought up to the size of what serves and never down: it
+shrinks by its own autoscaler, once it has one.
 """
 
 from __future__ import annotations
@@ -86,22 +86,22 @@ def keep_up_autoscaler(draft: Draft, main: str | None) -> None:
         draft.apply(manifest)
 
 
-def replicas_to_set(draft: Draft, live: Manifest, main: str | None, beginning: int) -> int | None:
+def replicas_to_set(draft: Draft, live: Manifest, pods: int | None) -> int | None:
     """Return how many pods the Deployment `live` is to have by the operator's hand; None: that is not its business.
 
-    `main`: the revision that serves after this round. `beginning`: how many a new Deployment would begin with.
+    `pods`: as many as a change of revision gives it; None: it is the stable one.
     """
-    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
-    if is_scaled(draft.observed, live["metadata"]["name"]):
+    if _is_scaled(draft.observed, live["metadata"]["name"]):
         # HPA takes no pods for the wish to have none and counts no further; KEDA too, while it cannot ask
         autoscaling = wished(draft)
         stopped = autoscaling is not None and autoscaling.min_replicas > 0 and _replicas(live) == 0
         return fewest(draft) if stopped else None
+    if pods is not None:
+        return pods
+    asked = draft.model.spec.serving.replicas if draft.model.spec.serving else None
     if asked is not None or wished(draft) is None:
         return asked
-    if live["metadata"]["name"] == main and _is_available(draft):
-        return None
-    return max(_replicas(live), beginning)
+    return None if _is_available(draft) else max(_replicas(live), fewest(draft))
 
 
 def fewest(draft: Draft) -> int:
@@ -182,7 +182,7 @@ def _existing(observed: Observed) -> list[Manifest]:
     return [item for item in found if item is not None and metadata["uid"] in owner_uids(item)]
 
 
-def is_scaled(observed: Observed, deployment: str) -> bool:
+def _is_scaled(observed: Observed, deployment: str) -> bool:
     """Say whether an autoscaler of the model is on `deployment`, be it on its way out."""
     return any(item["spec"]["scaleTargetRef"]["name"] == deployment for item in _existing(observed))
 

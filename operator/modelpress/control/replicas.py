@@ -19,8 +19,7 @@ def full_set(draft: Draft) -> int:
         return asked
     main = serving_now(draft.observed)
     live = draft.observed.find("Deployment", main) if main else None
-    before = draft.old.rollout.replicas if draft.old.rollout is not None else 0
-    found = before or max(1, draft.old.replicas)
     if live is not None and not draft.is_going(live):
-        found = int(live["spec"].get("replicas", 1))
-    return max(found, fewest(draft))
+        return max(int(live["spec"].get("replicas", 1)), fewest(draft))
+    before = draft.old.rollout.replicas if draft.old.rollout is not None else 0
+    return max(before or max(1, draft.old.replicas), fewest(draft))

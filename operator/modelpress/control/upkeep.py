@@ -8,7 +8,7 @@ from __future__ import annotations
 from modelpress.api import names
 from modelpress.api.resources import ModelRevision
 from modelpress.control import clock, marks
-from modelpress.control.autoscaling import is_scaled, keep_up_autoscaler, replicas_to_set
+from modelpress.control.autoscaling import keep_up_autoscaler, replicas_to_set
 from modelpress.control.draft import Draft
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest
@@ -28,7 +28,7 @@ def keep_up(draft: Draft, decision: Decision) -> None:
     if stable is not None and (draft.revision(stable) is not None or revision_behind(service) is not None):
         draft.apply(_pointed(draft, stable, decision.beside))
     for name, revision in sorted(known.items(), key=lambda item: item[0] != stable):
-        _keep_up_revision(draft, revision, decision.run[name], stable)
+        _keep_up_revision(draft, revision, decision.run[name])
     leading = stable or next(iter(known), None)
     if leading is not None:
         draft.apply(render.disruption_budget(draft.model, None if decision.beside else leading))
@@ -49,18 +49,15 @@ def _pointed(draft: Draft, stable: str, beside: str | None) -> Manifest:
     return marks.marked(render.service(draft.model, stable if beside is None else None), notes)
 
 
-def _keep_up_revision(draft: Draft, revision: ModelRevision, pods: int | None, stable: str | None) -> None:
+def _keep_up_revision(draft: Draft, revision: ModelRevision, pods: int | None) -> None:
     """`pods`: how many it is to have; None: it is the stable one, whose number is decided elsewhere."""
     begins_with = full_set(draft) if pods is None else pods
     draft.apply(render.config_map(draft.model, revision))
     draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": begins_with}})
     draft.apply(render.revision_service(draft.model, revision))
     live = draft.observed.find("Deployment", revision.metadata.name)
-    if live is None:
-        return
-    scaled = pods is None or is_scaled(draft.observed, revision.metadata.name)
-    wanted = replicas_to_set(draft, live, stable, full_set(draft)) if scaled else pods
-    if wanted is not None and live["spec"].get("replicas", 1) != wanted:
+    wanted = replicas_to_set(draft, live, pods) if live is not None else None
+    if live is not None and wanted is not None and live["spec"].get("replicas", 1) != wanted:
         draft.scale(live, wanted)
 
 

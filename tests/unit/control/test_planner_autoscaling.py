@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.support.models import INSTALLATION, a_spec, condition, summary
 from tests.support.world import World, healthy
+from tests.unit.control.rollouts import STRATEGIES
 
 from modelpress.control.plan import Plan, Reference
+from modelpress.control.traffic import traffic
 from modelpress.render.installation import Prometheus
 
 HPA, SCALED_OBJECT = "HorizontalPodAutoscaler", "ScaledObject"
@@ -39,11 +42,6 @@ def target_of(world: World, kind: str = HPA) -> str:
     (found,) = world.of(HPA) + world.of(SCALED_OBJECT)
     assert (found["kind"], found["metadata"]["name"]) == (kind, "digits")
     return str(found["spec"]["scaleTargetRef"]["name"])
-
-
-def targets(plan: Plan) -> list[str]:
-    """Return which Deployments the autoscalers scale that are applied."""
-    return [wish.manifest["spec"]["scaleTargetRef"]["name"] for wish in plan.apply if wish.manifest["kind"] == HPA]
 
 
 def scales(plans: list[Plan]) -> list[tuple[str, int]]:
@@ -126,26 +124,14 @@ def test_in_the_round_that_hands_over_the_autoscaler_nothing_else_scales_the_new
     world.pods = healthy
     world.run_controllers()
     made = world.plan()
-    assert targets(made) == [second]
+    (hpa,) = [wish.manifest for wish in made.apply if wish.manifest["kind"] == HPA]
+    assert hpa["spec"]["scaleTargetRef"]["name"] == second
     assert made.scale == ()
-
-
-def test_a_new_version_takes_over_at_the_size_that_the_old_one_has_grown_to() -> None:
-    world = scaled(CPU)
-    first = world.status["currentRevision"]
-    world.pods = lambda item, index: healthy(item, index) if item["metadata"]["name"] == first else {"conditions": []}
-    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
-    world.settle()
-    second = world.status["candidateRevision"]
-    world.pods = healthy
-    world.run_controllers()
     deployment(world, first)["spec"]["replicas"] = 6
     made = world.plan()
-    assert targets(made) == [first]
+    (hpa,) = [wish.manifest for wish in made.apply if wish.manifest["kind"] == HPA]
+    assert hpa["spec"]["scaleTargetRef"]["name"] == first, "the new version is not of that size yet"
     assert scales([made]) == [(second, 6)]
-    world.settle()
-    assert target_of(world) == second
-    assert deployment(world, second)["spec"]["replicas"] == 6
 
 
 def test_an_autoscaler_does_not_go_because_something_is_not_seen() -> None:
@@ -324,3 +310,27 @@ def test_somebody_elses_autoscaler_of_that_name_is_left_alone() -> None:
     world.settle()
     assert len(world.of(HPA)) == 1
     assert "autoscaling" not in world.status
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_whatever_the_strategy_one_counts_the_pods_and_it_is_on_what_serves(strategy: str) -> None:
+    world = World(a_spec(rollout=STRATEGIES[strategy], serving={"autoscaling": CPU}))
+    world.settle()
+    first = world.status["currentRevision"]
+    current(world)["spec"]["replicas"] = 4
+    world.settle()
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    for _ in range(120):
+        (hpa,) = world.of(HPA)
+        on = hpa["spec"]["scaleTargetRef"]["name"]
+        world.round()
+        assert on not in [name for name, _ in scales(world.history[-1:])]
+        if strategy == "Canary" and traffic(world.observe()).stable == first and len(world.names("Deployment")) == 2:
+            deployment(world, first)["spec"]["replicas"] = 8
+            assert target_of(world) == first, "until it is promoted"
+        world.now += timedelta(seconds=5)
+    second = world.status["currentRevision"]
+    assert second != first
+    assert world.names("Deployment") == [second]
+    assert target_of(world) == second
+    assert current(world)["spec"]["replicas"] == (8 if strategy == "Canary" else 4), "as many as the old one had"
