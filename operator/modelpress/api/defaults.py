@@ -227,7 +227,7 @@ def dependent_defaults(value: ApiType) -> dict[str, Any]:
     if isinstance(value, Prune):
         return {"scope": "Layer" if value.structure is PruneStructure.CHANNEL else "Global"}
     if isinstance(value, Metric):
-        return {"higher_is_better": value.type in {MetricType.ACCURACY, MetricType.F1, MetricType.COSINE}}
+        return {"higher_is_better": value.type not in {MetricType.MSE, MetricType.MAE, MetricType.PERPLEXITY}}
     if isinstance(value, Dataset) and value.format is None:
         return {"format": dataset_format(value)}
     return {}
