@@ -326,7 +326,7 @@ def dependent_defaults(value: ApiType) -> dict[str, Any]:
     if isinstance(value, QuantizeWeights):
         return {"group_size": 32 if value.bits == 4 else 128}
     if isinstance(value, Metric):
-        return {"higher_is_better": value.type in {MetricType.ACCURACY, MetricType.F1, MetricType.COSINE}}
+        return {"higher_is_better": value.type not in {MetricType.MSE, MetricType.MAE, MetricType.PERPLEXITY}}
     if isinstance(value, Dataset) and value.format is None:
         return {"format": dataset_format(value)}
     return {}

@@ -27,6 +27,10 @@ class MetricType(StrEnum):
     MSE = "mse"
     MAE = "mae"
     COSINE = "cosine"
+    AUROC = "auroc"
+    R2 = "r2"
+    PERPLEXITY = "perplexity"
+    AGREEMENT = "agreement"
 
 
 class Metric(ApiType):
@@ -35,17 +39,20 @@ class Metric(ApiType):
     name: MetricName
     """Name by which gates refer to it. `size` and `latency` are taken."""
     type: MetricType
-    """accuracy, f1: of the class with the highest score. mse, mae: errors. cosine: mean similarity over the last axis.
-    """
+    """accuracy, f1: of the class with the highest score. auroc: area under the ROC curve, of each class against the
+    rest. perplexity: exp of the mean surprise at the labels, of scores before softmax. mse, mae: errors. r2: the
+    coefficient of determination. cosine: mean similarity over the last axis. agreement: part of the samples on which
+    the result answers as the original does, whose own value is 1."""
     args: dict[str, Any] | None = None
-    """Arguments of the metric: `{top_k: 5}`, `{average: macro}`. Default: none."""
+    """Arguments of the metric: `{top_k: 5}` of accuracy, `{average: macro}` of f1, `{ignore_index: -100}` of
+    perplexity, `{kind: argmax}` of agreement, or allclose, exact, or cosine with `{at_least: 0.99}`. Default: none."""
     output: Name | None = None
     """Output that is measured. Default: the first."""
     target: Name | None = None
     """Column of the test data that holds the truth. Default: the dataset's target of that output; where it has none,
-    mse, mae and cosine compare with the original's answers."""
+    mse, mae, r2 and cosine compare with the original's answers, as agreement always does."""
     higher_is_better: bool | None = None
-    """Default: as the type has it; true for accuracy, f1 and cosine."""
+    """Default: as the type has it; false for mse, mae and perplexity."""
 
 
 class Latency(ApiType):

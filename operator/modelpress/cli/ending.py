@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from modelpress.api.reasons import ENVIRONMENT
 from modelpress.api.results import ExitCode, Failure
@@ -63,8 +64,7 @@ def _end(console: Console, log: str, failure: Failure, code: int) -> NoReturn:
     if as_json(log, console):
         Lines().say("failed", reason=failure.reason, message=text, exitCode=code)
     else:
-        console.print(f"[bold red]{failure.reason}[/bold red] ", end="")
-        console.print(text, markup=False)
+        console.print(Text.assemble((failure.reason, "bold red"), f": {text}"))
     sys.exit(code)
 
 

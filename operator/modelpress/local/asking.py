@@ -71,7 +71,8 @@ def from_file(path: Path, data: Mapping[str, str], moved: Mapping[str, str]) -> 
     if not isinstance(spec, dict):
         raise AskedError(f"{path}: spec is not a mapping.")
     spec = _located(spec, path.parent, moved)
-    name = _name((document.get("metadata") or {}).get("name") or path.stem)
+    called = path.stem if path.stem != "model" else path.resolve().parent.name
+    name = _name((document.get("metadata") or {}).get("name") or called)
     return _checked(Asked(name, _parsed(_with_data(spec, data), f"{path}: ")))
 
 

@@ -22,7 +22,8 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     [
         (["compress", "nothing"], 2, "name a --preset"),
         (["compress", "nothing", "--preset", "INT8"], 2, "nothing is not there"),
-        (["compress", "model.yaml", "--map", "s3://x"], 2, "not there"),
+        (["compress", "model.yaml"], 2, "model.yaml is not there"),
+        (["compress", "model.yaml", "--map", "s3://x"], 2, "--map s3://x is not of the form"),
         (["evaluate", "nothing"], 2, "holds no artifact"),
         (["report", "nothing"], 2, "holds no artifact"),
         (["inspect", "nothing"], 2, "is not there"),

@@ -37,10 +37,12 @@ def whole(name: str = "digits", **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("document", [SPEC, {"spec": SPEC}, whole("model")])
 def test_a_spec_alone_means_the_same_as_a_whole_model(tmp_path: Path, document: dict[str, Any]) -> None:
-    asked = from_file(written(tmp_path, document), {}, {})
+    folder = tmp_path / "model"
+    folder.mkdir()
+    asked = from_file(written(folder, document), {}, {})
     assert asked.name == "model"
-    assert asked.spec.source.uri == f"file://{tmp_path}/source"
-    assert asked.datasets()["test"].uri == f"file://{tmp_path.parent}/test.npz"
+    assert asked.spec.source.uri == f"file://{folder}/source"
+    assert asked.datasets()["test"].uri == f"file://{tmp_path}/test.npz"
     assert asked.datasets()["calibration"].uri == "s3://data/calibration.npz"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from .agreement import near
 from .models import Model
 
 Array = NDArray[Any]
@@ -18,8 +19,6 @@ Arrays = dict[str, Array]
 
 MOST_SAMPLES, MOST_BYTES = 64, 32 * 1024 * 1024
 """Samples of a batch, and bytes of its inputs."""
-ABSOLUTE, RELATIVE = 1e-3, 1e-2
-"""Values this close are the same answer."""
 
 
 def batches(inputs: Arrays, count: int, *, batched: bool) -> Iterator[slice]:
@@ -70,8 +69,7 @@ def agreeing(original: Arrays, result: Arrays, highest: Mapping[str, bool]) -> A
         elif highest.get(name) and expected.ndim > 1:
             here = numpy.asarray(expected.argmax(axis=-1) == given.argmax(axis=-1))
         else:
-            near = ABSOLUTE + RELATIVE * abs(expected.astype(numpy.float64))
-            here = numpy.asarray(abs(given.astype(numpy.float64) - expected) <= near)
+            here = near(expected, given)
         whole = here.reshape(len(expected), -1).all(axis=1)
         same = numpy.asarray(whole) if same is None else same & whole
     return numpy.asarray(same)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Latency
+from modelpress.api.evaluation import Latency, MetricType
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
@@ -33,10 +33,11 @@ from ..errors import Judged
 from ..layout import FACTS
 from . import memory
 from .answers import agreeing, ask, batches
+from .arguments import check_arguments
 from .environment import describe_environment
 from .latency import measure, request, summary
 from .layers import compare_layers
-from .metrics import OF_CLASSES, Scorer, check_arguments
+from .metrics import OF_CLASSES, Scorer
 from .models import Model, check_same, numpy_dtype, open_model
 
 Arrays = dict[str, NDArray[Any]]
@@ -190,7 +191,8 @@ def _highest(model: Model, scorers: Iterable[Scorer]) -> dict[str, bool]:
     """Return for each output whether its answer is the highest score: metrics count classes in it, or it has 2 axes."""
     kinds: dict[str, set[bool]] = {}
     for scorer in scorers:
-        kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
+        if scorer.metric.type is not MetricType.AGREEMENT:
+            kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
     unmeasured = {
         tensor.name: tensor.dtype.startswith("float") and len(tensor.shape) == 2 and tensor.shape[-1] not in {-1, 1}
         for tensor in model.outputs

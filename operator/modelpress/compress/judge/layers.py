@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +18,10 @@ from typing import Any
 import numpy
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from modelpress.store.report import Histogram, LayerFigure
+
+from .values import Graph, values_of
 
 Array = NDArray[Any]
 
@@ -36,13 +37,12 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
     {operator: family for family, operators in _OPERATORS.items() for operator in operators.split()}
 )
 """What counts as a layer, and what may take whose place."""
-BINS, SAMPLED = 61, 1_000_000
-"""Bins of a histogram; values of one tensor that go into it at most."""
+BINS = 61
+"""Bins of a histogram."""
 SHOWN = 6
 """Largest layers that get a histogram of their own."""
 LEAST_AXES = 2
 HEXADECIMAL = re.compile("[0-9a-f]{1,6}")
-BITS = 8
 
 
 @dataclass
@@ -64,26 +64,6 @@ class Layer:
     def family(self) -> str:
         """What may take its place."""
         return FAMILIES.get(self.operator, self.operator)
-
-
-@dataclass
-class _Graph:
-    model: Any
-    folder: Path
-    tensors: dict[str, Any] = field(default_factory=dict)
-    consumers: dict[str, list[Any]] = field(default_factory=dict)
-    producers: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.tensors = {tensor.name: tensor for tensor in self.model.graph.initializer}
-        for node in self.model.graph.node:
-            for name in node.input:
-                self.consumers.setdefault(name, []).append(node)
-            self.producers |= dict.fromkeys(node.output, node)
-
-    def array(self, name: str) -> Array:
-        """Return the values of an initializer."""
-        return numpy.asarray(numpy_helper.to_array(self.tensors[name], str(self.folder)))
 
 
 def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...], Histogram | None]:
@@ -108,7 +88,7 @@ def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...
 
 def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
     """Return the operations of a graph that have weights, in its order; `values`: with those of the weights."""
-    graph = _Graph(onnx.load(path, load_external_data=False), path.parent)
+    graph = Graph(onnx.load(path, load_external_data=False), path.parent)
     found: dict[int, Layer] = {}
     owners = {name: _owner(graph, name) for name in graph.tensors}
     order = {id(node): place for place, node in enumerate(graph.model.graph.node)}
@@ -121,7 +101,7 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
         size = _bytes(tensor, elements)
         if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
             layer.name, layer.largest = _plain(name, node), size
-            layer.main = _values(graph, name, node) if values else None
+            layer.main = values_of(graph, name, node) if values else None
         layer.count, layer.size = layer.count + elements, layer.size + size
     layers = [found[key] for key in sorted(found, key=lambda key: order[key])]
     for number, layer in enumerate(layers, 1):
@@ -161,7 +141,7 @@ def _parts(values: Array, reach: float) -> tuple[float, ...]:
     return tuple(round(float(part), 6) for part in counts / max(len(values), 1))
 
 
-def _owner(graph: _Graph, name: str) -> Any:
+def _owner(graph: Graph, name: str) -> Any:
     """Return the operation that computes with the initializer `name`, None if there is none."""
     for node in graph.consumers.get(name, ()):
         if node.op_type not in UNPACKING:
@@ -187,87 +167,3 @@ def _plain(name: str, node: Any) -> str:
     if HEXADECIMAL.fullmatch(short):  # as `graph.shorten` calls them
         return str(node.name)
     return str(node.name) or short
-
-
-def _values(graph: _Graph, name: str, node: Any) -> Array | None:
-    """Return the values that the weight `name` of `node` stands for, (sampled,), None if they cannot be told."""
-    weight = graph.array(name)
-    if weight.dtype.kind == "f":
-        return _sample(weight)
-    if weight.dtype.kind not in "iu":
-        return None
-    found = next((one for one in graph.consumers[name] if one.op_type == "DequantizeLinear"), None)
-    if found is not None:
-        axis = next((item.i for item in found.attribute if item.name == "axis"), 1)
-        return _dequantized(graph, weight, found.input[1], found.input[2] if len(found.input) > 2 else "", axis)
-    if node.op_type in {"MatMulInteger", "ConvInteger"}:
-        scale = _integer_scale(graph, node)
-        axis = 0 if node.op_type == "ConvInteger" else -1
-        zero = node.input[3] if len(node.input) > 3 else ""
-        return _dequantized(graph, weight, scale, zero, axis) if scale else None
-    if node.op_type == "MatMulNBits":
-        return _blocks(graph, weight, node)
-    return None
-
-
-def _dequantized(graph: _Graph, weight: Array, scale: str, zero: str, axis: int) -> Array | None:
-    if scale not in graph.tensors:
-        return None
-    factors, shift = graph.array(scale), graph.array(zero) if zero in graph.tensors else numpy.zeros(1)
-    if factors.ndim > 1:
-        repeats = [-(-large // small) for large, small in zip(weight.shape, factors.shape, strict=True)]
-        for place, times in enumerate(repeats):
-            factors = factors.repeat(times, place)
-            shift = shift.repeat(times, place) if shift.ndim > 1 else shift
-        ends = tuple(slice(length) for length in weight.shape)
-        factors, shift = factors[ends], shift[ends] if shift.ndim > 1 else shift
-    else:
-        shape = [1] * weight.ndim
-        shape[axis] = -1
-        factors = factors.reshape(shape) if factors.size > 1 else factors.reshape(())
-        shift = shift.reshape(shape) if shift.size > 1 else shift.reshape(())
-    return _sample((weight.astype(numpy.float32) - shift.astype(numpy.float32)) * factors)
-
-
-def _integer_scale(graph: _Graph, node: Any) -> str:
-    """Return the initializer that the integers' product is scaled by, after MatMulInteger or ConvInteger."""
-    for cast in graph.consumers.get(node.output[0], ()):
-        for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
-            for name in product.input if product.op_type == "Mul" else ():
-                if name in graph.tensors:
-                    return str(name)
-                maker = graph.producers.get(name)
-                if maker is not None and maker.op_type == "Mul":
-                    return next((str(one) for one in maker.input if one in graph.tensors), "")
-    return ""
-
-
-def _blocks(graph: _Graph, packed: Array, node: Any) -> Array | None:
-    """Return the values of MatMulNBits' packed weight, (columns, blocks, bytes), low bits first."""
-    settings = {item.name: item.i for item in node.attribute}
-    bits, size = settings.get("bits", 4), settings["block_size"]
-    if bits not in {2, 4, 8} or packed.ndim != 3:
-        return None
-    columns, blocks, _ = packed.shape
-    scales = graph.array(node.input[2]).reshape(columns, blocks, 1).astype(numpy.float32)
-    zero: Any = 2 ** (bits - 1)
-    if len(node.input) > 3 and node.input[3] in graph.tensors:
-        points = graph.array(node.input[3])
-        if points.dtype != numpy.uint8:
-            return None
-        zero = _unpacked(points.reshape(columns, -1), bits)[:, :blocks, None].astype(numpy.float32)
-    values = _unpacked(packed, bits)[..., :size].astype(numpy.float32)
-    return _sample((values - zero) * scales)
-
-
-def _unpacked(packed: Array, bits: int) -> Array:
-    """Return the numbers of `bits` bits in bytes, low bits first, in the last axis."""
-    if bits == BITS:
-        return packed
-    parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, BITS, bits)]
-    return numpy.stack(parts, axis=-1).reshape(*packed.shape[:-1], -1)
-
-
-def _sample(values: Array) -> Array:
-    flat = values.reshape(-1)
-    return flat[:: max(1, len(flat) // SAMPLED)].astype(numpy.float32)

@@ -6,9 +6,7 @@ by bootstrap over samples. mse, mae and cosine of an output that has no target a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy
@@ -20,18 +18,17 @@ from modelpress.api.figures import DiscordantPairs, MetricFigure
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
-from .classes import Scored, align, centred, is_single
+from . import agreement, ranking
+from .arguments import IGNORED
+from .classes import Scored, align, centred, is_single, whole_numbers
 
 Array = NDArray[Any]
 RESAMPLES = 1000
 F1_RESAMPLES = 200
-AVERAGES = ("macro", "micro", "weighted")
-ARGUMENTS: Mapping[MetricType, frozenset[str]] = MappingProxyType(
-    {MetricType.ACCURACY: frozenset({"top_k"}), MetricType.F1: frozenset({"average"})}
-)
-"""Arguments that each type takes."""
-OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1})
+OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1, MetricType.AUROC, MetricType.PERPLEXITY})
 """Types that compare classes, and so need labels."""
+WHOLE = frozenset({MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
+"""Types that are no mean over samples."""
 
 
 @dataclass
@@ -42,13 +39,23 @@ class Scorer:
     output: str
     """Output that is measured."""
     _values: tuple[list[Array], list[Array]] = field(default_factory=lambda: ([], []))
-    """For each sample, of original and result: its value, or for f1 the predicted classes."""
+    """For each sample, of original and result: its value, or what the metric over all samples is computed from."""
     _labels: list[Array] = field(default_factory=list)
     _single: list[tuple[Array, Array, Array]] = field(default_factory=list)
     _classes: int = 0
 
     def add(self, original: Array, result: Array, target: Array | None) -> None:
         """Count a batch: answers of both models, (samples, …), and the truth; None: the original's answers."""
+        if self.metric.type is MetricType.AGREEMENT:
+            same = agreement.same(original, result, self.metric.args)
+            for values, part in zip(self._values, (numpy.ones(len(same)), same), strict=True):
+                values.append(part)
+            return
+        if self.metric.type is MetricType.PERPLEXITY:
+            assert target is not None
+            for values, scores in zip(self._values, (original, result), strict=True):
+                values.append(self._surprise(scores, target))
+            return
         if self.metric.type in OF_CLASSES:
             assert target is not None
             if is_single(original, target) and original.shape == result.shape:
@@ -59,6 +66,8 @@ class Scorer:
                 self._add_classes(original, result, target)
             return
         truth = original if target is None else target
+        if self.metric.type is MetricType.R2:
+            self._labels.append(fitting(original, truth, self.output).reshape(len(truth), -1).astype(numpy.float64))
         for values, answers in zip(self._values, (original, result), strict=True):
             values.append(_of_numbers(self.metric.type, answers, truth, self.output))
 
@@ -71,8 +80,11 @@ class Scorer:
         original, result = (numpy.concatenate(values) for values in self._values)
         if self.metric.type is MetricType.F1:
             return self._f1(original, result, seed)
+        if self.metric.type in WHOLE:
+            return self._of_all(original, result, seed)
         pairs, error, own_error = None, None, None
-        if self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1:
+        counted = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
+        if counted or self.metric.type is MetricType.AGREEMENT:
             right, still_right = original > 0.5, result > 0.5
             pairs = DiscordantPairs(
                 original_only=int((right & ~still_right).sum()), compressed_only=int((still_right & ~right).sum())
@@ -92,6 +104,8 @@ class Scorer:
         """Return a value for each sample: part of right labels, or for f1 the predicted classes."""
         if self.metric.type is MetricType.F1:
             return scored.predicted
+        if self.metric.type is MetricType.AUROC:
+            return scored.scores
         top = int(self.metric.args.get("top_k", 1))
         if top > scored.scores.shape[1]:
             raise Judged(
@@ -101,6 +115,40 @@ class Scorer:
         from .computing import accuracy  # noqa: PLC0415 - seconds to import, and not every model is scored
 
         return accuracy(scored.scores, scored.labels, top)
+
+    def _surprise(self, scores: Array, target: Array) -> Array:
+        ignored = int(self.metric.args.get("ignore_index", IGNORED))
+        labels = whole_numbers(target, self.output)
+        scored = align(scores, numpy.where(labels == ignored, 0, labels), self.output)
+        labels = numpy.where((labels == ignored).reshape(scored.labels.shape), ignored, scored.labels)
+        return ranking.surprise(scored.scores.transpose(0, 2, 1), labels, ignored)
+
+    def _of_all(self, original: Array, result: Array, seed: int) -> MetricFigure:
+        """Return a metric that is no mean over samples."""
+        before, after = self._statistic(original), self._statistic(result)
+        every = numpy.arange(len(result))
+        values = before(every), after(every)
+        if not numpy.isfinite(values).all():
+            raise Judged(
+                Reason.EVALUATION_FAILED,
+                f"metric {self.metric.name}: the test data cannot tell it (for auroc each class needs samples in it "
+                "and outside of it): use other test data",
+            )
+        return self._figure(*values, len(every), None, *ranking.errors(before, after, len(every), seed))
+
+    def _statistic(self, values: Array) -> ranking.Statistic:
+        """Return the metric as a function of rows."""
+        if self.metric.type is MetricType.PERPLEXITY:
+            return lambda rows: ranking.perplexity(values[rows])
+        truth = numpy.concatenate(self._labels)
+        if self.metric.type is MetricType.R2:
+            return lambda rows: ranking.r2(values[rows], truth[rows])
+
+        def area(rows: Array) -> float:
+            scores = values[rows].transpose(0, 2, 1).reshape(-1, values.shape[1])
+            return ranking.auroc(scores, truth[rows].reshape(-1))
+
+        return area
 
     def _f1(self, original: Array, result: Array, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
@@ -141,39 +189,29 @@ class Scorer:
         )
 
 
-def check_arguments(metric: EffectiveMetric) -> None:
-    """Raise Judged with EvaluationFailed unless `metric` has only arguments that its type takes, with usable values."""
-    known = ARGUMENTS.get(metric.type, frozenset())
-    unknown = sorted(set(metric.args) - known)
-    if unknown:
-        takes = ", ".join(sorted(known)) or "none"
-        raise _refused(metric, f"no argument {unknown[0]!r} is taken by {metric.type}; it takes {takes}")
-    top = metric.args.get("top_k", 1)
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise _refused(metric, "top_k must be a whole number, 1 or more")
-    if metric.args.get("average", "macro") not in AVERAGES:
-        raise _refused(metric, f"average must be one of {', '.join(AVERAGES)}")
-
-
-def _refused(metric: EffectiveMetric, problem: str) -> Judged:
-    return Judged(Reason.EVALUATION_FAILED, f"metric {metric.name}: {problem}")
+def fitting(answers: Array, truth: Array, output: str) -> Array:
+    """Return `truth` in the shape of `answers`. Raises Judged with DatasetDoesNotFit."""
+    if answers.shape == truth.shape or answers.size == truth.size:
+        return truth.reshape(answers.shape)
+    raise Judged(
+        Reason.DATASET_DOES_NOT_FIT,
+        f"output {output!r} has shape {list(answers.shape[1:])} for a sample, its target {list(truth.shape[1:])}: "
+        "name the right column, or set test.targets to {} to compare with the original's answers",
+    )
 
 
 def _of_numbers(kind: MetricType, answers: Array, truth: Array, output: str) -> Array:
-    """Return a value for each sample: mean squared or absolute error, or mean similarity over the last axis."""
-    if answers.shape != truth.shape and answers.size == truth.size:
-        truth = truth.reshape(answers.shape)
-    if answers.shape != truth.shape:
-        raise Judged(
-            Reason.DATASET_DOES_NOT_FIT,
-            f"output {output!r} has shape {list(answers.shape[1:])} for a sample, its target {list(truth.shape[1:])}: "
-            "name the right column, or set test.targets to {} to compare with the original's answers",
-        )
+    """Return a value for each sample: mean squared or absolute error, or mean similarity over the last axis; for r2
+    the answers themselves.
+    """
+    truth = fitting(answers, truth, output)
     given, wanted = answers.astype(numpy.float64), truth.astype(numpy.float64)
     if kind is MetricType.COSINE:
         from .computing import cosine  # noqa: PLC0415
 
         return cosine(given, wanted)
+    if kind is MetricType.R2:
+        return given.reshape(len(given), -1)
     off = (given - wanted).reshape(len(given), -1)
     return numpy.asarray((off**2 if kind is MetricType.MSE else abs(off)).mean(axis=1))
 

@@ -6,6 +6,8 @@ import math
 
 from modelpress.api.gate_sentences import figure as _figure
 
+LEAST = 1e-12
+"""Changes below are none."""
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -30,7 +32,7 @@ def figure(value: float) -> str:
 
 def signed(value: float) -> str:
     """Return a change: `+0.002`, `−0.013`, `±0`."""
-    if value == 0 or not math.isfinite(value):
+    if abs(value) < LEAST or not math.isfinite(value):
         return "±0"
     return ("+" if value > 0 else "−") + _figure(abs(value))
 

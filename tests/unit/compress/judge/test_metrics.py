@@ -6,17 +6,22 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
+from torchmetrics.functional import r2_score
+from torchmetrics.functional.classification import binary_auroc, multiclass_auroc
+from torchmetrics.functional.text import perplexity
 
 from modelpress.api.defaults import EffectiveMetric, with_defaults
 from modelpress.api.evaluation import Metric, MetricType
 from modelpress.api.reasons import Reason
 from modelpress.compress.errors import Judged
+from modelpress.compress.judge.arguments import check_arguments
 from modelpress.compress.judge.classes import align
-from modelpress.compress.judge.metrics import Scorer, check_arguments
+from modelpress.compress.judge.metrics import Scorer
 
 
-def a_metric(kind: str, **args: Any) -> EffectiveMetric:
-    return with_defaults(Metric(name="m", type=MetricType(kind), args=args or None))
+def a_metric(metric: str, **args: Any) -> EffectiveMetric:
+    return with_defaults(Metric(name="m", type=MetricType(metric), args=args or None))
 
 
 def scored(metric: EffectiveMetric, original: Any, result: Any, target: Any, batch: int = 3) -> Any:
@@ -112,3 +117,82 @@ def test_unusable_arguments_are_refused(metric: EffectiveMetric, says: str) -> N
     with pytest.raises(Judged, match="EvaluationFailed") as caught:
         check_arguments(metric)
     assert says in caught.value.message
+
+
+RANDOM = numpy.random.default_rng(11)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_auroc_is_torchmetrics(classes: int) -> None:
+    scores = RANDOM.integers(0, 12, (300, classes)).astype(numpy.float32)  # with ties
+    labels = RANDOM.integers(0, classes, 300)
+    figure = scored(a_metric("auroc"), scores, scores[:, ::-1].copy(), labels)
+    if classes == 2:
+        wanted = binary_auroc(torch.from_numpy(scores[:, 1] - scores[:, 0]).sigmoid(), torch.from_numpy(labels))
+    else:
+        wanted = multiclass_auroc(torch.from_numpy(scores / 12), torch.from_numpy(labels), num_classes=classes)
+    assert figure.original == pytest.approx(float(wanted), abs=1e-6)
+    assert figure.higher_is_better and 0 < figure.standard_error < 0.1
+
+
+def test_auroc_of_one_class_cannot_be_told() -> None:
+    scores = RANDOM.normal(size=(40, 2)).astype(numpy.float32)
+    with pytest.raises(Judged, match="each class needs samples") as caught:
+        scored(a_metric("auroc"), scores, scores, numpy.zeros(40, int))
+    assert caught.value.reason is Reason.EVALUATION_FAILED
+
+
+@pytest.mark.parametrize("shape", [(80,), (80, 1), (80, 3)])
+def test_r2_is_torchmetrics(shape: tuple[int, ...]) -> None:
+    truth = RANDOM.normal(size=shape).astype(numpy.float32)
+    answers = truth + RANDOM.normal(size=shape).astype(numpy.float32) * 0.3
+    figure = scored(a_metric("r2"), answers, truth, truth)
+    wanted = r2_score(torch.from_numpy(answers.reshape(80, -1)), torch.from_numpy(truth.reshape(80, -1)))
+    assert figure.original == pytest.approx(float(wanted), abs=1e-5)
+    assert figure.compressed == 1.0
+    assert scored(a_metric("r2"), answers, answers, None).original == 1.0
+
+
+def test_perplexity_is_torchmetrics_and_leaves_padding_out() -> None:
+    scores = RANDOM.normal(size=(30, 7, 11)).astype(numpy.float32)
+    labels = RANDOM.integers(0, 11, (30, 7))
+    labels[:, 5:] = -100
+    figure = scored(a_metric("perplexity"), scores, scores * 2, labels)
+    wanted = perplexity(torch.from_numpy(scores), torch.from_numpy(labels), ignore_index=-100)
+    assert figure.original == pytest.approx(float(wanted), rel=1e-5)
+    assert not figure.higher_is_better and figure.standard_error > 0
+    labels[0, 0] = 11
+    with pytest.raises(Judged, match="label 11"):
+        scored(a_metric("perplexity"), scores, scores, labels)
+
+
+@pytest.mark.parametrize(
+    ("args", "agreed"),
+    [
+        ({}, 0.75),
+        ({"kind": "exact"}, 0.25),
+        ({"kind": "allclose"}, 0.5),
+        ({"kind": "cosine"}, 0.75),
+        ({"kind": "cosine", "at_least": 0.3}, 1.0),
+    ],
+)
+def test_agreement_is_with_the_original_whatever_the_truth(args: dict[str, Any], agreed: float) -> None:
+    original = numpy.array([[1, 0], [1, 0], [1, 0], [1, 0.0]], numpy.float32)
+    result = numpy.array([[1, 0], [1.001, 0], [3, 0], [0.5, 1]], numpy.float32)
+    figure = scored(a_metric("agreement", **args), original, result, None)
+    assert (figure.original, figure.compressed) == (1.0, agreed)
+    assert (figure.pairs.original_only, figure.pairs.compressed_only) == (round(4 * (1 - agreed)), 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "words"),
+    [
+        ("agreement", {"kind": "roughly"}, "kind must be one of argmax"),
+        ("agreement", {"at_least": 2}, "at_least must be"),
+        ("perplexity", {"ignore_index": "pad"}, "ignore_index must be"),
+        ("auroc", {"average": "macro"}, "no argument 'average' is taken by auroc; it takes none"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(kind: str, args: dict[str, Any], words: str) -> None:
+    with pytest.raises(Judged, match=words):
+        check_arguments(a_metric(kind, **args))

@@ -1,0 +1,79 @@
+"""Metrics of all samples together, which no mean over samples gives: AUROC, R², perplexity, and their bootstraps.
+
+torchmetrics gives the same values (`tests/unit/compress/judge/test_metrics.py`), and is too slow for hundreds of
+resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+RESAMPLES = 500
+
+Statistic = Callable[[Array], float]
+"""Rows of samples → the metric over them."""
+
+
+def auroc(scores: Array, labels: Array) -> float:
+    """Return the area under the ROC curve, one class against the rest, averaged over classes that have both sides.
+
+    `scores` (samples, classes), `labels` (samples,). Of two classes the second is asked for. By ranks (Hanley and
+    McNeil 1982); ties count half. NaN if no class has both sides.
+    """
+    if scores.shape[1] == 2:
+        return _area(scores[:, 1] - scores[:, 0], labels == 1)
+    areas = [_area(scores[:, kind], labels == kind) for kind in range(scores.shape[1])]
+    told = [area for area in areas if not numpy.isnan(area)]
+    return float(numpy.mean(told)) if told else float("nan")
+
+
+def r2(answers: Array, truth: Array) -> float:
+    """Return the coefficient of determination, averaged over the outputs' elements; both are (samples, elements)."""
+    rest = ((truth - answers) ** 2).sum(axis=0)
+    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    parts = numpy.where(spread > 0, 1 - rest / numpy.where(spread > 0, spread, 1), numpy.where(rest > 0, 0.0, 1.0))
+    return float(parts.mean())
+
+
+def surprise(scores: Array, labels: Array, ignored: int) -> Array:
+    """Return for each sample the sum of -log p of its labels and how many they are, (samples, 2), float64.
+
+    `scores` (samples, positions, classes), before softmax; `labels` (samples, positions), those `ignored` not counted.
+    """
+    scores = scores.astype(numpy.float64)
+    counted = labels != ignored
+    highest = scores.max(axis=-1, keepdims=True)
+    logarithms = scores - highest - numpy.log(numpy.exp(scores - highest).sum(axis=-1, keepdims=True))
+    chosen = numpy.take_along_axis(logarithms, numpy.where(counted, labels, 0)[..., None], axis=-1)[..., 0]
+    return numpy.stack([-(chosen * counted).sum(axis=-1), counted.sum(axis=-1)], axis=-1)
+
+
+def perplexity(surprises: Array) -> float:
+    """Return exp of the mean surprise of a label, over all labels of all samples."""
+    total, count = surprises.sum(axis=0)
+    return float(numpy.exp(total / max(count, 1)))
+
+
+def errors(original: Statistic, result: Statistic, samples: int, seed: int) -> tuple[float, float]:
+    """Return the standard errors of (result - original) and of result, over resampled samples."""
+    random = numpy.random.default_rng(seed)
+    pairs = []
+    for _ in range(RESAMPLES):
+        rows = random.integers(0, samples, samples)
+        pairs.append((original(rows), result(rows)))
+    before, after = numpy.asarray(pairs).T
+    return float(numpy.nanstd(after - before)), float(numpy.nanstd(after))
+
+
+def _area(scores: Array, positive: Array) -> float:
+    of, rest = int(positive.sum()), int((~positive).sum())
+    if not of or not rest:
+        return float("nan")
+    _, place, counts = numpy.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (numpy.cumsum(counts) - (counts - 1) / 2)[place]
+    return float((ranks[positive].sum() - of * (of + 1) / 2) / (of * rest))

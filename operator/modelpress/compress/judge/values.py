@@ -1,0 +1,123 @@
+"""Which values the weights of a graph stand for, whatever form they are stored in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+Array = NDArray[Any]
+
+SAMPLED = 1_000_000
+"""Values of one tensor that are looked at, at most."""
+BITS = 8
+
+
+@dataclass
+class Graph:
+    """A model, and who makes and takes each tensor."""
+
+    model: Any
+    folder: Path
+    tensors: dict[str, Any] = field(default_factory=dict)
+    consumers: dict[str, list[Any]] = field(default_factory=dict)
+    producers: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = {tensor.name: tensor for tensor in self.model.graph.initializer}
+        for node in self.model.graph.node:
+            for name in node.input:
+                self.consumers.setdefault(name, []).append(node)
+            self.producers |= dict.fromkeys(node.output, node)
+
+    def array(self, name: str) -> Array:
+        """Return the values of an initializer."""
+        return numpy.asarray(numpy_helper.to_array(self.tensors[name], str(self.folder)))
+
+
+def values_of(graph: Graph, name: str, node: Any) -> Array | None:
+    """Return the values that the weight `name` of `node` stands for, (sampled,), None if they cannot be told."""
+    weight = graph.array(name)
+    if weight.dtype.kind == "f":
+        return _sample(weight)
+    if weight.dtype.kind not in "iu":
+        return None
+    found = next((one for one in graph.consumers[name] if one.op_type == "DequantizeLinear"), None)
+    if found is not None:
+        axis = next((item.i for item in found.attribute if item.name == "axis"), 1)
+        return _dequantized(graph, weight, found.input[1], found.input[2] if len(found.input) > 2 else "", axis)
+    if node.op_type in {"MatMulInteger", "ConvInteger"}:
+        scale = _integer_scale(graph, node)
+        axis = 0 if node.op_type == "ConvInteger" else -1
+        zero = node.input[3] if len(node.input) > 3 else ""
+        return _dequantized(graph, weight, scale, zero, axis) if scale else None
+    if node.op_type == "MatMulNBits":
+        return _blocks(graph, weight, node)
+    return None
+
+
+def _dequantized(graph: Graph, weight: Array, scale: str, zero: str, axis: int) -> Array | None:
+    if scale not in graph.tensors:
+        return None
+    factors, shift = graph.array(scale), graph.array(zero) if zero in graph.tensors else numpy.zeros(1)
+    if factors.ndim > 1:
+        repeats = [-(-large // small) for large, small in zip(weight.shape, factors.shape, strict=True)]
+        for place, times in enumerate(repeats):
+            factors = factors.repeat(times, place)
+            shift = shift.repeat(times, place) if shift.ndim > 1 else shift
+        ends = tuple(slice(length) for length in weight.shape)
+        factors, shift = factors[ends], shift[ends] if shift.ndim > 1 else shift
+    else:
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        factors = factors.reshape(shape) if factors.size > 1 else factors.reshape(())
+        shift = shift.reshape(shape) if shift.size > 1 else shift.reshape(())
+    return _sample((weight.astype(numpy.float32) - shift.astype(numpy.float32)) * factors)
+
+
+def _integer_scale(graph: Graph, node: Any) -> str:
+    """Return the initializer that the integers' product is scaled by, after MatMulInteger or ConvInteger."""
+    for cast in graph.consumers.get(node.output[0], ()):
+        for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
+            for name in product.input if product.op_type == "Mul" else ():
+                if name in graph.tensors:
+                    return str(name)
+                maker = graph.producers.get(name)
+                if maker is not None and maker.op_type == "Mul":
+                    return next((str(one) for one in maker.input if one in graph.tensors), "")
+    return ""
+
+
+def _blocks(graph: Graph, packed: Array, node: Any) -> Array | None:
+    """Return the values of MatMulNBits' packed weight, (columns, blocks, bytes), low bits first."""
+    settings = {item.name: item.i for item in node.attribute}
+    bits, size = settings.get("bits", 4), settings["block_size"]
+    if bits not in {2, 4, 8} or packed.ndim != 3:
+        return None
+    columns, blocks, _ = packed.shape
+    scales = graph.array(node.input[2]).reshape(columns, blocks, 1).astype(numpy.float32)
+    zero: Any = 2 ** (bits - 1)
+    if len(node.input) > 3 and node.input[3] in graph.tensors:
+        points = graph.array(node.input[3])
+        if points.dtype != numpy.uint8:
+            return None
+        zero = _unpacked(points.reshape(columns, -1), bits)[:, :blocks, None].astype(numpy.float32)
+    values = _unpacked(packed, bits)[..., :size].astype(numpy.float32)
+    return _sample((values - zero) * scales)
+
+
+def _unpacked(packed: Array, bits: int) -> Array:
+    """Return the numbers of `bits` bits in bytes, low bits first, in the last axis."""
+    if bits == BITS:
+        return packed
+    parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, BITS, bits)]
+    return numpy.stack(parts, axis=-1).reshape(*packed.shape[:-1], -1)
+
+
+def _sample(values: Array) -> Array:
+    flat = values.reshape(-1)
+    return flat[:: max(1, len(flat) // SAMPLED)].astype(numpy.float32)
