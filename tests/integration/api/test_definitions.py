@@ -78,7 +78,7 @@ def test_kubectl_shows_the_columns(server: ApiServer) -> None:
 
 def test_kubectl_explains_fields_with_unit_and_default(server: ApiServer) -> None:
     text = " ".join(server.kubectl("explain", "cmodel.spec.compression.stages.finetune").stdout.split())
-    assert "Learning rate of AdamW at the start; it falls to zero on a cosine. Default: 0.001." in text
+    assert "Learning rate of AdamW at the start; `schedule` says how it falls. Default: 0.001." in text
     overview = " ".join(server.kubectl("explain", "cmodel.spec.compression").stdout.split())
     assert "Steps of the recipe, in order." in overview
 
