@@ -35,7 +35,7 @@ def plan(asked: Asked, out: Path, console: Console, log: str) -> int:
         found = estimate(asked, place, shown.tell)
     if not as_json(log, console):
         console.print(tables.plan_table(asked.name, found))
-        console.print("Estimates, to within a factor of two; nothing was written.")
+        console.print("Rough estimates; nothing was written.")
         if found.disk > found.free_disk:
             console.print(f"[yellow]! Only {tables.size(found.free_disk)} of disk are free.[/yellow]")
     shown.say(

@@ -1,7 +1,8 @@
 """`--dry-run`: what a compression would take, from one real load and export of the source and a few timed answers.
 
 Nothing is guessed that can be measured in seconds: memory and time of load and export are this machine's own. What
-stages add is reckoned from there by the factors below, which were measured; expect them to hold within a factor of two.
+stages add is reckoned from there by the factors below: those of quantization were measured on one large model, those of
+training are rules of thumb. So it is an order of magnitude, and says so.
 """
 
 from __future__ import annotations

@@ -5,11 +5,13 @@ What compression.json says was written beside tenants' code: it is shown, escape
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from modelpress import __version__
@@ -31,6 +33,7 @@ def render(report: Report, facts: CompressionFacts | None, lineage: Mapping[str,
     return page.render(
         report=report,
         facts=facts,
+        ratio=sections.ratio(report),
         headline=sections.headline(report),
         verdict=sections.verdict(report.gates),
         cards=sections.cards(report),
@@ -76,6 +79,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "breakable": _breakable,
         "bytes": numbers.size,
         "whole": numbers.whole,
         "milliseconds": numbers.milliseconds,
@@ -84,3 +88,8 @@ def _environment() -> Environment:
     }
     environment.globals |= {"histogram": charts.histogram, "interval": charts.interval}
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken into lines after its dots."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))

@@ -111,6 +111,12 @@ class StageRow:
     """(what, before, after, change)."""
 
 
+def ratio(report: Report) -> tuple[str, str]:
+    """Return how much smaller the result is, or larger, and the word for it."""
+    found = report.figures.ratio
+    return (numbers.times(found), "smaller") if found >= 1 else (numbers.times(1 / max(found, 1e-9)), "larger")
+
+
 def headline(report: Report) -> str:
     """Return the page's first sentence."""
     figures = report.figures
@@ -119,17 +125,17 @@ def headline(report: Report) -> str:
         first = figures.metrics[0]
         parts.append(f"{first.name} went from {numbers.figure(first.original)} to {numbers.figure(first.compressed)}")
     if report.latency:
-        parts.append(f"one answer takes {speed_words(report.latency[0])}")
+        parts.append(speed_words(report.latency[0]))
     return f"{', '.join(parts)}."
 
 
 def speed_words(detail: LatencyDetail) -> str:
     """Return how much faster or slower the result is, or that it cannot be told."""
     if detail.speedup_low <= 1 <= detail.speedup_high:
-        return "about as long as before"
+        return "an answer takes about as long as before"
     if detail.speedup > 1:
-        return f"{detail.speedup:.2f}× less time"
-    return f"{1 / detail.speedup:.2f}× as long"
+        return f"it answers {detail.speedup:.2f}× as fast"
+    return f"an answer takes {1 / detail.speedup:.2f}× as long"
 
 
 def verdict(gates: Sequence[GateOutcome]) -> Verdict:
