@@ -18,10 +18,13 @@ from modelpress.compress.signature import Arrays
 
 QUICK: dict[str, dict[str, Any]] = {
     "lenet": {"epochs": 2},
+    "residual": {"epochs": 1},
     "gcn": {"epochs": 10},
     "graphs": {"epochs": 1},
+    "textclassifier": {"epochs": 1},
+    "tinylm": {"epochs": 1},
 }
-LONG = {"lenet"}
+LONG = {"residual", "tinylm", "textclassifier", "lenet"}
 """Those that train for more than a few seconds."""
 
 
@@ -54,7 +57,7 @@ def test_an_example_is_compressed_and_answers_at_other_sizes(example: str, tmp_p
     assert figures.compressed_bytes < 0.75 * figures.original_bytes
     assert [fact.kind for fact in outcome.facts.stages] == [stage.kind for stage in outcome.spec.compression.stages]
     random = np.random.default_rng(0)
-    if example == "lenet":
+    if example in {"lenet", "residual"}:
         assert answers(outcome, {"image": random.random((3, 1, 8, 8), np.float32)}).shape == (3, 10)
     elif example == "gcn":
         inputs = {
@@ -63,8 +66,12 @@ def test_an_example_is_compressed_and_answers_at_other_sizes(example: str, tmp_p
             "query": np.array([8, 0]),
         }
         assert answers(outcome, inputs).shape == (2, 5)
-    else:
+    elif example == "graphs":
         assert answers(outcome, two_graphs(random)).shape == (2, 4)
+    elif example == "textclassifier":
+        assert answers(outcome, {"words": random.integers(1, 90, (2, 5))}).shape == (2, 7)
+    else:
+        assert answers(outcome, {"input_ids": random.integers(1, 90, (2, 5))}).shape == (2, 5, 128)
 
 
 def two_graphs(random: np.random.Generator) -> Arrays:
