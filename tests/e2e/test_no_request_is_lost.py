@@ -30,9 +30,17 @@ CHANGES = 2
 """Changes of version under load; `make test-long` runs five."""
 
 
+ROLLOUTS: dict[int, dict[str, Any]] = {
+    32: {"strategy": "Canary", "steps": [{"weight": 50, "pause": "5s"}]},
+    64: {"strategy": "BlueGreen"},
+}
+"""How each batch size takes over."""
+
+
 def wanted(workplace: Workplace, batch: int) -> dict[str, Any]:
     """Two replicas of a small model; another `batch` is another revision that gives the same answers."""
     found = manifest(BadInput(NAME, "", ""), workplace.namespace)
+    found["spec"]["rollout"] = ROLLOUTS[batch]
     found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch, "maxQueueDelay": QUEUED}}
     return sparing(found)
 
