@@ -27,9 +27,11 @@ class Objective(ApiType):
     """What training makes small."""
 
     loss: Loss
-    """CrossEntropy: integer targets. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis.
-    CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after each; targets are the tokens
-    themselves, and -100 where none is to be learned."""
+    """CrossEntropy: integer targets, and -100 where none is to be learned. Scores are [batch, classes], for tokens
+    [batch, tokens, classes], for nodes of a graph [nodes, classes], for images [batch, classes, height, width]; the
+    axis without which the shape of the targets is left counts the classes. MSE: mean squared error. Cosine: 1 - cosine
+    similarity over the last axis. CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after
+    each; targets are the tokens themselves, and -100 where none is to be learned."""
     output: Name | None = None
     """Output that the loss is taken of. Default: the first."""
 
