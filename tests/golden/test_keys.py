@@ -24,7 +24,7 @@ DATASETS = {
 }
 
 KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
-    "artifact": lambda spec: artifact_keys(spec),
+    "artifact": artifact_keys,
     "revision": lambda spec: keys.revision_key("digits-0123456789", spec, runtime_image="triton:1"),
     "evaluation": lambda spec: keys.evaluation_key(spec, DATASETS),
     "gates": lambda spec: keys.gates_key(spec, DATASETS),
