@@ -23,6 +23,14 @@ DATASETS = {
     for role, letter in zip(("train", "validation", "calibration", "test"), "bcde", strict=True)
 }
 
+
+def artifact_keys(spec: CompressedModelSpec) -> str | list[str]:
+    """Return the key of the artifact of the spec, or of a ladder that of each rung."""
+    alone = [spec.model_copy(update={"compression": recipe}) for recipe in spec.compression.rungs()]
+    found = [keys.artifact_key(one, SOURCE, DATASETS) for one in alone]
+    return found[0] if spec.compression.ladder is None else found
+
+
 KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
     "artifact": artifact_keys,
     "revision": lambda spec: keys.revision_key("digits-0123456789", spec, runtime_image="triton:1"),
@@ -31,13 +39,6 @@ KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
     "resolution": keys.resolution_key,
 }
 FILES = sorted(FOLDER.glob("*.yaml"))
-
-
-def artifact_keys(spec: CompressedModelSpec) -> str | list[str]:
-    """Return the key of the artifact of the spec, or of a ladder that of each rung."""
-    alone = [spec.model_copy(update={"compression": recipe}) for recipe in spec.compression.rungs()]
-    found = [keys.artifact_key(one, SOURCE, DATASETS) for one in alone]
-    return found[0] if spec.compression.ladder is None else found
 
 
 def computed(document: dict[str, Any]) -> dict[str, str | list[str]]:
