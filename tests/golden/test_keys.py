@@ -23,21 +23,22 @@ DATASETS = {
     for role, letter in zip(("train", "validation", "calibration", "test"), "bcde", strict=True)
 }
 
-KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
-    "artifact": lambda spec: artifact_keys(spec),
-    "revision": lambda spec: keys.revision_key("digits-0123456789", spec, runtime_image="triton:1"),
-    "evaluation": lambda spec: keys.evaluation_key(spec, DATASETS),
-    "gates": lambda spec: keys.gates_key(spec, DATASETS),
-    "resolution": keys.resolution_key,
-}
-FILES = sorted(FOLDER.glob("*.yaml"))
-
 
 def artifact_keys(spec: CompressedModelSpec) -> str | list[str]:
     """Return the key of the artifact of the spec, or of a ladder that of each rung."""
     alone = [spec.model_copy(update={"compression": recipe}) for recipe in spec.compression.rungs()]
     found = [keys.artifact_key(one, SOURCE, DATASETS) for one in alone]
     return found[0] if spec.compression.ladder is None else found
+
+
+KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
+    "artifact": artifact_keys,
+    "revision": lambda spec: keys.revision_key("digits-0123456789", spec, runtime_image="triton:1"),
+    "evaluation": lambda spec: keys.evaluation_key(spec, DATASETS),
+    "gates": lambda spec: keys.gates_key(spec, DATASETS),
+    "resolution": keys.resolution_key,
+}
+FILES = sorted(FOLDER.glob("*.yaml"))
 
 
 def computed(document: dict[str, Any]) -> dict[str, str | list[str]]:

@@ -85,9 +85,7 @@ def exhausted(refused: Sequence[Refusal]) -> Standing:
     gates = (Reason.GATE_FAILED, Reason.GATE_INCONCLUSIVE)
     reason = next((reason for reason in gates if reason in reasons), reasons[-1])
     told = _told("No rung of the ladder passed.", refused)
-    what_to_do = (
-        "Add a milder rung, or change the gates or the test data; rollout.retryToken has all tried again."
-    )
+    what_to_do = "Add a milder rung, or change the gates or the test data; rollout.retryToken has all tried again."
     return Standing(Course.STUCK, reason, f"{told} Nothing of it is served. {what_to_do}")
 
 
