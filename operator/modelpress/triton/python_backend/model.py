@@ -1,8 +1,8 @@
 """Runs model.onnx with onnxruntime inside Triton's Python backend. Copied beside each model; only Triton imports it.
 
 Requests that Triton's batcher joined are run as one batch and taken apart again. If the batch raises, each request is
-run by itself, so that a bad input fails alone, as a Triton error with onnxruntime's own words. The Python backend counts
-such an answer as a success; it is counted as a failure too, in Triton's own figure, with a reason of its own.
+run by itself, so that a bad input fails alone, as a Triton error with onnxruntime's own words. The Python backend
+counts such an answer as a success; it is counted as a failure too, in Triton's own figure, with a reason of its own.
 """
 
 from __future__ import annotations
