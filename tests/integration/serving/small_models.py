@@ -21,6 +21,8 @@ Array = NDArray[Any]
 NAME = "linear"
 ROWS = numpy.arange(12, dtype=numpy.float32).reshape(3, 4) / 10
 INPUTS = {"rows": ROWS}
+LIMIT = 1000
+"""A row that begins with this number is refused."""
 
 
 def answers(factor: float, rows: Array = ROWS) -> dict[str, Array]:
@@ -30,11 +32,18 @@ def answers(factor: float, rows: Array = ROWS) -> dict[str, Array]:
 
 
 def write_onnx(path: Path, factor: float) -> None:
-    """Write a model: scores = rows · weights · factor, best = argmax, whose shape is [batch] alone."""
+    """Write a model: scores = rows · weights · factor, best = argmax, whose shape is [batch] alone.
+
+    It refuses rows that begin with LIMIT or more: that is an index beyond a table of zeros.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     graph = helper.make_graph(
         [
-            helper.make_node("MatMul", ["rows", "weights"], ["scores"]),
+            helper.make_node("MatMul", ["rows", "weights"], ["products"]),
+            helper.make_node("Gather", ["rows", "first"], ["numbers"], axis=1),
+            helper.make_node("Cast", ["numbers"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["zeros", "index"], ["nothing"]),
+            helper.make_node("Add", ["products", "nothing"], ["scores"]),
             helper.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
         ],
         NAME,
@@ -43,7 +52,11 @@ def write_onnx(path: Path, factor: float) -> None:
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3]),
             helper.make_tensor_value_info("best", TensorProto.INT64, ["batch"]),
         ],
-        [numpy_helper.from_array(_weights() * numpy.float32(factor), "weights")],
+        [
+            numpy_helper.from_array(_weights() * numpy.float32(factor), "weights"),
+            numpy_helper.from_array(numpy.array([0]), "first"),
+            numpy_helper.from_array(numpy.zeros(LIMIT, dtype=numpy.float32), "zeros"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 10

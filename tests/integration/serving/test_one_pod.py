@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import tritonclient.http as triton_http
 from tests.support.servingpod import Pod, wait_until
 from tritonclient.utils import InferenceServerException
 
-from modelpress.triton.metrics import COUNTERS, PENDING, inference_counters
+from modelpress.triton.metrics import COUNTERS, PENDING, InferenceCounters, inference_counters
 
-from .small_models import INPUTS, NAME, answers, publish
+from .small_models import INPUTS, LIMIT, NAME, answers, publish
 
 
 def ask(pod: Pod, library: object, rows: np.ndarray = INPUTS["rows"]) -> dict[str, np.ndarray]:
@@ -43,21 +44,28 @@ def test_a_bad_request_is_refused_in_words_and_the_next_one_answered(pod: Pod, l
     ask(pod, library)
 
 
+def counters(pod: Pod) -> InferenceCounters:
+    """Return what the pod tells of its model."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
+        return inference_counters(response.read().decode())[NAME, "1"]
+
+
 def test_metrics_count_what_was_served(pod: Pod) -> None:
-    import urllib.request
-
-    def requests() -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
-            return inference_counters(response.read().decode())[NAME, "1"].requests
-
-    before = requests()
+    before = counters(pod).requests
     ask(pod, triton_http)
-    wait_until(lambda: requests() > before, "the request to be counted")
+    wait_until(lambda: counters(pod).requests > before, "the request to be counted")
+
+
+def test_a_request_that_the_model_refuses_counts_as_one_failure(pod: Pod) -> None:
+    before = counters(pod)
+    with pytest.raises(InferenceServerException, match="the model refused the input"):
+        ask(pod, triton_grpc, np.full((1, 4), LIMIT, dtype=np.float32))
+    wait_until(lambda: counters(pod).asked > before.asked, "the request to be counted")
+    after = counters(pod)
+    assert (after.failures - before.failures, after.asked - before.asked) == (1, 1)
 
 
 def test_every_figure_that_alerts_dashboard_and_autoscalers_ask_for_is_there(pod: Pod) -> None:
-    import urllib.request
-
     ask(pod, triton_http)
     with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
         shown = {line.partition("{")[0] for line in response.read().decode().splitlines()}
