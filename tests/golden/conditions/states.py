@@ -210,7 +210,9 @@ def _() -> World:
 
 @state("canary waits for a person")
 def _() -> World:
-    return changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+    world = changed(serving(a_spec(rollout={"steps": [{"weight": 50}]})))
+    world.pass_time(6)
+    return world
 
 
 @state("canary paused at a step")
