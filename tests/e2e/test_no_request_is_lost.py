@@ -6,8 +6,9 @@ Not while the version changes, and not while a pod is deleted. A control without
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,10 @@ from tests.e2e.bad_inputs import BadInput, manifest, write_good
 from tests.support.load import Load, Question
 from tests.support.workplace import Array, Workplace, sparing
 
+from localcluster import processes
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL
 
-NAME, UNDRAINED = "steady", "undrained"
+NAME = "steady"
 QUEUED = "200ms"
 """So long does every request wait in its server for others to join it: whenever a pod ends, some are on their way."""
 ROW = {"row": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
@@ -28,9 +30,17 @@ CHANGES = 2
 """Changes of version under load; `make test-long` runs five."""
 
 
+ROLLOUTS: dict[int, dict[str, Any]] = {
+    32: {"strategy": "Canary", "steps": [{"weight": 50, "pause": "5s"}]},
+    64: {"strategy": "BlueGreen"},
+}
+"""How each batch size takes over."""
+
+
 def wanted(workplace: Workplace, batch: int) -> dict[str, Any]:
     """Two replicas of a small model; another `batch` is another revision that gives the same answers."""
     found = manifest(BadInput(NAME, "", ""), workplace.namespace)
+    found["spec"]["rollout"] = ROLLOUTS[batch]
     found["spec"]["serving"] = {"replicas": 2, "batching": {"maxBatchSize": batch, "maxQueueDelay": QUEUED}}
     return sparing(found)
 
@@ -46,12 +56,12 @@ def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     return workplace
 
 
-def load_on(workplace: Workplace, answer: Mapping[str, Array], service: str = NAME) -> Load:
-    """Fifty connections of each protocol to `service`, together 100 requests a second."""
+def load_on(workplace: Workplace, answer: Mapping[str, Array]) -> Load:
+    """Fifty connections of each protocol, together 100 requests a second."""
     return Load(
         Question(NAME, ROW, {"any": answer}),
-        http=workplace.service_address(service, 8000),
-        grpc=workplace.service_address(service, 8001),
+        http=workplace.service_address(NAME, 8000),
+        grpc=workplace.service_address(NAME, 8001),
         interval=1.0,
     )
 
@@ -105,68 +115,48 @@ async def test_no_request_is_lost_while_a_pod_is_deleted(served: Workplace) -> N
     load = load_on(served, answer)
     async with load:
         await load.until_sent(500)
-        await asyncio.to_thread(_delete_a_pod, served, NAME)
+        await asyncio.to_thread(_delete_a_pod, served)
         await load.until_sent(500)
     assert load.http.clean, f"HTTP: {load.http}"
     assert load.grpc.clean, f"gRPC: {load.grpc}"
 
 
 async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
-    """The control: the same pods, the same load and the same deletion, but no drain. Must fail, or the load proves
-    nothing."""
-    await asyncio.to_thread(_serve_undrained, served)
+    """The control: the same load, and a pod that ends without a drain. Must fail, or the load proves nothing."""
     answer = await asyncio.to_thread(served.ask, NAME, ROW, ["scores"])
-    load = load_on(served, answer, service=UNDRAINED)
+    load = load_on(served, answer)
     async with load:
         await load.until_sent(500)
-        await asyncio.to_thread(_delete_a_pod, served, UNDRAINED)
+        await asyncio.to_thread(_kill_a_pod, served)
         await load.until_sent(500)
     assert load.http.failures, f"HTTP: {load.http}"
     assert load.grpc.failures, f"gRPC: {load.grpc}"
 
 
-def _serve_undrained(workplace: Workplace) -> None:
-    """Run the pods of the revision that serves once more beside the operator's, without preStop hook and grace."""
-    revision = kubectl.get(workplace.namespace, "modelrevision", workplace.model(NAME)["status"]["currentRevision"])
-    template = copy.deepcopy(revision["spec"]["podTemplate"])
-    label = {MODEL_LABEL: UNDRAINED}
-    template["metadata"]["labels"] = label
-    template["spec"]["terminationGracePeriodSeconds"] = 1
-    for container in template["spec"]["containers"]:
-        container.pop("lifecycle", None)
-    ports = [{"name": name, "port": port, "targetPort": name} for name, port in (("http", 8000), ("grpc", 8001))]
-    workplace.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": UNDRAINED},
-            "spec": {"replicas": 2, "selector": {"matchLabels": label}, "template": template},
-        }
-    )
-    workplace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": UNDRAINED},
-            "spec": {"selector": label, "ports": ports},
-        }
-    )
-    _await_rolled_out(workplace, UNDRAINED)
+def _kill_a_pod(workplace: Workplace) -> None:
+    """End all processes of a pod at once, from the node, as a lost machine does."""
+    uid = _a_pod(workplace)["metadata"]["uid"]
+    pids = processes.with_cgroup(f"pod{uid}") or processes.with_cgroup(f"pod{uid.replace('-', '_')}")
+    assert pids, "the pod has no process on this machine"
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
 
-def _delete_a_pod(workplace: Workplace, model: str) -> None:
-    """Delete a pod that serves `model`; return when it is gone and another one answers in its place."""
-    pods = kubectl.get(workplace.namespace, "pods", "--selector", f"{MODEL_LABEL}={model}")["items"]
-    pod = next(pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and _serves(pod))
-    kubectl.run("kubectl", "delete", "pod", pod["metadata"]["name"], "--namespace", workplace.namespace, "--wait=true")
-    _await_rolled_out(workplace, pod["metadata"]["labels"].get(REVISION_LABEL, model))
+def _delete_a_pod(workplace: Workplace) -> None:
+    """Delete a pod; return when it is gone and another one answers in its place."""
+    pod = _a_pod(workplace)
+    name, deployment = pod["metadata"]["name"], pod["metadata"]["labels"][REVISION_LABEL]
+    where = f"--namespace={workplace.namespace}"
+    kubectl.run("kubectl", "delete", "pod", name, where, "--wait=true")
+    kubectl.run("kubectl", "rollout", "status", where, "--timeout=180s", f"deployment/{deployment}")
 
 
-def _serves(pod: dict[str, Any]) -> bool:
+def _a_pod(workplace: Workplace) -> dict[str, Any]:
+    """Return a pod that answers."""
+    selector = f"{MODEL_LABEL}={NAME},modelpress.io/role=serve"
+    pods = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
+    return next(pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and _answers(pod))
+
+
+def _answers(pod: dict[str, Any]) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"].get("conditions", []))
-
-
-def _await_rolled_out(workplace: Workplace, deployment: str) -> None:
-    kubectl.run(
-        "kubectl", "rollout", "status", "--namespace", workplace.namespace, "--timeout=180s", f"deployment/{deployment}"
-    )

@@ -18,10 +18,11 @@ from typing import Any
 import numpy
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from modelpress.store.report import Histogram, LayerFigure
 
-from .values import Graph, values_of
+from .values import Graph, row_scale, values_of
 
 Array = NDArray[Any]
 
@@ -42,6 +43,7 @@ BINS = 61
 SHOWN = 6
 """Largest layers that get a histogram of their own."""
 LEAST_AXES = 2
+INTEGERS = (TensorProto.INT8, TensorProto.UINT8)
 HEXADECIMAL = re.compile("[0-9a-f]{1,6}")
 
 
@@ -91,6 +93,7 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
     graph = Graph(onnx.load(path, load_external_data=False), path.parent)
     found: dict[int, Layer] = {}
     owners = {name: _owner(graph, name) for name in graph.tensors}
+    owners |= {scale: node for node in graph.model.graph.node if (scale := _scale_of_rows(graph, node))}
     order = {id(node): place for place, node in enumerate(graph.model.graph.node)}
     for name, tensor in graph.tensors.items():
         node = owners[name]
@@ -139,6 +142,12 @@ def histogram(before: list[Layer], after: list[Layer]) -> Histogram | None:
 def _parts(values: Array, reach: float) -> tuple[float, ...]:
     counts, _ = numpy.histogram(values.clip(-reach, reach), BINS, (-reach, reach))
     return tuple(round(float(part), 6) for part in counts / max(len(values), 1))
+
+
+def _scale_of_rows(graph: Graph, node: Any) -> str:
+    """Return the initializer that scales the integer rows which `node` gathers, empty if there is none."""
+    weight = graph.tensors.get(node.input[0]) if node.op_type == "Gather" else None
+    return row_scale(graph, node) if weight is not None and weight.data_type in INTEGERS else ""
 
 
 def _owner(graph: Graph, name: str) -> Any:

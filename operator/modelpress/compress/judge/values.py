@@ -38,14 +38,23 @@ class Graph:
         """Return the values of an initializer."""
         return numpy.asarray(numpy_helper.to_array(self.tensors[name], str(self.folder)))
 
+    def constant(self, name: str) -> Array | None:
+        """Return the values of an initializer, or of one that is cast to another type; None if it is neither."""
+        maker = self.producers.get(name)
+        if maker is not None and maker.op_type == "Cast":
+            name = maker.input[0]
+        return self.array(name) if name in self.tensors else None
+
 
 def values_of(graph: Graph, name: str, node: Any) -> Array | None:
     """Return the values that the weight `name` of `node` stands for, (sampled,), None if they cannot be told."""
     weight = graph.array(name)
     if weight.dtype.kind == "f":
         return _sample(weight)
-    if weight.dtype.kind not in "iu":
-        return None
+    return _of_integers(graph, name, weight, node) if weight.dtype.kind in "iu" else None
+
+
+def _of_integers(graph: Graph, name: str, weight: Array, node: Any) -> Array | None:
     found = next((one for one in graph.consumers[name] if one.op_type == "DequantizeLinear"), None)
     if found is not None:
         axis = next((item.i for item in found.attribute if item.name == "axis"), 1)
@@ -57,7 +66,24 @@ def values_of(graph: Graph, name: str, node: Any) -> Array | None:
         return _dequantized(graph, weight, scale, zero, axis) if scale else None
     if node.op_type == "MatMulNBits":
         return _blocks(graph, weight, node)
+    if node.op_type == "Gather" and (scale := row_scale(graph, node)):
+        return _sample(weight.astype(numpy.float32) * graph.array(scale).astype(numpy.float32))
     return None
+
+
+def row_scale(graph: Graph, node: Any) -> str:
+    """Return the initializer of the scales that the rows gathered by `node` are multiplied by, empty if none is."""
+    for cast in graph.consumers.get(node.output[0], ()):
+        for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
+            if product.op_type != "Mul":
+                continue
+            other = next((name for name in product.input if name != cast.output[0]), "")
+            maker = graph.producers.get(other)
+            while maker is not None and maker.op_type == "Cast":
+                maker = graph.producers.get(maker.input[0])
+            if maker is not None and maker.op_type == "Gather" and maker.input[1] == node.input[1]:
+                return str(maker.input[0]) if maker.input[0] in graph.tensors else ""
+    return ""
 
 
 def _dequantized(graph: Graph, weight: Array, scale: str, zero: str, axis: int) -> Array | None:
@@ -88,8 +114,14 @@ def _integer_scale(graph: Graph, node: Any) -> str:
                     return str(name)
                 maker = graph.producers.get(name)
                 if maker is not None and maker.op_type == "Mul":
-                    return next((str(one) for one in maker.input if one in graph.tensors), "")
+                    return _larger(graph, [str(one) for one in maker.input if one in graph.tensors])
     return ""
+
+
+def _larger(graph: Graph, names: list[str]) -> str:
+    """Return the one with the most elements: a weight's scales beside its input's; empty if that cannot be told."""
+    sizes = sorted(((graph.array(name).size, name) for name in names), reverse=True)
+    return sizes[0][1] if len(sizes) == 1 or (sizes and sizes[0][0] > sizes[1][0]) else ""
 
 
 def _blocks(graph: Graph, packed: Array, node: Any) -> Array | None:
@@ -99,15 +131,17 @@ def _blocks(graph: Graph, packed: Array, node: Any) -> Array | None:
     if bits not in {2, 4, 8} or packed.ndim != 3:
         return None
     columns, blocks, _ = packed.shape
-    scales = graph.array(node.input[2]).reshape(columns, blocks, 1).astype(numpy.float32)
+    scales = graph.constant(node.input[2])
+    if scales is None:
+        return None
     zero: Any = 2 ** (bits - 1)
-    if len(node.input) > 3 and node.input[3] in graph.tensors:
-        points = graph.array(node.input[3])
-        if points.dtype != numpy.uint8:
+    if len(node.input) > 3 and node.input[3]:
+        points = graph.constant(node.input[3])
+        if points is None or points.dtype != numpy.uint8:
             return None
         zero = _unpacked(points.reshape(columns, -1), bits)[:, :blocks, None].astype(numpy.float32)
     values = _unpacked(packed, bits)[..., :size].astype(numpy.float32)
-    return _sample((values - zero) * scales)
+    return _sample((values - zero) * scales.reshape(columns, blocks, 1).astype(numpy.float32))
 
 
 def _unpacked(packed: Array, bits: int) -> Array:

@@ -74,6 +74,19 @@ def test_what_fetch_found_leaking_is_passed_on(out: Path) -> None:
     assert judged(out)[0].warnings[0] == "1 of 70 test samples are also in train"
 
 
+def test_layers_that_cannot_be_told_are_a_warning_and_no_figure_is_lost(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_files: Path) -> None:
+        raise KeyError("scale")
+
+    monkeypatch.setattr("modelpress.compress.judge.judging.compare_layers", fails)
+    report, _ = judged(out)
+    assert report.layers == ()
+    assert "the report shows no layers: KeyError: 'scale'" in report.warnings
+    assert report.figures.metrics[0].samples == 70
+
+
 def test_without_test_data_sizes_latency_and_agreement_are_measured(out: Path) -> None:
     report, answers = judged(out, test=None, metrics=())
     assert report.figures.metrics == () and report.samples == 0
