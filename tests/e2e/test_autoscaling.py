@@ -68,7 +68,7 @@ def risen(served: Workplace, installed: Path) -> Rise:
         return time.time() - since
 
     load, seconds = asyncio.run(under_load(served, rise))
-    return Rise(load, seconds, writes(audit_log(installed), served.namespace, since))
+    return Rise(load, seconds, written(served, installed, since))
 
 
 async def under_load(workplace: Workplace, act: Callable[[], T], interval: float = BUSY) -> tuple[Load, T]:
@@ -101,8 +101,9 @@ def assert_clean(load: Load) -> None:
     assert load.grpc.clean, f"gRPC: {load.grpc}"
 
 
-def audit_log(installed: Path) -> Path:
-    return installed.parent / "audit.log"
+def written(workplace: Workplace, installed: Path, since: float) -> list[Write]:
+    """Return who wrote what in the namespace."""
+    return writes(installed.parent / "audit.log", {workplace.namespace}, since)
 
 
 def current(workplace: Workplace) -> str:
@@ -211,7 +212,7 @@ async def test_a_new_version_starts_with_as_many_pods_as_the_old_one_has_and_tak
     second = current(served)
     assert second != first
     assert target(served) == second
-    assert scaled_by(writes(audit_log(installed), served.namespace, since), OPERATOR) == []
+    assert scaled_by(written(served, installed, since), OPERATOR) == []
 
 
 def _beside(workplace: Workplace, first: str) -> dict[str, Any] | None:
@@ -232,7 +233,7 @@ async def test_a_lower_maximum_is_obeyed_by_the_autoscaler_and_pods_that_go_lose
     load, _ = await under_load(served, lower)
     print(f"to 1 pod in {time.time() - since:.0f} s")
     assert_clean(load)
-    found = writes(audit_log(installed), served.namespace, since)
+    found = written(served, installed, since)
     assert scaled_by(found, HPA_CONTROLLER)
     assert scaled_by(found, OPERATOR) == []
 
@@ -253,7 +254,7 @@ async def test_without_the_field_the_autoscaler_goes_and_then_the_pods_are_as_ma
     assert autoscalers(served) == []
     assert "autoscaling" not in served.model(NAME)["status"]
     assert shown(served, "REPLICAS") == "2"
-    found = writes(audit_log(installed), served.namespace, since)
+    found = written(served, installed, since)
     (gone,) = [write for write in found if (write.verb, write.resource) == ("delete", "horizontalpodautoscalers")]
     (scaled,) = scaled_by(found, OPERATOR)
     assert gone.user == OPERATOR
@@ -271,4 +272,4 @@ async def test_pods_go_when_the_load_does_and_no_request_is_lost(served: Workpla
     calm, _ = await under_load(served, lambda: await_pods(served, 1, seconds=900), CALM)
     print(f"from {MOST} to 1 pod in {time.time() - since:.0f} s")
     assert_clean(calm)
-    assert scaled_by(writes(audit_log(installed), served.namespace, since), OPERATOR) == []
+    assert scaled_by(written(served, installed, since), OPERATOR) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ HPA_CONTROLLER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 
 @dataclass(frozen=True)
 class Write:
-    """One write that the API server carried out."""
+    """One write, carried out or refused."""
 
     at: float
     """Seconds since the epoch."""
@@ -26,21 +26,23 @@ class Write:
     name: str
 
 
-def writes(audit_log: Path, namespace: str, since: float) -> list[Write]:
-    """Return the writes to objects of `namespace` since `since` (seconds since the epoch), in the order of the log."""
-    found = (_write(entry) for entry in _entries(audit_log) if _is_carried_out(entry, namespace))
+def writes(audit_log: Path, namespaces: Collection[str], since: float) -> list[Write]:
+    """Return the writes to objects of `namespaces` since `since` (seconds since the epoch), in the order of the log.
+
+    The namespace of what belongs to none is empty. Reads are not in the log.
+    """
+    found = (_write(entry) for entry in _entries(audit_log) if _namespace(entry) in namespaces)
     return [write for write in found if write.at >= since]
 
 
-def _is_carried_out(entry: dict[str, Any], namespace: str) -> bool:
-    code = entry.get("responseStatus", {}).get("code", 0)
-    return entry.get("objectRef", {}).get("namespace") == namespace and 200 <= code < 300
+def _namespace(entry: dict[str, Any]) -> str:
+    return str(entry.get("objectRef", {}).get("namespace", ""))
 
 
 def _write(entry: dict[str, Any]) -> Write:
-    reference = entry["objectRef"]
+    reference = entry.get("objectRef", {})
     at = datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()
-    resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+    resource = "/".join(filter(None, (reference.get("resource"), reference.get("subresource"))))
     return Write(at, entry["user"]["username"], entry["verb"], resource, reference.get("name", ""))
 
 
