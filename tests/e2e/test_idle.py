@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ import installation
 import kubectl
 import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
+from tests.support.audit import OPERATOR, writes
 from tests.support.workplace import Workplace, sparing, wait_for
 
-OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
 FIRST, SECOND = "idle-0", "idle-1"
-WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +46,12 @@ def operators_writes(audit_log: Path, namespace: str, since: float) -> list[tupl
 
     Writes to models of other namespaces do not count: other tests may run.
     """
-    found = []
-    for entry in _entries(audit_log):
-        reference = entry.get("objectRef", {})
-        ours = reference.get("namespace", "") in (namespace, installation.NAMESPACE, "")
-        writes = entry["verb"] in WRITES and entry["user"]["username"] == OPERATOR
-        if writes and ours and reference.get("resource") != "leases" and _seconds(entry) >= since:
-            found.append((_seconds(entry), f"{entry['verb']} {reference.get('resource')}/{reference.get('name')}"))
-    return found
-
-
-def _entries(audit_log: Path) -> Iterator[dict[str, Any]]:
-    with audit_log.open() as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-def _seconds(entry: dict[str, Any]) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()
+    found = writes(audit_log, (namespace, installation.NAMESPACE, ""), since)
+    return [
+        (write.at, f"{write.verb} {write.resource}/{write.name}")
+        for write in found
+        if write.user == OPERATOR and write.resource != "leases"
+    ]
 
 
 @pytest.mark.parametrize(

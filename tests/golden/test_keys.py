@@ -23,8 +23,16 @@ DATASETS = {
     for role, letter in zip(("train", "validation", "calibration", "test"), "bcde", strict=True)
 }
 
-KEYS: dict[str, Callable[[CompressedModelSpec], str]] = {
-    "artifact": lambda spec: keys.artifact_key(spec, SOURCE, DATASETS),
+
+def artifact_keys(spec: CompressedModelSpec) -> str | list[str]:
+    """Return the key of the artifact of the spec, or of a ladder that of each rung."""
+    alone = [spec.model_copy(update={"compression": recipe}) for recipe in spec.compression.rungs()]
+    found = [keys.artifact_key(one, SOURCE, DATASETS) for one in alone]
+    return found[0] if spec.compression.ladder is None else found
+
+
+KEYS: dict[str, Callable[[CompressedModelSpec], str | list[str]]] = {
+    "artifact": artifact_keys,
     "revision": lambda spec: keys.revision_key("digits-0123456789", spec, runtime_image="triton:1"),
     "evaluation": lambda spec: keys.evaluation_key(spec, DATASETS),
     "gates": lambda spec: keys.gates_key(spec, DATASETS),
@@ -33,7 +41,7 @@ KEYS: dict[str, Callable[[CompressedModelSpec], str]] = {
 FILES = sorted(FOLDER.glob("*.yaml"))
 
 
-def computed(document: dict[str, Any]) -> dict[str, str]:
+def computed(document: dict[str, Any]) -> dict[str, str | list[str]]:
     """Return all keys of the spec in `document`."""
     spec = CompressedModelSpec.model_validate(document["spec"])
     return {name: compute(spec) for name, compute in KEYS.items()}
@@ -51,8 +59,16 @@ def test_specs_of_the_corpus_that_say_the_same_have_the_same_keys_and_others_do_
         twin = document.get("same-as")
         if twin:
             assert document["keys"] == documents[twin]["keys"], name
-    distinct = [document["keys"]["artifact"] for document in documents.values() if "same-as" not in document]
+    several = [document for document in documents.values() if "same-as" not in document]
+    distinct = [found for document in several if isinstance(found := document["keys"]["artifact"], str)]
     assert len(set(distinct)) == len(distinct) >= 5
+
+
+def test_a_rung_has_the_key_of_the_same_recipe_written_as_stages() -> None:
+    ladder, alone = (yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) for name in ("onnx-ladder", "onnx-groups"))
+    assert ladder["spec"]["compression"]["ladder"][1]["stages"] == alone["spec"]["compression"]["stages"]
+    assert ladder["keys"]["artifact"][1] == alone["keys"]["artifact"]
+    assert len(set(ladder["keys"]["artifact"])) == 3
 
 
 if __name__ == "__main__":

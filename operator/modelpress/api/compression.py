@@ -1,11 +1,13 @@
-"""`spec.compression`: the recipe, what it may learn from, and how its pod runs."""
+"""`spec.compression`: the recipe or a ladder of them, what it may learn from, and how its pod runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from .base import ApiType, Duration, rules
 from .data import CompressionData
@@ -27,9 +29,11 @@ class Objective(ApiType):
     """What training makes small."""
 
     loss: Loss
-    """CrossEntropy: integer targets. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis.
-    CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after each; targets are the tokens
-    themselves, and -100 where none is to be learned."""
+    """CrossEntropy: integer targets, and -100 where none is to be learned. Scores are [batch, classes], for tokens
+    [batch, tokens, classes], for nodes of a graph [nodes, classes], for images [batch, classes, height, width]; the
+    axis without which the shape of the targets is left counts the classes. MSE: mean squared error. Cosine: 1 - cosine
+    similarity over the last axis. CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after
+    each; targets are the tokens themselves, and -100 where none is to be learned."""
     output: Name | None = None
     """Output that the loss is taken of. Default: the first."""
 
@@ -61,56 +65,98 @@ class JobSettings(ApiType):
     """Service account of the pod; its token is not mounted. Default: the namespace's default."""
 
 
+Stages = Annotated[tuple[Stage, ...], Field(max_length=16)]
+
+
+def _quantizes_last(stages: str) -> str:
+    return (
+        f"!{stages}.exists(stage, has(stage.quantize)) || has({stages}[{stages}.size() - 1].quantize)"
+        f" && {stages}.filter(stage, has(stage.quantize)).size() == 1"
+    )
+
+
+QUANTIZES_LAST = "quantize works on the exported graph: compression.stages may have it once, as the last stage"
+
+NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.finetune))"
+            " || has(self.data) && has(self.data.train) && has(self.objective)"
+        ),
+        "a finetune stage needs compression.data.train and compression.objective",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.prune) && (has(stage.prune.recovery)"
+            " || has(stage.prune.importance) && stage.prune.importance in ['Taylor', 'LossChange']))"
+            " || has(self.data) && has(self.data.train) && has(self.objective)"
+        ),
+        "prune with recovery, or with importance Taylor or LossChange, needs compression.data.train and"
+        " compression.objective",
+    ),
+    (
+        lambda stages: f"!{stages}.exists(stage, has(stage.distill)) || has(self.data) && has(self.data.train)",
+        "a distill stage needs compression.data.train",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.distill) && (!has(stage.distill.alpha)"
+            " || stage.distill.alpha < 1.0)) || has(self.objective)"
+        ),
+        "distill with alpha below 1 needs compression.objective: alpha 1 learns from the teacher alone",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.cut) && has(stage.cut.keep))"
+            " || has(self.data) && (has(self.data.calibration) || has(self.data.train))"
+        ),
+        "cut with keep needs compression.data.calibration or compression.data.train",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.finetune) && has(stage.finetune.labelSmoothing)"
+            " || has(stage.prune) && has(stage.prune.recovery) && has(stage.prune.recovery.labelSmoothing))"
+            " || has(self.objective) && self.objective.loss in ['CrossEntropy', 'CausalLM']"
+        ),
+        "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.quantize) && ({calibrated('stage.quantize')}"
+            " || has(stage.quantize.mixed)"
+            " || has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
+            " || has(self.data) && (has(self.data.calibration) || has(self.data.train))"
+        ),
+        "quantize with preset INT8 or calibrated activations, with mixed, and with algorithm GPTQ or AWQ needs"
+        " compression.data.calibration or compression.data.train",
+    ),
+)
+"""What stages need that stands beside them: rules in CEL on the stages that a variable holds, with their messages."""
+
+
+def each_recipe(rule: Callable[[str], str], compression: str = "self") -> str:
+    """Return, in CEL, that `rule` holds for the stages of every recipe in the variable `compression`."""
+    stages, ladder = f"{compression}.stages", f"{compression}.ladder"
+    return f"(!has({stages}) || {rule(stages)}) && (!has({ladder}) || {ladder}.all(rung, {rule('rung.stages')}))"
+
+
+class Rung(ApiType):
+    """One recipe of a ladder."""
+
+    model_config = ConfigDict(json_schema_extra=rules((_quantizes_last("self.stages"), QUANTIZES_LAST)))
+
+    stages: Stages
+    """Steps of this recipe, in order, as in `compression.stages`."""
+
+
 class Compression(ApiType):
-    """The recipe, and what it may learn from."""
+    """The recipe, or several to choose from, and what it may learn from."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (
-                "!self.stages.exists(stage, has(stage.finetune))"
-                " || has(self.data) && has(self.data.train) && has(self.objective)",
-                "a finetune stage needs compression.data.train and compression.objective",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.prune) && (has(stage.prune.recovery)"
-                " || has(stage.prune.importance) && stage.prune.importance in ['Taylor', 'LossChange']))"
-                " || has(self.data) && has(self.data.train) && has(self.objective)",
-                "prune with recovery, or with importance Taylor or LossChange, needs compression.data.train and"
-                " compression.objective",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.distill)) || has(self.data) && has(self.data.train)",
-                "a distill stage needs compression.data.train",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.distill) && (!has(stage.distill.alpha)"
-                " || stage.distill.alpha < 1.0)) || has(self.objective)",
-                "distill with alpha below 1 needs compression.objective: alpha 1 learns from the teacher alone",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.cut) && has(stage.cut.keep))"
-                " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
-                "cut with keep needs compression.data.calibration or compression.data.train",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.finetune) && has(stage.finetune.labelSmoothing)"
-                " || has(stage.prune) && has(stage.prune.recovery) && has(stage.prune.recovery.labelSmoothing))"
-                " || has(self.objective) && self.objective.loss in ['CrossEntropy', 'CausalLM']",
-                "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
-            ),
-            (
-                f"!self.stages.exists(stage, has(stage.quantize) && ({calibrated('stage.quantize')}"
-                " || has(stage.quantize.mixed)"
-                " || has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
-                " || has(self.data) && (has(self.data.calibration) || has(self.data.train))",
-                "quantize with preset INT8 or calibrated activations, with mixed, and with algorithm GPTQ or AWQ needs"
-                " compression.data.calibration or compression.data.train",
-            ),
-            (
-                "!self.stages.exists(stage, has(stage.quantize)) || has(self.stages[self.stages.size() - 1].quantize)"
-                " && self.stages.filter(stage, has(stage.quantize)).size() == 1",
-                "quantize works on the exported graph: compression.stages may have it once, as the last stage",
-            ),
+            ("has(self.stages) != has(self.ladder)", "compression has exactly one of stages, ladder"),
+            *((each_recipe(rule), message) for rule, message in NEEDS),
+            (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
     )
 
@@ -121,7 +167,48 @@ class Compression(ApiType):
     or LossChange. Default: none."""
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seed of everything random. Default: 0."""
-    stages: Annotated[tuple[Stage, ...], Field(max_length=16)]
-    """Steps of the recipe, in order. An empty list only exports, measures and serves."""
+    stages: Stages | None = None
+    """Steps of the recipe, in order. An empty list only exports, measures and serves. Default: none, ladder stands
+    instead."""
+    ladder: Annotated[tuple[Rung, ...], Field(min_length=1, max_length=8)] | None = None
+    """Recipes in the order in which they are tried, the boldest first: the first whose result passes the gates is
+    served. Default: none, stages stands instead."""
     job: JobSettings | None = None
     """How the compression pod runs."""
+
+    @model_validator(mode="after")
+    def _stages_or_ladder(self) -> Self:
+        if (self.stages is None) == (self.ladder is None):
+            raise ValueError("exactly one of stages, ladder must be set")
+        return self
+
+    @property
+    def recipe(self) -> tuple[Stage, ...]:
+        """The steps of the one recipe that this is. Raises ValueError for a ladder: each of its rungs is one."""
+        if self.stages is None:
+            raise ValueError("a ladder is no recipe: choose one of its rungs")
+        return self.stages
+
+    def rungs(self) -> tuple[Recipe, ...]:
+        """Return every recipe that this is, in the order in which they are tried."""
+        tried = [rung.stages for rung in self.ladder] if self.ladder is not None else [self.recipe]
+        return tuple(
+            Recipe(data=self.data, objective=self.objective, seed=self.seed, stages=stages, job=self.job)
+            for stages in tried
+        )
+
+
+class Recipe(Compression):
+    """The recipe, and what it may learn from."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *((rule("self.stages"), message) for rule, message in NEEDS),
+            (_quantizes_last("self.stages"), QUANTIZES_LAST),
+        )
+    )
+
+    stages: Stages
+    """Steps of the recipe, in order. An empty list only exports, measures and serves."""
+    ladder: SkipJsonSchema[None] = None
+    """Nothing: this is one recipe."""

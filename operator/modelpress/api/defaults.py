@@ -17,7 +17,7 @@ from pydantic import Field
 
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
-from .compression import Compression, JobSettings, Scratch
+from .compression import Compression, JobSettings, Recipe, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
@@ -245,6 +245,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
         Compression: EffectiveCompression,
+        Recipe: EffectiveCompression,
         Metric: EffectiveMetric,
         Latency: EffectiveLatency,
         Gate: EffectiveGate,

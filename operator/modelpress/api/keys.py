@@ -37,14 +37,15 @@ def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mappin
 
     `datasets` are digests by role; `test` is not looked at. Not in the key: where things lie (URIs), which Secrets open
     them, how the Job runs, and whether code is trusted, since none of them changes what comes out. The target is ONNX.
-    Raises ValueError for a dataset whose format cannot be told; the API server refuses those.
+    Raises ValueError for a dataset whose format cannot be told, and for a ladder, each rung of which has a key; the API
+    server refuses the former.
     """
     data = spec.compression.data or CompressionData()
     return _key(
         "artifact",
         {
             "source": {"digest": source_digest} | _source(spec.source),
-            "stages": [_stage(stage) for stage in spec.compression.stages],
+            "stages": [_stage(stage) for stage in spec.compression.recipe],
             "objective": _canonical(spec.compression.objective),
             "seed": spec.compression.seed or None,
             "data": {

@@ -99,3 +99,21 @@ ENVIRONMENT = frozenset(
     }
 )
 """Reasons that a later attempt with the same input may not meet again."""
+
+OF_THE_RECIPE = frozenset(
+    {
+        Reason.GATE_FAILED,
+        Reason.GATE_INCONCLUSIVE,
+        Reason.RECIPE_INVALID,
+        Reason.STAGE_FAILED,
+        Reason.EXPORT_FAILED,
+        Reason.NOT_FINITE,
+        Reason.TRAINING_DIVERGED,
+        Reason.COMPRESSION_TIMEOUT,
+        Reason.OUT_OF_MEMORY,
+    }
+)
+"""Judgements that a milder recipe for the same source and data may escape: the next rung of a ladder is tried.
+
+Of all others, a source that is damaged say, the next rung would meet the same.
+"""

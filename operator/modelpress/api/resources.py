@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from .base import ApiType, Digest
-from .compression import Compression
+from .compression import Recipe
 from .evaluation import Goal
 from .figures import Figures
 from .rollout import RolloutStatus
@@ -69,6 +69,8 @@ class CompressionStatus(Figures):
     """The gates, judged."""
     report: str = ""
     """URI of the report."""
+    rung: int | None = None
+    """Rung of the ladder that the figures are of, from 1; none for a recipe that is no ladder."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
 
@@ -157,7 +159,7 @@ class ModelArtifactSpec(ApiType):
     """As in the model's spec."""
     source_digest: Digest
     """What the source held."""
-    compression: Compression
+    compression: Recipe
     """As in the model's spec."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
     """Digests of the datasets, by role."""

@@ -50,7 +50,8 @@ class Serving(ApiType):
     batching: Batching | None = None
     """Triton's dynamic batcher. Default: on, up to 32 samples, 2ms."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of serving pods; also through `kubectl scale`. Not together with `autoscaling`. Default: 1."""
+    """Number of serving pods; also through `kubectl scale`. Not together with `autoscaling`. Default: 1 to
+    begin with, and then as many as an autoscaler or anybody else left."""
     autoscaling: Autoscaling | None = None
     """Let the number of serving pods follow the load. Not together with `replicas`. Default: off."""
     resources: ResourceRequirements | None = None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import ConfigDict
 
 from .base import ApiType, Duration, Uri, rules
-from .compression import Compression
+from .compression import Compression, each_recipe
 from .evaluation import Evaluation
 from .fields import SecretName
 from .rollout import Rollout
@@ -45,14 +45,18 @@ class Update(ApiType):
     """Time between two looks: `5m`. At least 10s."""
 
 
+def _graph_alone(stages: str) -> str:
+    """Return, in CEL, whether none of `stages` needs a torch module."""
+    return f"{stages}.all(stage, has(stage.fuse) || has(stage.quantize))"
+
+
 class CompressedModelSpec(ApiType):
     """The wanted state of one model."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.source.format in ['torch', 'transformers']"
-                " || self.compression.stages.all(stage, has(stage.fuse) || has(stage.quantize))",
+                f"self.source.format in ['torch', 'transformers'] || {each_recipe(_graph_alone, 'self.compression')}",
                 "prune, cut, distill and finetune work on a torch module: with source.format onnx or torch-export,"
                 " compression.stages"
                 " may have fuse and quantize",

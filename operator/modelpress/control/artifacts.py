@@ -19,7 +19,7 @@ from modelpress.render.places import artifact_folder
 
 
 def artifact_key(draft: Draft, source: SourceStatus) -> str:
-    """Return the key of the artifact that the spec asks for, given what the URIs hold."""
+    """Return the key of the artifact that the spec asks for, given what the URIs hold. Its recipe is no ladder."""
     return keys.artifact_key(draft.model.spec, source.resolved_digest, source.datasets)
 
 
@@ -65,7 +65,7 @@ def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manife
         key=key,
         source=draft.model.spec.source,
         source_digest=source.resolved_digest,
-        compression=draft.model.spec.compression,
+        compression=draft.recipe,
         datasets={role: source.datasets[role] for role in keys.LEARNING_ROLES if role in source.datasets},
         destination=artifact_folder(draft.model, name, draft.installation),
     )

@@ -20,6 +20,9 @@ from modelpress.control.ready import set_ready
 from modelpress.control.standing import Course, Standing
 from modelpress.render.installation import job_settings
 
+HINT = "Correct that; if the spec stays as it is, change spec.rollout.retryToken to have it tried again."
+"""What to do, at the end of what a rejection says."""
+
 
 def take_note(
     draft: Draft, artifact: ModelArtifact, status: ModelArtifactStatus, ours: list[Manifest]
@@ -107,10 +110,9 @@ def _published(
 
 
 def _rejection(artifact: ModelArtifact, job: Manifest, failure: Failure) -> Rejection:
-    hint = "Correct that; if the spec stays as it is, change spec.rollout.retryToken to have it tried again."
     return Rejection(
         artifact=artifact.metadata.name,
         judged_by=marks.mark(job, marks.JUDGED_BY),
         reason=failure.reason,
-        message=f"{failure.message} {hint}",
+        message=f"{failure.message} {HINT}",
     )

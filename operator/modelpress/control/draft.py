@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from modelpress.api import names
 from modelpress.api.base import ApiType
+from modelpress.api.compression import Recipe
 from modelpress.api.defaults import EffectiveRollout, with_defaults
 from modelpress.api.resources import CompressedModel, CompressedModelStatus, ModelArtifact, ModelRevision
 from modelpress.api.rollout import Rollout
@@ -45,9 +46,23 @@ class Draft:
         return with_defaults(self.model.spec.rollout or Rollout())
 
     @property
+    def recipe(self) -> Recipe:
+        """The one recipe of the spec. Raises ValueError for a ladder of several."""
+        (recipe,) = self.model.spec.compression.rungs()
+        return recipe
+
+    @property
     def suspended(self) -> bool:
         """Whether nothing new may be started."""
         return bool(self.model.spec.suspend)
+
+    def with_recipe(self, recipe: Recipe) -> Draft:
+        """Return this very round, with `recipe` in place of all that the spec says of compression.
+
+        What is asked for there is asked for here.
+        """
+        spec = self.model.spec.model_copy(update={"compression": recipe})
+        return replace(self, model=self.model.model_copy(update={"spec": spec}))
 
     def jobs(self, *roles: str) -> list[Manifest]:
         """Return the Jobs of these roles, by number of attempt."""

@@ -1,7 +1,8 @@
 """Old revisions and artifacts: the newest stay for a return, the others go. Files in the store stay.
 
-Never taken: what serves, what is to serve, what still has pods, and whatever those are made of. Collected only while
-nothing is under way, so that nothing is taken which the spec is just about to ask for.
+Never taken: what serves, what is to serve, what still has pods, whatever those are made of, and every rung of the
+spec's ladder. Collected only while nothing is under way, so that nothing is taken which the spec is just about to ask
+for.
 """
 
 from __future__ import annotations

@@ -87,8 +87,23 @@ FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "modelpress_model_max_replicas": ("Most pods that the model's autoscaler may ask for.", _MODEL),
     "modelpress_model_compression_ratio": ("Original size by the size of the result.", _MODEL),
     "modelpress_model_metric": ("A metric of the evaluation.", (*_MODEL, "metric", "of")),
+    "modelpress_rollout_step": (
+        "Number of the step of a rollout that is under way, from 1; 0 before the first.",
+        (*_MODEL, "candidate_revision", "stage"),
+    ),
+    "modelpress_rollout_weight": (
+        "Percentage of requests of a candidate that answers.",
+        (*_MODEL, "candidate_revision", "of"),
+    ),
+    "modelpress_rollout_verdict": (
+        "1, with what the requests of the present step come to so far.",
+        (*_MODEL, "candidate_revision", "outcome"),
+    ),
 }
-"""Families that are read at each scrape: what each says, and its labels. `of` is original or compressed."""
+"""Families that are read at each scrape: what each says, and its labels.
+
+`of` is original or compressed; of a weight, wanted or reached.
+"""
 
 
 class Models(Collector):
@@ -127,3 +142,18 @@ def _samples(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[tup
         for side in ("original", "compressed"):
             if metric.get(side) is not None:
                 yield "modelpress_model_metric", [metric["name"], side], float(metric[side])
+    yield from _of_rollout(status.get("rollout") or {})
+
+
+def _of_rollout(rollout: Mapping[str, Any]) -> Iterator[tuple[str, list[str], float]]:
+    """Yield what `status.rollout` says, likewise."""
+    if not rollout.get("candidate"):
+        return
+    candidate = rollout["candidate"]
+    yield "modelpress_rollout_step", [candidate, rollout.get("stage") or ""], float(rollout.get("step") or 0)
+    for of, field in (("wanted", "weightWanted"), ("reached", "weightReached")):
+        if rollout.get(field) is not None:
+            yield "modelpress_rollout_weight", [candidate, of], float(rollout[field])
+    outcome = (rollout.get("analysis") or {}).get("outcome")
+    if outcome:
+        yield "modelpress_rollout_verdict", [candidate, outcome], 1.0

@@ -4,7 +4,8 @@ product is below here.
 The way of a model, each step in a file of its own:
 
     resolving   what do the URIs hold?                    → status.source
-    artifacts   the ModelArtifact that the spec asks for
+    ladder      which recipe, if there are several
+    artifacts   the ModelArtifact that it asks for
     attempts    Jobs that compress and measure it         → its figures
     gating      may it be served?
     revisions   the ModelRevision that the spec asks for
@@ -108,7 +109,7 @@ def _collect(draft: Draft, way: Way, served: Served, standing: Standing) -> None
     revisions = {name for name in (served.current, served.candidate) if name}
     if way.revision is not None:
         revisions.add(way.revision.metadata.name)
-    history.collect(draft, revisions, {way.artifact} if way.artifact else set())
+    history.collect(draft, revisions, set(way.artifacts))
 
 
 def _conclude(draft: Draft, way: Way, served: Served, standing: Standing) -> None:
@@ -127,6 +128,7 @@ def _conclude(draft: Draft, way: Way, served: Served, standing: Standing) -> Non
         source=way.source,
         artifact=way.artifact,
         made=way.made,
+        rung=way.rung,
         rejected=way.rejected or served.rejected,
     )
     announcements.announce(draft, status, standing)

@@ -36,10 +36,16 @@ def model_status(
     source: SourceStatus | None,
     artifact: str | None,
     made: ModelArtifactStatus | None,
+    rung: int | None,
     rejected: Rejection | None,
 ) -> CompressedModelStatus:
-    """Return the whole status. `made`: what is known of the artifact that the spec asks for."""
-    figures = _compression(draft, made) if made is not None and made.figures is not None else draft.old.compression
+    """Return the whole status.
+
+    `made`: what is known of the artifact that the spec asks for; of a ladder that of `rung`, the last one measured.
+    """
+    figures = (
+        _compression(draft, made, rung) if made is not None and made.figures is not None else draft.old.compression
+    )
     labels = names.labels(draft.model.metadata.name, names.ROLE_SERVE, revision=served.current)
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != names.MANAGED_BY_LABEL)
     return CompressedModelStatus(
@@ -61,7 +67,7 @@ def model_status(
     )
 
 
-def _compression(draft: Draft, made: ModelArtifactStatus) -> CompressionStatus:
+def _compression(draft: Draft, made: ModelArtifactStatus, rung: int | None) -> CompressionStatus:
     assert made.figures is not None, "figures are asked for only where there are any"
     outcomes: tuple[GateOutcome, ...] = tuple(judge(draft.model.spec, made.figures)[0])
     return CompressionStatus(
@@ -70,6 +76,7 @@ def _compression(draft: Draft, made: ModelArtifactStatus) -> CompressionStatus:
         accuracy_text=accuracy_text(made.figures),
         gates=outcomes,
         report=made.report,
+        rung=rung,
         warnings=made.warnings,
     )
 

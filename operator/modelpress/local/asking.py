@@ -52,6 +52,11 @@ class Asked:
     spec: CompressedModelSpec
     """As a cluster would get it; every URI has a scheme."""
 
+    def rungs(self) -> tuple[Asked, ...]:
+        """Return each recipe alone, in the order in which they are tried; of `stages` there is one."""
+        recipes = self.spec.compression.rungs()
+        return tuple(Asked(self.name, self.spec.model_copy(update={"compression": recipe})) for recipe in recipes)
+
     def datasets(self) -> dict[str, Dataset]:
         """Return the datasets by role, `test` included."""
         data = self.spec.compression.data or CompressionData()

@@ -62,6 +62,7 @@ def told(name: str, made: Made, console: Console, shown: Screen, *, plain: bool)
         figures=made.report.figures.to_wire(),
         gates=[gate.to_wire() for gate in made.gates],
         warnings=list(made.warnings),
+        **({} if made.rung is None else {"rung": made.rung, "refused": list(made.refused)}),
     )
     return ExitCode.DONE if made.verdict.accepted else ExitCode.JUDGED
 

@@ -78,12 +78,15 @@ class Estimate:
 
 
 def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
-    """Return what the compression would take. Raises StepError, or Judged for a recipe that cannot be."""
-    plan = plan_of(asked)
+    """Return what the compression would take, of a ladder with all of its rungs.
+
+    Raises StepError, or Judged for a recipe that cannot be.
+    """
+    plans = [(rung, plan_of(rung)) for rung in asked.rungs()]
     begin = time.monotonic()
     making.bring_in(asked, place, tell)
     brought = time.monotonic() - begin
-    task = making.compress_task(asked, seconds(with_defaults(asked.spec.compression).job.timeout))
+    task = making.compress_task(plans[0][0], seconds(with_defaults(asked.spec.compression).job.timeout))
     steps.compress(task.model_copy(update={"stages": ()}), place, tell)
     memory = _peak_memory()
     out = place.folder(OUT_FOLDER)
@@ -95,12 +98,20 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
         StageEstimate("bring in", "", brought),
         StageEstimate("load, export original", "", START_SECONDS + facts.seconds),
     ]
-    for step in plan:
-        lines.append(StageEstimate(step.kind, step.medium, _stage_seconds(step, task, place, each, weights)))
-        memory = max(memory, _stage_memory(step, memory, weights))
-    if any(step.medium == "module" for step in plan):
-        lines.append(StageEstimate("export compressed", "", facts.seconds))
-    lines.append(StageEstimate("measure", "", _judge_seconds(asked, place, each)))
+    alone = memory
+    for number, (_, plan) in enumerate(plans, start=1):
+        which = f"rung {number}: " if asked.spec.compression.ladder is not None else ""
+        if number > 1:
+            lines.append(StageEstimate(f"{which}load, export original", "", START_SECONDS + facts.seconds))
+        peak = alone
+        for step in plan:
+            cost = _stage_seconds(step, task, place, each, weights)
+            lines.append(StageEstimate(f"{which}{step.kind}", step.medium, cost))
+            peak = max(peak, _stage_memory(step, peak, weights))
+        memory = max(memory, peak)
+        if any(step.medium == "module" for step in plan):
+            lines.append(StageEstimate(f"{which}export compressed", "", facts.seconds))
+        lines.append(StageEstimate(f"{which}measure", "", _judge_seconds(asked, place, each)))
     disk = sum(item.stat().st_size for item in place.root.rglob("*") if item.is_file()) + 4 * weights
     return Estimate(tuple(lines), memory, disk, shutil.disk_usage(place.root).free, weights)
 
@@ -110,7 +121,7 @@ def plan_of(asked: Asked) -> list[Step]:
     compression, source = asked.spec.compression, asked.spec.source
     medium = FORMATS[source.format][0]
     works_on = {kind: tuple(table) for kind, table in STAGES.items()}
-    return recipe.plan(source, medium, compression.stages, works_on, compression.objective, asked.datasets())
+    return recipe.plan(source, medium, compression.recipe, works_on, compression.objective, asked.datasets())
 
 
 def _answer_seconds(model: Model) -> float:

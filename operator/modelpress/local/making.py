@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpress import __version__
@@ -14,8 +14,9 @@ from modelpress.api.evaluation import Evaluation
 from modelpress.api.gates import Verdict
 from modelpress.api.keys import artifact_key
 from modelpress.api.names import keyed_name
+from modelpress.api.reasons import OF_THE_RECIPE
 from modelpress.api.resources import GateOutcome
-from modelpress.api.results import PublishResult, ResolveResult
+from modelpress.api.results import Failure, Progress, PublishResult, ResolveResult
 from modelpress.api.tasks import (
     CompressTask,
     FetchTask,
@@ -28,10 +29,13 @@ from modelpress.api.tasks import (
 from modelpress.store.manifest import REPORT_FILE
 from modelpress.store.report import Report
 
-from . import steps
+from . import steps, wording
 from .asking import Asked
-from .steps import Tell
+from .steps import StepError, Tell
 from .workspace import Workspace
+
+RUNG = "rung"
+"""What is told as a stage when the next rung of a ladder is tried."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,54 @@ class Made:
     """Sentences that a person should read."""
     out: Path | None
     """Where the artifact is, or the new report; None: it was not kept."""
+    rung: int | None = None
+    """Of a ladder, the rung that this came of, from 1."""
+    refused: tuple[str, ...] = ()
+    """Of a ladder, what is said of each rung that was tried before, and of this one if no rung passed."""
 
 
 def make(asked: Asked, place: Workspace, tell: Tell) -> Made:
     """Do everything and let the artifact appear. Raises StepError; then nothing appears."""
     found = bring_in(asked, place, tell)
+    made = (
+        _make(asked, found, place, tell) if asked.spec.compression.ladder is None else _climb(asked, found, place, tell)
+    )
+    place.appear()
+    return made
+
+
+def _climb(asked: Asked, found: ResolveResult, place: Workspace, tell: Tell) -> Made:
+    """Try the rungs in order, as a cluster does; if none passes, the last that was measured is there to be looked at.
+
+    Raises StepError for what every rung would meet, and if none could be measured.
+    """
+    rungs, refused = asked.rungs(), list[str]()
+    measured: Made | None = None
+    for number, rung in enumerate(rungs, start=1):
+        place.clear_results()
+        tell(Progress(stage=RUNG, position=number, of=len(rungs)))
+        try:
+            made = replace(_make(rung, found, place, tell), rung=number)
+        except StepError as error:
+            if error.failure.reason not in OF_THE_RECIPE:
+                raise
+            refused.append(f"Rung {number} was refused: {wording.sentence(error.failure)}")
+            if number == len(rungs) and measured is None:
+                told = f"No rung of the ladder could be made. {' '.join(refused)}"
+                raise StepError(Failure(reason=error.failure.reason, message=told), error.code) from error
+            continue
+        if made.verdict.accepted:
+            return replace(made, refused=tuple(refused))
+        refused.append(f"Rung {number} was refused: {made.verdict.message}")
+        measured = made
+        place.refuse()
+    assert measured is not None, "a ladder of which no rung was measured has raised"
+    place.take_back()
+    return replace(measured, refused=tuple(refused))
+
+
+def _make(asked: Asked, found: ResolveResult, place: Workspace, tell: Tell) -> Made:
+    """Make and measure the artifact of one recipe, of what was brought in. Raises StepError."""
     compression = asked.spec.compression
     settings = with_defaults(compression)
     steps.compress(compress_task(asked, seconds(settings.job.timeout)), place, tell)
@@ -62,7 +109,6 @@ def make(asked: Asked, place: Workspace, tell: Tell) -> Made:
     report = Report.model_validate_json((place.artifact / REPORT_FILE).read_bytes())
     demanded = evaluation.gates or ()
     outcomes = gates.judge(report.figures, demanded)
-    place.appear()
     return Made(report, outcomes, gates.overall(outcomes, demanded), published.warnings, place.out)
 
 
@@ -92,7 +138,7 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
     compression = asked.spec.compression
     return CompressTask(
         source=asked.spec.source.model_copy(update={"secret_name": None}),
-        stages=compression.stages,
+        stages=compression.recipe,
         objective=compression.objective,
         datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
         seed=compression.seed or 0,

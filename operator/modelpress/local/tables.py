@@ -26,6 +26,10 @@ COLOURS = {"Pass": "green", "Fail": "red", "Inconclusive": "yellow"}
 
 def show(console: Console, name: str, made: Made) -> None:
     """Print what compression brought and cost, the gates, the warnings, and where it all lies."""
+    for sentence in made.refused:
+        console.print(Text(sentence))
+    if made.rung is not None:
+        name = f"{name}, rung {made.rung}"
     console.print(figures_table(f"{name}: what compression brought and cost", made.report.figures))
     if made.gates:
         console.print(gates_table(made.gates))

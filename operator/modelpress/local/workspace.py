@@ -69,6 +69,27 @@ class Workspace:
             port=0,
         )
 
+    def refuse(self) -> None:
+        """Keep the artifact that was put together, in place of one that was kept before, but let none appear."""
+        shutil.rmtree(self._refused, ignore_errors=True)
+        self.artifact.rename(self._refused)
+
+    def take_back(self) -> None:
+        """Have the artifact that was kept in the place where it is put together."""
+        shutil.rmtree(self.artifact, ignore_errors=True)
+        self._refused.rename(self.artifact)
+
+    def clear_results(self) -> None:
+        """Remove what a recipe left, so that the next one may begin. What was brought in stays."""
+        for folder in (self.folder(OUT_FOLDER), self.folder(REPORT_FOLDER)):
+            shutil.rmtree(folder)
+            folder.mkdir()
+        shutil.rmtree(self.artifact, ignore_errors=True)
+
+    @property
+    def _refused(self) -> Path:
+        return self.root / "refused"
+
     def appear(self) -> None:
         """Let the artifact appear at `out`, in place of what was there."""
         replaced = self.root / "replaced"

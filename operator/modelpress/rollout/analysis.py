@@ -21,6 +21,8 @@ from .situation import Outcome
 
 MISSES = 2
 """Readings in a row that must fail before a pod's counters count as missing."""
+READINGS = 2
+"""Readings of a pod between which its counters grow: with fewer, a step shorter than their interval knows nothing."""
 SUDDEN = 0.5
 """Fraction of the requests since the last reading of which more must fail to count by themselves."""
 
@@ -29,8 +31,8 @@ SUDDEN = 0.5
 class Version:
     """What one revision did: `counters` since the step began, `recent` since the last reading, over all its pods.
 
-    `silent`: pods whose counters cannot be read; `told`: pods that told theirs; `unasked`: pods not asked yet. `since`:
-    when the first of them told its counters.
+    `silent`: pods whose counters cannot be read; `told`: pods that told theirs; `unasked`: pods that were not
+    asked twice yet, so that nobody knows what they did. `since`: when the first of them told its counters.
     """
 
     counters: InferenceCounters = NOTHING
@@ -42,8 +44,8 @@ class Version:
 
     @property
     def requests(self) -> int:
-        """Requests, failed ones included: Triton counts them apart."""
-        return int(self.counters.requests + self.counters.failures)
+        """Requests, failed ones included."""
+        return int(self.counters.asked)
 
     @property
     def failures(self) -> int:
@@ -57,7 +59,7 @@ class Version:
 
     @property
     def mean_milliseconds(self) -> float | None:
-        """Mean duration of the requests that did not fail; None without any."""
+        """Mean duration of the requests that Triton counts as successes; None without any."""
         done = self.counters.requests
         return self.counters.request_microseconds / done / 1000 if done else None
 
@@ -78,7 +80,7 @@ def version(pods: Iterable[tuple[str, Counted | None]]) -> Version:
         counters=total(pod.grown for _, pod in counted),
         silent=tuple(name for name, pod in counted if pod.misses >= MISSES),
         told=sum(pod.last is not None and pod.misses < MISSES for _, pod in counted),
-        unasked=sum(pod is None or (pod.last is None and pod.misses < MISSES) for _, pod in known),
+        unasked=sum(pod is None or (pod.readings < READINGS and pod.misses < MISSES) for _, pod in known),
         recent=total(pod.recent for _, pod in counted),
         since=min((pod.since for _, pod in counted if pod.since is not None), default=None),
     )
@@ -137,8 +139,7 @@ def _increase(old: Version, new: Version, limits: EffectiveAnalysis) -> float | 
 
 def _error_rate(counters: InferenceCounters) -> float:
     """Return the fraction of requests that failed; 0 without requests."""
-    requests = counters.requests + counters.failures
-    return counters.failures / requests if requests else 0.0
+    return counters.failures / counters.asked if counters.asked > 0 else 0.0
 
 
 def _figures(old: Version, new: Version) -> str:

@@ -23,7 +23,7 @@ class Counted:
     """What is known of one pod. `window`: which step it is counted for. `since`: its first reading in that.
 
     `last`: the counters as last read; `grown`: by how much they have grown in all, `recent`: by the last reading.
-    `misses`: readings in a row that failed.
+    `readings`: how many told; the first alone says nothing of the step. `misses`: readings in a row that failed.
     """
 
     window: str
@@ -31,6 +31,7 @@ class Counted:
     last: InferenceCounters | None = None
     grown: InferenceCounters = NOTHING
     recent: InferenceCounters = NOTHING
+    readings: int = 0
     misses: int = 0
 
 
@@ -43,13 +44,13 @@ def count(before: Counted | None, window: str, read: InferenceCounters | None, n
     """Return what is known of a pod after `read`, which is None if it did not tell."""
     if before is None or before.window != window:
         # what it did before the first reading is not known to belong to this step
-        return Counted(window, now if read is not None else None, read, misses=0 if read is not None else 1)
+        return Counted(window, now, read, readings=1) if read is not None else Counted(window, misses=1)
     if read is None:
         return replace(before, recent=NOTHING, misses=before.misses + 1)
     if before.last is None:
-        return Counted(window, now, read)
+        return Counted(window, now, read, readings=1)
     recent = growth(before.last, read)
-    return Counted(window, before.since, read, total((before.grown, recent)), recent)
+    return Counted(window, before.since, read, total((before.grown, recent)), recent, before.readings + 1)
 
 
 def growth(before: InferenceCounters, after: InferenceCounters) -> InferenceCounters:

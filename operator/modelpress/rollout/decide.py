@@ -21,9 +21,9 @@ def decide(situation: Situation) -> Decision:
     """Return what to do now on the way from the stable revision to the candidate."""
     stable, candidate = situation.traffic.stable, situation.candidate
     if candidate is None:
-        return _stay(situation, tuple(name for name in situation.abandoned if name != stable))
+        return _go_back(situation)
     if candidate == stable:
-        return _stay(situation, situation.others(stable), delayed=True)
+        return _stay(situation)
     if situation.held:
         return _hold(situation)
     return _close(situation) if situation.traffic.beside not in (None, candidate) else _move(situation)
@@ -41,11 +41,26 @@ def _move(situation: Situation) -> Decision:
     return second_set(situation)
 
 
-def _stay(situation: Situation, others: tuple[str, ...], *, delayed: bool = False) -> Decision:
-    """Lead to the stable revision alone and let `others` go."""
+def _stay(situation: Situation) -> Decision:
+    """Lead to the stable revision alone and let all others go."""
     stable = situation.traffic.stable
-    gone, later = leave(situation, others, delayed=delayed)
+    gone, later = leave(situation, situation.others(stable), delayed=True)
     return Decision(stable, run={stable: None} if stable else {}, retire=gone, look_again=later)
+
+
+def _go_back(situation: Situation) -> Decision:
+    """Lead to the stable revision alone; once that is seen, let those go that the spec does not ask for.
+
+    They stay no OVERLAP, except the revision that had all traffic before: clients that keep their connections would ask
+    a candidate that was sent back for as long.
+    """
+    traffic = situation.traffic
+    stable, run = traffic.stable, {traffic.stable: None} if traffic.stable else {}
+    if traffic.beside is not None:
+        return Decision(stable, run=run)
+    others = tuple(name for name in situation.abandoned if name != stable)
+    gone, later = leave(situation, tuple(name for name in others if name == traffic.previous))
+    return Decision(stable, run=run, retire=(*(n for n in others if n != traffic.previous), *gone), look_again=later)
 
 
 def _hold(situation: Situation) -> Decision:

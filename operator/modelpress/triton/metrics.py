@@ -16,23 +16,32 @@ COUNTERS = {
     "nv_inference_compute_infer_duration_us": "compute_microseconds",
 }
 """Fields of InferenceCounters by the names of Triton's metrics."""
-
-
+FAILED_AS_SUCCESS = "MODEL"
+"""Reason of the failures that Triton counts as successes too: see python_backend/model.py."""
 PENDING = "nv_inference_pending_request_count"
 """Triton's gauge of requests that wait in a model's queue."""
 
 
 @dataclass(frozen=True)
 class InferenceCounters:
-    """What a model has done since it was loaded. Microseconds are sums over requests."""
+    """What a model has done since it was loaded; each only grows. Microseconds are sums over `requests`.
+
+    `requests`: what Triton counts as successes; `refused`: failures that are among them all the same.
+    """
 
     requests: float = 0.0
     failures: float = 0.0
+    refused: float = 0.0
     samples: float = 0.0
     executions: float = 0.0
     request_microseconds: float = 0.0
     queue_microseconds: float = 0.0
     compute_microseconds: float = 0.0
+
+    @property
+    def asked(self) -> float:
+        """Requests that were answered or failed."""
+        return max(0.0, self.requests - self.refused) + self.failures  # Triton counts a refused one later than we do
 
 
 def inference_counters(text: str) -> dict[tuple[str, str], InferenceCounters]:
@@ -45,4 +54,6 @@ def inference_counters(text: str) -> dict[tuple[str, str], InferenceCounters]:
                 continue
             model = sums.setdefault((sample.labels["model"], sample.labels["version"]), {})
             model[field] = model.get(field, 0.0) + sample.value
+            if sample.labels.get("reason") == FAILED_AS_SUCCESS:
+                model["refused"] = model.get("refused", 0.0) + sample.value
     return {model: InferenceCounters(**fields) for model, fields in sums.items()}

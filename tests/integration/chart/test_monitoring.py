@@ -33,7 +33,7 @@ def run(promtool: Path, *arguments: str | Path) -> str:
 
 
 def test_prometheus_takes_the_alerts(promtool: Path, files: Path) -> None:
-    assert "10 rules found" in run(promtool, "check", "rules", files / "alerts.yaml")
+    assert "11 rules found" in run(promtool, "check", "rules", files / "alerts.yaml")
 
 
 def test_alerts_fire_when_they_should_and_not_otherwise(promtool: Path, files: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import Field
+import yaml
+from pydantic import Field, ValidationError
 
 from modelpress.api.base import ApiType
+from modelpress.api.compression import Compression
 from modelpress.api.crd.__main__ import main
 from modelpress.api.crd.conditions_page import STATES
 from modelpress.api.crd.definitions import DEFINITIONS, Definition, manifest, root_schema
@@ -120,3 +122,22 @@ def test_every_reason_has_one_text() -> None:
 def test_every_state_has_a_cell_for_each_condition() -> None:
     assert {len(cells) for _, _, cells in STATES} == {7}
     assert all(reason in set(Reason) for _, reason, _ in STATES if " " not in reason)
+
+
+def test_the_ladder_of_the_documentation_is_one(repository: Path) -> None:
+    block = (repository / "docs" / "gates.md").read_text().split("<!-- a ladder -->\n```yaml\n")[1].split("```")[0]
+    compression = Compression.model_validate(yaml.safe_load(block)["compression"])
+    assert [len(recipe.stages) for recipe in compression.rungs()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("given", [{}, {"stages": [], "ladder": [{"stages": []}]}])
+def test_a_recipe_is_written_as_stages_or_as_a_ladder_and_not_as_both(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="exactly one of stages, ladder"):
+        Compression.model_validate(given)
+
+
+def test_a_ladder_is_not_taken_for_a_recipe() -> None:
+    ladder = Compression.model_validate({"ladder": [{"stages": []}]})
+    with pytest.raises(ValueError, match="choose one of its rungs"):
+        ladder.recipe  # noqa: B018
+    assert ladder.rungs()[0].recipe == ()

@@ -11,13 +11,17 @@ import torch
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import CASES, columns, model, samples_of
 from tests.unit.compress.transformers import Encoder, seeded
+from torch import nn
 
 from modelpress.api.compression import Loss, Objective
+from modelpress.api.defaults import with_defaults
 from modelpress.api.reasons import Reason
+from modelpress.api.source import TensorSpec
 from modelpress.api.stages import Cut, Distill, Prune
 from modelpress.compress.datasets import Samples
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import ModuleModel
+from modelpress.compress.signature import Signature
 from modelpress.compress.stages import cut, distill, prune
 from modelpress.compress.stages.context import Context
 
@@ -150,7 +154,35 @@ def test_scores_of_a_single_class_cannot_be_softened(make_context: MakeContext) 
 
 
 @pytest.mark.parametrize(
-    ("loss", "axes", "axis"), [("CrossEntropy", 3, 1), ("CausalLM", 3, -1), (None, 3, -1), (None, 2, 1), ("MSE", 4, 1)]
+    ("loss", "scores", "targets", "axis"),
+    [
+        ("CrossEntropy", (4, 6, 9), (4, 6), 2),
+        ("CrossEntropy", (4, 9, 6), (4, 6), 1),
+        ("CrossEntropy", (4, 6, 9), None, 2),
+        ("CrossEntropy", (4, 3, 8, 8), None, 1),
+        ("CrossEntropy", (4, 8, 8, 3), (4, 8, 8), 3),
+        ("CausalLM", (4, 6, 9), (4, 6), 2),
+        (None, (4, 6, 9), None, 2),
+        (None, (4, 9), None, 1),
+        ("MSE", (4, 3, 8, 8), None, 1),
+    ],
 )
-def test_classes_are_where_the_objective_looks_for_them(loss: str | None, axes: int, axis: int) -> None:
-    assert distill.class_axis(Loss(loss) if loss else None, axes) == axis
+def test_scores_are_softened_over_the_classes(
+    loss: str | None, scores: tuple[int, ...], targets: tuple[int, ...] | None, axis: int, make_context: MakeContext
+) -> None:
+    """The loss is the divergence over that axis and over no other."""
+    generator = torch.Generator().manual_seed(0)
+    got, wanted = (torch.randn(scores, generator=generator) for _ in range(2))
+    signature = Signature((TensorSpec(name="row", shape=("batch", 1)),), (TensorSpec(name="scores"),))
+    teacher = ModuleModel(nn.Identity(), signature)
+    teacher.module.forward = lambda _row: wanted  # type: ignore[method-assign]
+    data = samples_of(
+        {"row": np.zeros((4, 1), np.float32)}, {} if targets is None else {"scores": np.zeros(targets, np.int64)}
+    )
+    criterion = distill.TeacherLoss(
+        teacher, with_defaults(settings()), ("scores", 0), Loss(loss) if loss else None, None, None
+    )
+    found = criterion.loss({"row": torch.zeros(4, 1)}, (got,), data, np.arange(4))
+    losses = [float(distill.divergence(got, wanted, 4.0, each)) for each in range(1, len(scores))]
+    assert float(found) == pytest.approx(losses[axis - 1])
+    assert len({round(each, 6) for each in losses}) == len(losses)

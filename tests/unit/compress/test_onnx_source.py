@@ -83,6 +83,16 @@ def test_rubbish_and_nothing_are_the_sources_fault(tmp_path: Path) -> None:
         assert caught.value.reason is Reason.SOURCE_INVALID
 
 
+def test_a_free_first_axis_is_no_batch_if_the_spec_calls_it_otherwise(tmp_path: Path) -> None:
+    made = build()
+    for item in [*made.graph.input, *made.graph.output]:
+        item.type.tensor_type.shape.dim[0].dim_param = "nodes"
+    found = load(tmp_path, made, inputs=({"name": "image", "shape": ("nodes", 3, 8, 8)},))
+    assert not found.signature.batched
+    assert found.signature.inputs[0].shape == ("nodes", 3, 8, 8)
+    assert onnx.load(found.path).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "nodes"
+
+
 def test_a_fixed_first_axis_is_no_batch(tmp_path: Path) -> None:
     made = build()
     for item in [*made.graph.input, *made.graph.output]:

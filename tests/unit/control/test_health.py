@@ -79,6 +79,14 @@ async def test_a_model_shows_its_revisions_pods_and_figures() -> None:
         "replicas": 3,
         "readyReplicas": 2,
         "compression": {**figures, "metrics": [{"name": "top1", "original": 0.98, "compressed": 0.97}]},
+        "rollout": {
+            "candidate": "digits-2",
+            "stage": "Step",
+            "step": 2,
+            "weightWanted": 25,
+            "weightReached": 33,
+            "analysis": {"outcome": "Passed"},
+        },
     }
     model = {"apiVersion": API_VERSION, "kind": "CompressedModel", "metadata": metadata, "status": status}
     objects.put(model | {"spec": {"serving": {"autoscaling": {"maxReplicas": 8}}}})
@@ -91,5 +99,9 @@ async def test_a_model_shows_its_revisions_pods_and_figures() -> None:
         f"modelpress_model_max_replicas{{{key}}} 8.0",
         f"modelpress_model_compression_ratio{{{key}}} 4.0",
         f'modelpress_model_metric{{metric="top1",{key},of="compressed"}} 0.97',
+        f'modelpress_rollout_step{{candidate_revision="digits-2",{key},stage="Step"}} 2.0',
+        f'modelpress_rollout_weight{{candidate_revision="digits-2",{key},of="wanted"}} 25.0',
+        f'modelpress_rollout_weight{{candidate_revision="digits-2",{key},of="reached"}} 33.0',
+        f'modelpress_rollout_verdict{{candidate_revision="digits-2",{key},outcome="Passed"}} 1.0',
     ):
         assert sample in shown

@@ -32,6 +32,16 @@ def edit(change: Any) -> Any:
     return lambda world: world.edit(change)
 
 
+def recipe(**asked: Any) -> Any:
+    """Return the step that has it compressed so, with the seed it has."""
+
+    def change(spec: dict[str, Any]) -> None:
+        seed = {name: part for name, part in spec["compression"].items() if name == "seed"}
+        spec["compression"] = asked | seed
+
+    return edit(change)
+
+
 def count_pods(**asked: Any) -> Any:
     """Return the step that has pods counted so, and in no other way."""
 
@@ -86,6 +96,9 @@ STEPS: dict[str, Any] = {
     ),
     "no gate": edit(lambda spec: spec["evaluation"].__setitem__("gates", [])),
     "other metric": edit(lambda spec: spec["evaluation"].__setitem__("latency", {"threads": 2})),
+    "one recipe": recipe(stages=[{"fuse": {}}]),
+    "a ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": "W4A16"}}]}, {"stages": [{"fuse": {}}]}]),
+    "another ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": bits}}]} for bits in ("W4A16", "W8A16")]),
     "suspend": edit(lambda spec: spec.__setitem__("suspend", True)),
     "resume": edit(lambda spec: spec.pop("suspend", None)),
     "pause": edit(lambda spec: spec["rollout"].__setitem__("paused", True)),

@@ -39,6 +39,15 @@ def test_a_version_that_fails_too_often_fails_as_soon_as_it_cannot_pass_any_more
     assert outcome(did(1000), did(1, 1)) is Outcome.INCONCLUSIVE, "one failure of the 100 that decide is 1 %"
 
 
+def test_failures_that_triton_counts_as_successes_are_not_counted_twice() -> None:
+    everything = Version(InferenceCounters(requests=50, failures=50, refused=50), told=1)
+    assert (everything.requests, everything.error_rate) == (50, 1.0)
+    assert outcome(did(1000), everything) is Outcome.FAILED
+    recent = InferenceCounters(requests=30, failures=30, refused=30)
+    late = Version(InferenceCounters(requests=9000, failures=30, refused=30), told=1, recent=recent)
+    assert outcome(did(1000), late) is Outcome.FAILED, "all of the last seconds failed"
+
+
 def test_requests_that_fail_on_both_are_not_the_new_versions_fault() -> None:
     assert outcome(did(900, 100), did(450, 50)) is Outcome.PASSED
     assert outcome(did(900, 100), did(400, 100)) is Outcome.FAILED
@@ -70,10 +79,17 @@ def test_counters_that_were_not_read_yet_are_waited_for() -> None:
     assert outcome(did(1000), did(500, unasked=1)) is Outcome.UNASKED
 
 
+def test_one_reading_alone_does_not_tell_what_was_done_in_a_step_shorter_than_the_next() -> None:
+    first = count(None, "w", InferenceCounters(requests=1000), NOON)
+    assert judge(did(1000), version([("p", first)]), LIMITS).outcome is Outcome.UNASKED
+    second = count(first, "w", InferenceCounters(requests=1200), at(5))
+    assert judge(did(1000), version([("p", second)]), LIMITS).outcome is Outcome.PASSED
+
+
 def test_one_reading_that_fails_is_no_missing_pod() -> None:
     first = count(None, "w", InferenceCounters(requests=10), NOON)
     missed = count(first, "w", None, at(5))
-    assert version([("p", missed)]) == Version(InferenceCounters(), told=1, since=NOON)
+    assert version([("p", missed)]) == Version(InferenceCounters(), told=1, unasked=1, since=NOON)
     for number in range(MISSES - 1):
         missed = count(missed, "w", None, at(10 + number))
     assert version([("p", missed)]).silent == ("p",)

@@ -81,11 +81,18 @@ def test_without_a_candidate_only_what_is_abandoned_for_sure_goes() -> None:
     assert decide(seen(sides, on("a"), None, abandoned=("a", "b"))).retire == ("b",)
 
 
-def test_a_candidate_that_is_not_wanted_any_more_loses_its_share_first_and_its_pods_when_all_know_of_that() -> None:
+def test_a_candidate_that_is_not_wanted_any_more_loses_its_share_first_and_its_pods_once_that_is_seen() -> None:
     sides, abandoned = {"a": READY, "b": READY}, ("b",)
     closing = decide(seen(sides, on("a", beside="b"), None, abandoned=abandoned))
     assert (closing.stable, closing.beside, closing.retire) == ("a", None, ())
-    assert decide(seen(sides, on("a", since=NOON - OVERLAP), None, abandoned=abandoned)).retire == ("b",)
+    assert decide(seen(sides, on("a", since=NOON), None, abandoned=abandoned)).retire == ("b",)
+
+
+def test_the_set_that_had_all_traffic_just_now_stays_for_the_overlap_though_the_spec_does_not_ask_for_it() -> None:
+    sides, abandoned = {"a": READY, "b": READY}, ("a",)
+    early = decide(seen(sides, on("b", since=NOON, previous="a"), None, abandoned=abandoned))
+    assert (early.retire, early.look_again) == ((), NOON + OVERLAP)
+    assert decide(seen(sides, on("b", since=NOON - OVERLAP, previous="a"), None, abandoned=abandoned)).retire == ("a",)
 
 
 def test_recreate_stops_the_old_set_waits_for_its_pods_and_starts_the_new_one() -> None:

@@ -25,3 +25,8 @@ def test_counters_are_told_apart_by_model_and_version_and_failures_added_up() ->
         ("digits", "1"): InferenceCounters(requests=7, failures=5, queue_microseconds=1500),
         ("other", "2"): InferenceCounters(requests=1),
     }
+
+
+def test_a_failure_that_triton_counts_as_a_success_too_is_one_request() -> None:
+    counters = inference_counters(TEXT.replace('reason="CANCELED"', 'reason="MODEL"'))["digits", "1"]
+    assert (counters.requests, counters.failures, counters.refused, counters.asked) == (7, 5, 3, 9)

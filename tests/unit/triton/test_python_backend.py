@@ -8,13 +8,15 @@ import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+
+from modelpress.triton.metrics import FAILED_AS_SUCCESS
 
 Array = NDArray[Any]
 SOURCE = Path(__file__).parents[3] / "operator/modelpress/triton/python_backend/model.py"
@@ -48,6 +50,23 @@ class Response:
         self.error = error
 
 
+class Family:
+    """A figure that the model counts, and its metrics by label `reason`."""
+
+    COUNTER = "counter"
+    counted: ClassVar[dict[tuple[str, str], float]] = {}
+
+    def __init__(self, name: str, description: str, kind: str) -> None:
+        self._name = name
+
+    def Metric(self, labels: dict[str, str]) -> Family:  # noqa: N802 - Triton's name
+        self._key = (self._name, labels["reason"])
+        return self
+
+    def increment(self, by: float) -> None:
+        self.counted[self._key] = self.counted.get(self._key, 0) + by
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """picked = table[index], text = text: raises where the index is out of range."""
@@ -56,6 +75,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         Tensor=Tensor,
         InferenceResponse=Response,
         TritonError=RuntimeError,
+        MetricFamily=Family,
         Logger=types.SimpleNamespace(log_warn=lambda text: None),
     )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton)
@@ -71,7 +91,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "parameters": {"intra_op_thread_count": {"string_value": "1"}},
     }
     found = module.TritonPythonModel()
-    found.initialize({"model_config": json.dumps(config), "model_repository": str(tmp_path), "model_version": "1"})
+    arguments = {"model_name": "picker", "model_repository": str(tmp_path), "model_version": "1"}
+    found.initialize({"model_config": json.dumps(config), **arguments})
     return found
 
 
@@ -91,6 +112,12 @@ def test_a_bad_input_fails_alone_and_in_words(model: Any) -> None:
     good, bad = model.execute([ask(1), ask(99)])
     assert good.error is None and good.outputs["picked"].tolist() == [20]
     assert "the model refused the input" in str(bad.error) and "99" in str(bad.error)
+
+
+def test_a_failure_is_counted_where_triton_counts_failures(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Family, "counted", {})
+    model.execute([ask(1), ask(99)])
+    assert Family.counted == {("nv_inference_request_failure", FAILED_AS_SUCCESS): 1}
 
 
 def test_only_what_was_asked_for_is_sent(model: Any) -> None:

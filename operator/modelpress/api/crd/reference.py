@@ -35,13 +35,21 @@ def _kind(definition: Definition) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
         yield f"- {_sentence(rule['message'])}\n"
     for part in ("spec", "status"):
-        yield from _table(f"{definition.kind}.{part}", schema["properties"][part])
+        yield from _table(f"{definition.kind}.{part}", schema["properties"][part], {})
 
 
-def _table(path: str, schema: Schema) -> Iterator[str]:
-    """Yield the table of one object, then those of the objects in it."""
+def _table(path: str, schema: Schema, printed: dict[str, Schema]) -> Iterator[str]:
+    """Yield the table of one object, then those of the objects in it.
+
+    `printed`: such objects by path; one that is the same as any of them, with others in it, is not printed again.
+    """
     yield f"### {path}\n"
     yield f"{schema.get('description', '')}\n"
+    same = next((other for other, content in printed.items() if content == schema), None)
+    if same is not None and any(_inner(field).get("properties") for field in schema["properties"].values()):
+        yield f"As `{same}`.\n"
+        return
+    printed[path] = schema
     rules = [rule["message"] for rule in schema.get("x-kubernetes-validations", ())]
     if rules:
         yield "Refused otherwise:\n"
@@ -56,9 +64,15 @@ def _table(path: str, schema: Schema) -> Iterator[str]:
         yield f"| `{name}` | {_type(field)} | {_cell(field.get('description', ''))}{mark} |"
     yield ""
     for name, field in fields:
-        inner, suffix = (field["items"], "[]") if field.get("type") == "array" else (field, "")
-        if inner.get("properties"):
-            yield from _table(f"{path}.{name}{suffix}", inner)
+        suffix = "[]" if field.get("type") == "array" else ""
+        if _inner(field).get("properties"):
+            yield from _table(f"{path}.{name}{suffix}", _inner(field), printed)
+
+
+def _inner(field: Schema) -> Schema:
+    """Return the schema of a field, or that of its items."""
+    inner: Schema = field["items"] if field.get("type") == "array" else field
+    return inner
 
 
 def _type(field: Schema) -> str:

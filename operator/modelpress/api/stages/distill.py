@@ -46,7 +46,9 @@ class Distill(Training):
     )
 
     match: Match | None = None
-    """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores.
+    """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores;
+    classes are counted by the axis that the objective CrossEntropy takes, without targets by the last, or the second of
+    four.
     MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Default: Logits."""
     temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     """Softens the class scores of both before they are compared. Match Logits only. Default: 4.0."""

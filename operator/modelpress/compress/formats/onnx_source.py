@@ -70,9 +70,13 @@ def modernize(model: Any, name: str) -> str:
 
 
 def signature_of(model: Any, source: Source) -> Signature:
-    """Return names, types and axes as in the file; what the spec says must agree. Raises Judged."""
+    """Return names, types and axes as in the file; what the spec says must agree. Raises Judged.
+
+    The first axis counts samples if it is dynamic everywhere, unless the spec calls it otherwise: `[nodes, 16]`.
+    """
     inputs = list(model.graph.input)
     dynamic = all(_axes(item) and not isinstance(_axes(item)[0], int) for item in [*inputs, *model.graph.output])
+    dynamic &= all(spec.shape is None or spec.shape[:1] == (BATCH,) for spec in source.inputs or ())
     return Signature(
         _match("input", [_spec(item, dynamic) for item in inputs], source.inputs),
         _match("output", [_spec(item, dynamic) for item in model.graph.output], source.outputs),

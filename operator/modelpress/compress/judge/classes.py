@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from ..scores import class_axis
 
 Array = NDArray[Any]
 
@@ -33,9 +34,9 @@ class Scored:
 def align(scores: Array, labels: Array, output: str) -> Scored:
     """Bring an output and its labels, both (samples, …), into one layout.
 
-    Classes are counted by the last axis, or by the second. An output with one score (or a label) for each label is of
-    two classes, divided by 0 (`centred`). Raises Judged:
-    DatasetDoesNotFit, LabelsOutOfRange.
+    Classes are counted by the axis that the shape of the labels tells (`scores.class_axis`). An output with one score
+    (or a label) for each label is of two classes, divided by 0 (`centred`). Raises Judged: DatasetDoesNotFit,
+    LabelsOutOfRange.
     """
     labels = whole_numbers(labels, output)
     if labels.ndim > 1 and labels.shape[-1] == 1 and scores.ndim == labels.ndim and scores.shape[-1] > 1:
@@ -83,15 +84,14 @@ def _by_class(scores: Array, labels: Array, output: str) -> Array:
         if flat.dtype.kind in "iub":  # the model answers with classes itself
             return _one_hot(flat.astype(numpy.int64), int(max(labels.max(initial=0), flat.max(initial=0), 1)) + 1)
         return numpy.stack([-flat, flat], axis=1)
-    if scores.shape[:-1] == labels.shape:
-        return numpy.moveaxis(scores, -1, 1)
-    if scores.ndim >= 2 and (scores.shape[0], *scores.shape[2:]) == labels.shape:
-        return scores
-    raise Judged(
-        Reason.DATASET_DOES_NOT_FIT,
-        f"output {output!r} has shape {list(scores.shape[1:])} for a sample and its target {list(labels.shape[1:])}: "
-        "no axis of it counts classes",
-    )
+    axis = class_axis(scores.shape, labels.shape)
+    if axis is None:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"output {output!r} has shape {list(scores.shape[1:])} for a sample and its target "
+            f"{list(labels.shape[1:])}: no axis of it counts classes",
+        )
+    return numpy.moveaxis(scores, axis, 1)
 
 
 def _one_hot(classes: Array, count: int) -> Array:

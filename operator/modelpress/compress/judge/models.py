@@ -52,16 +52,14 @@ class Model:
     """All files that a server must load, relative to the folder above the model's."""
     dynamic: Mapping[str, str]
     """Names of dynamic axes, by `<input>/<axis>`."""
+    batched: bool
+    """Whether the first axis of every input and output is called `batch`. That it is dynamic says nothing: a graph's
+    nodes are no samples."""
 
     @property
     def size(self) -> int:
         """Bytes that a server must load."""
         return sum(file.size for file in self.files)
-
-    @property
-    def batched(self) -> bool:
-        """Whether the first axis of every input and output is dynamic."""
-        return all(tensor.shape[:1] == (-1,) for tensor in (*self.inputs, *self.outputs))
 
     def input_specs(self) -> tuple[TensorSpec, ...]:
         """Return the inputs as datasets are read for them."""
@@ -108,14 +106,19 @@ def open_model(root: Path, folder: str, label: str, threads: int, *, optimized: 
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Judged(Reason.EXPORT_FAILED, f"{label} does not load in onnxruntime: {_one_line(error)}") from error
-    dynamic = {
-        f"{value.name}/{axis}": _axis_name(length, value.name, axis)
-        for value in session.get_inputs()
-        for axis, length in enumerate(value.shape)
-    }
-    inputs = tuple(_tensor(value, label) for value in session.get_inputs())
+    inputs, outputs = session.get_inputs(), session.get_outputs()
     return Model(
-        label, session, inputs, tuple(_tensor(value, label) for value in session.get_outputs()), files, dynamic
+        label=label,
+        session=session,
+        inputs=tuple(_tensor(value, label) for value in inputs),
+        outputs=tuple(_tensor(value, label) for value in outputs),
+        files=files,
+        dynamic={
+            f"{value.name}/{axis}": _axis_name(length, value.name, axis)
+            for value in inputs
+            for axis, length in enumerate(value.shape)
+        },
+        batched=all(value.shape[:1] == [BATCH] for value in (*inputs, *outputs)),
     )
 
 

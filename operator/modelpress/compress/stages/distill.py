@@ -21,6 +21,7 @@ from modelpress.api.stages import Distill, Match
 from ..datasets import Samples
 from ..errors import Judged
 from ..models import ModuleModel
+from ..scores import IMAGE_AXES, class_axis
 from ..signature import describe
 from .context import Context
 from .features import Features
@@ -83,7 +84,7 @@ class TeacherLoss:
     def check(self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, role: str) -> None:
         """Raise Judged unless the output can be compared as asked."""
         shape = outputs[self.index].shape
-        if self.settings.match is Match.LOGITS and (len(shape) < 2 or shape[self._axis(outputs)] < 2):
+        if self.settings.match is Match.LOGITS and (len(shape) < 2 or shape[self._axis(shape, samples)] < 2):
             raise Judged(
                 Reason.RECIPE_INVALID,
                 f"distill with match Logits compares scores of classes, but output {self.output} has the shape "
@@ -106,7 +107,7 @@ class TeacherLoss:
         wanted = self._wanted(inputs, samples, chosen)
         got, alpha = outputs[self.index], self.settings.alpha
         if self.settings.match is Match.LOGITS:
-            total = alpha * divergence(got, wanted, self.settings.temperature, self._axis(outputs))
+            total = alpha * divergence(got, wanted, self.settings.temperature, self._axis(got.shape, samples))
         else:
             total = alpha * MATCHES[self.settings.match](got, wanted)
         if self.targets is not None:
@@ -115,8 +116,17 @@ class TeacherLoss:
             total = total + self.settings.feature_weight * self.features.loss()
         return total
 
-    def _axis(self, outputs: Outputs) -> int:
-        return class_axis(self.objective, outputs[self.index].ndim)
+    def _axis(self, scores: torch.Size, samples: Samples) -> int:
+        """Return which axis of scores counts classes: with targets the one that CrossEntropy takes.
+
+        Without, as torch and transformers have it, the second of images and the last of anything else.
+        """
+        targets = samples.targets.get(self.output) if self.objective is Loss.CROSS_ENTROPY else None
+        found = class_axis(scores, targets.shape) if targets is not None else None
+        if found is not None:
+            return found
+        images = len(scores) >= IMAGE_AXES and self.objective is not Loss.CAUSAL_LM
+        return 1 if images else len(scores) - 1
 
     def _wanted(self, inputs: dict[str, torch.Tensor], samples: Samples, chosen: np.ndarray) -> torch.Tensor:
         """Return the teacher's answers, remembered from the epoch before where the inputs are the same again."""
@@ -131,16 +141,6 @@ class TeacherLoss:
         if known is not None:
             known[chosen] = answers.flatten(1).cpu()
         return answers
-
-
-def class_axis(loss: Loss | None, axes: int) -> int:
-    """Return which axis of scores counts classes: the second for CrossEntropy, the last for CausalLM.
-
-    Without either, three axes are taken for scores of tokens, as transformers give them: the last.
-    """
-    if loss is Loss.CROSS_ENTROPY:
-        return 1
-    return -1 if loss is Loss.CAUSAL_LM or axes == 3 else 1
 
 
 def divergence(got: torch.Tensor, wanted: torch.Tensor, temperature: float, axis: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from modelpress.api.reasons import Reason
 
 from ..datasets import Samples
 from ..errors import Judged
+from ..scores import class_axis
 from ..signature import Array, Signature, describe
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -22,7 +23,7 @@ LossFunction = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 CLASSES = (Loss.CROSS_ENTROPY, Loss.CAUSAL_LM)
 """Losses whose targets are numbers of classes."""
 IGNORED = -100
-"""Target of a token that is not to be learned, as transformers has it."""
+"""Target of a token or a node that is not to be learned, as transformers has it."""
 
 
 def _mse(output: torch.Tensor, target: torch.Tensor, _smoothing: float) -> torch.Tensor:
@@ -34,13 +35,19 @@ def _cosine(output: torch.Tensor, target: torch.Tensor, _smoothing: float) -> to
 
 
 def _cross_entropy(output: torch.Tensor, target: torch.Tensor, smoothing: float) -> torch.Tensor:
-    wanted = target.long().reshape(output.shape[:1] + output.shape[2:])
-    return functional.cross_entropy(output, wanted, label_smoothing=smoothing)
+    """Classes are where the shape of the targets says: [batch, classes, …] or [batch, …, classes]."""
+    axis = class_axis(output.shape, target.shape)
+    assert axis is not None  # `check` saw to it
+    return _mean_cross_entropy(output.movedim(axis, -1).flatten(0, -2), target.long().flatten(), smoothing)
 
 
 def _causal_lm(output: torch.Tensor, target: torch.Tensor, smoothing: float) -> torch.Tensor:
     """Scores of each token but the last are for the token after it."""
-    scores, wanted = output[:, :-1].flatten(0, 1), target.long()[:, 1:].flatten()
+    return _mean_cross_entropy(output[:, :-1].flatten(0, 1), target.long()[:, 1:].flatten(), smoothing)
+
+
+def _mean_cross_entropy(scores: torch.Tensor, wanted: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Return the mean over those that are to be learned, 0 of none: scores (n, classes), wanted (n)."""
     if bool((wanted == IGNORED).all()):
         return scores.sum() * 0.0
     return functional.cross_entropy(scores, wanted, ignore_index=IGNORED, label_smoothing=smoothing)
@@ -100,13 +107,15 @@ def output_of(objective: Objective | None, signature: Signature) -> tuple[str, i
 def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) -> None:
     """Raise Judged unless the targets of all samples fit outputs of this shape (first axis: a batch)."""
     per_sample = int(np.prod(targets.shape[1:]))
+    axis: int | None = len(output) - 1
     if loss is Loss.CROSS_ENTROPY:
         if len(output) < 2:
             raise Judged(
                 Reason.DATASET_DOES_NOT_FIT,
                 f"CrossEntropy needs scores [batch, classes], output {name} has {describe(output)}.",
             )
-        wanted = tuple(output[2:])
+        axis = class_axis(output, targets.shape)
+        wanted = tuple(output[1:-1]) if axis is None else (*output[1:axis], *output[axis + 1 :])
     elif loss is Loss.CAUSAL_LM:
         if len(output) != 3:
             raise Judged(
@@ -128,11 +137,10 @@ def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) 
             f"The targets of {name} in the {role} data have shape {describe(targets.shape[1:])} a sample, {loss} "
             f"needs {describe(wanted)}.",
         )
-    if loss in CLASSES:
-        classes = output[1] if loss is Loss.CROSS_ENTROPY else output[2]
+    if loss in CLASSES and axis is not None:
+        classes = output[axis]
         labels = targets.astype(np.int64)
-        if loss is Loss.CAUSAL_LM:
-            labels = labels[labels != IGNORED]
+        labels = labels[labels != IGNORED]
         wrong = labels[(labels < 0) | (labels >= classes)]
         if wrong.size:
             raise Judged(

@@ -140,7 +140,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
     compression = model.spec.compression
     task = CompressTask(
         source=model.spec.source.model_copy(update={"secret_name": None}),
-        stages=compression.stages,
+        stages=compression.recipe,
         objective=compression.objective,
         datasets=readings(learning_datasets(model)),
         seed=compression.seed or 0,

@@ -1,7 +1,8 @@
 """Runs model.onnx with onnxruntime inside Triton's Python backend. Copied beside each model; only Triton imports it.
 
 Requests that Triton's batcher joined are run as one batch and taken apart again. If the batch raises, each request is
-run by itself, so that a bad input fails alone, as a Triton error with onnxruntime's own words.
+run by itself, so that a bad input fails alone, as a Triton error with onnxruntime's own words. The Python backend
+counts such an answer as a success; it is counted as a failure too, in Triton's own figure, with a reason of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]
 
 THREADS = "intra_op_thread_count"
+FAILURES, FAILURES_HELP = "nv_inference_request_failure", "Number of failed inference requests, all batch sizes"
+"""Triton's figure and what it says there of itself: a family of the same name and text is the same family."""
+REASON = "MODEL"
+"""Reason of failures that Triton counts as successes."""
 FILES_FOLDER = "model-files"
 """Apart from this file, under a name that no import can reach: nothing that lies beside the model is ever code."""
 
@@ -28,6 +33,9 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Open the session. `args` is Triton's: the model's configuration, folder and version."""
         config = json.loads(args["model_config"])
+        labels = {"model": args["model_name"], "version": args["model_version"], "reason": REASON}
+        self._family = triton.MetricFamily(name=FAILURES, description=FAILURES_HELP, kind=triton.MetricFamily.COUNTER)
+        self._failures = self._family.Metric(labels=labels)
         self._batched = config["max_batch_size"] > 0
         self._inputs = [entry["name"] for entry in config["input"]]
         self._outputs = [entry["name"] for entry in config["output"]]
@@ -70,6 +78,7 @@ class TritonPythonModel:
             size = len(next(iter(arrays.values()))) if self._batched else None
             return self._response(request, self._run(arrays, size))
         except Exception as error:  # whatever onnxruntime raises is the answer to this request
+            self._failures.increment(1)
             return triton.InferenceResponse(error=triton.TritonError(f"the model refused the input: {error}"))
 
     def _run(self, arrays: dict[str, Any], size: int | None) -> dict[str, Any]:

@@ -105,6 +105,29 @@ def test_a_model_without_a_batch_axis_is_asked_sample_by_sample(out: Path) -> No
     assert answers.inputs["image"].shape == (1, 6)
 
 
+def test_nodes_of_a_graph_are_no_samples_though_their_number_is_free(out: Path) -> None:
+    """[nodes, 6] → [nodes, 3]: a sample is a whole graph with one label for each node."""
+    for folder, weight in (("original", WEIGHT), ("compressed", WORSE)):
+        save_linear(out / folder, weight, batch="nodes")
+    test = out.parent / "test"
+    test.mkdir()
+    numpy.savez(test / "test.npz", image=IMAGES.reshape(5, 14, 6), label=LABELS.reshape(5, 14))
+    evaluation = Evaluation(
+        test=Dataset(uri="s3://data/test.npz"),
+        metrics=(Metric(name="top1", type=MetricType.ACCURACY),),
+        latency=Latency(batch_sizes=(1, 32), threads=1),
+    )
+    report, answers = compare(JudgeTask(evaluation=evaluation), out, test)
+    right = ((IMAGES @ WORSE).argmax(axis=1) == LABELS).reshape(5, 14)
+    assert not report.batched and report.samples == 5
+    assert report.outputs[0].shape == (-1, 3)
+    assert report.figures.metrics[0].compressed == pytest.approx(right.mean())
+    assert report.figures.agreement == pytest.approx(right.all(axis=1).mean())
+    assert [figure.batch_size for figure in report.figures.latency] == [1]
+    assert answers.inputs["image"].shape == (14, 6)
+    assert reference.differences(answers, {"logits": IMAGES[:14] @ WORSE}) is None
+
+
 def test_external_data_counts_as_what_must_be_loaded(out: Path) -> None:
     save_linear(out / "compressed", WORSE, external="weights.data")
     (out / "compressed/weights.data").write_bytes(WORSE.tobytes())

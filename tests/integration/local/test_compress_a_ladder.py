@@ -1,0 +1,59 @@
+"""`modelpress compress` with a ladder: the same walk over the rungs as in a cluster, on one's own machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.local.test_compress_command import model, run
+
+__all__ = ["model"]
+
+IMPOSSIBLE = {"stages": [{"prune": {"structure": "Channel", "amount": {"channels": 0.5}}}]}
+AS_IT_IS: dict[str, Any] = {"stages": []}
+SMALL = {"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}]}
+
+
+def compress(model: Path, folder: Path, *rungs: dict[str, Any], at_least: int) -> tuple[int, list[dict[str, Any]]]:
+    """Compress with a ladder of `rungs` under a gate on the size, in percent saved."""
+    gate = {"metric": "size", "goal": "PercentMinImprovement", "value": at_least}
+    spec = {
+        "source": {"uri": str(model / "model.onnx"), "format": "onnx"},
+        "compression": {"ladder": list(rungs)},
+        "evaluation": {"gates": [gate]},
+    }
+    (folder / "model.yaml").write_text(json.dumps(spec))
+    code, said, _ = run(folder / "model.yaml", "--out", folder / "small")
+    return code, said
+
+
+def test_the_first_rung_that_passes_is_the_artifact(model: Path, tmp_path: Path) -> None:
+    code, said = compress(model, tmp_path, IMPOSSIBLE, AS_IT_IS, SMALL, AS_IT_IS, at_least=10)
+    done = said[-1]
+    assert (code, done["accepted"], done["rung"]) == (0, True, 3)
+    impossible, too_large = done["refused"]
+    assert impossible.startswith("Rung 1 was refused: ")
+    assert "prune" in impossible
+    assert too_large.startswith("Rung 2 was refused: size ")
+    tried = [line["position"] for line in said if line["event"] == "progress" and line["stage"] == "rung"]
+    assert tried == [1, 2, 3]
+    assert [line["stage"] for line in said if line["event"] == "progress"].count("fetch") == 1
+    assert json.loads((tmp_path / "small" / "manifest.json").read_text())["lineage"]["artifactKey"]
+
+
+def test_if_no_rung_passes_the_last_that_was_measured_is_there_to_be_looked_at(model: Path, tmp_path: Path) -> None:
+    code, said = compress(model, tmp_path, SMALL, IMPOSSIBLE, at_least=99)
+    done = said[-1]
+    assert (code, done["accepted"], done["reason"], done["rung"]) == (10, False, "GateFailed", 1)
+    assert len(done["refused"]) == 2
+    assert (tmp_path / "small" / "report.json").is_file()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_if_no_rung_can_be_made_nothing_appears(model: Path, tmp_path: Path, count: int) -> None:
+    code, said = compress(model, tmp_path, *[IMPOSSIBLE] * count, at_least=10)
+    assert (code, said[-1]["event"], said[-1]["reason"]) == (10, "failed", "RecipeInvalid")
+    assert f"Rung {count} was refused: " in said[-1]["message"]
+    assert not (tmp_path / "small").exists()
