@@ -82,11 +82,12 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
 
     Raises StepError, or Judged for a recipe that cannot be.
     """
-    plans = [(rung, plan_of(rung)) for rung in asked.rungs()]
+    rungs = asked.rungs()
+    plans = [plan_of(rung) for rung in rungs]
     begin = time.monotonic()
     making.bring_in(asked, place, tell)
     brought = time.monotonic() - begin
-    task = making.compress_task(plans[0][0], seconds(with_defaults(asked.spec.compression).job.timeout))
+    task = making.compress_task(rungs[0], seconds(with_defaults(asked.spec.compression).job.timeout))
     steps.compress(task.model_copy(update={"stages": ()}), place, tell)
     memory = _peak_memory()
     out = place.folder(OUT_FOLDER)
@@ -99,7 +100,7 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
         StageEstimate("load, export original", "", START_SECONDS + facts.seconds),
     ]
     alone = memory
-    for number, (_, plan) in enumerate(plans, start=1):
+    for number, plan in enumerate(plans, start=1):
         which = f"rung {number}: " if asked.spec.compression.ladder is not None else ""
         if number > 1:
             lines.append(StageEstimate(f"{which}load, export original", "", START_SECONDS + facts.seconds))

@@ -57,3 +57,18 @@ def test_if_no_rung_can_be_made_nothing_appears(model: Path, tmp_path: Path, cou
     assert (code, said[-1]["event"], said[-1]["reason"]) == (10, "failed", "RecipeInvalid")
     assert f"Rung {count} was refused: " in said[-1]["message"]
     assert not (tmp_path / "small").exists()
+
+
+def test_a_dry_run_reckons_with_every_rung(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(
+        json.dumps(
+            {
+                "source": {"uri": str(model / "model.onnx"), "format": "onnx"},
+                "compression": {"ladder": [SMALL, AS_IT_IS]},
+            }
+        )
+    )
+    code, said, errors = run(tmp_path / "model.yaml", "--out", tmp_path / "small", "--dry-run")
+    assert code == 0, errors
+    names = [stage["name"] for stage in said[-1]["stages"]]  # type: ignore[attr-defined]
+    assert names[2:] == ["rung 1: quantize", "rung 1: measure", "rung 2: load, export original", "rung 2: measure"]
