@@ -22,7 +22,7 @@ from model import build  # type: ignore[import-not-found]
 Graph = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def generated(nodes: int = 5000, classes: int = 5, features: int = 128, seed: int = 0) -> Graph:
+def generated(nodes: int, classes: int = 5, features: int = 128, seed: int = 0) -> Graph:
     """Return x, edge_index, label of a graph in which two of three edges stay inside a class and x is mostly noise."""
     random = np.random.default_rng(seed)
     label = random.integers(0, classes, nodes)
@@ -52,10 +52,10 @@ def split(label: torch.Tensor, each: int) -> tuple[torch.Tensor, torch.Tensor]:
     return known, torch.nonzero(others)[:, 0]
 
 
-def main(folder: Path, graph: str = "generated", epochs: int = 100) -> None:
+def main(folder: Path, graph: str = "generated", epochs: int = 100, nodes: int = 5000) -> None:
     """Write source and data below `folder`."""
     torch.manual_seed(0)
-    x, edges, label = karate() if graph == "karate" else generated()
+    x, edges, label = karate() if graph == "karate" else generated(nodes)
     known, asked = split(label, 1 if graph == "karate" else 50)
     module = build(x.shape[1], int(label.max()) + 1)
 

@@ -30,13 +30,14 @@ def split(text: str) -> list[str]:
     return re.findall(r"[a-z]+|[^a-z\s]", text.lower())
 
 
-def main(folder: Path, epochs: int = 12) -> None:
-    """Write source and data below `folder`."""
+def main(folder: Path, epochs: int = 12, samples: int | None = None) -> None:
+    """Write source and data below `folder`; train on so many texts, or all."""
     torch.manual_seed(0)
     texts = common.passages(WORDS)
     order = np.random.default_rng(0).permutation(len(texts))
     starts = np.cumsum([int(share * len(texts)) for share in PARTS.values()])
     rows = dict(zip([*PARTS, "train"], np.split(order, starts), strict=True))
+    rows["train"] = rows["train"][:samples]
     known = Counter(word for row in rows["train"] for word in split(texts[row][1])).most_common(VOCABULARY - 2)
     number = {word: place for place, (word, _) in enumerate(known, start=2)}  # 0 fills up, 1 is any other word
     length = max(len(split(text)) for _, text in texts)

@@ -29,8 +29,8 @@ def perplexity(scores: np.ndarray, label: np.ndarray) -> float:
     return float(np.exp(-np.take_along_axis(likelihood, label[..., None], -1).mean()))
 
 
-def main(folder: Path, epochs: int = 4) -> None:
-    """Write source and data below `folder`."""
+def main(folder: Path, epochs: int = 4, samples: int | None = None) -> None:
+    """Write source and data below `folder`; train on so many samples, or all."""
     torch.manual_seed(0)
     text = " ".join(passage for _, passage in common.passages(200))
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64)
@@ -44,7 +44,7 @@ def main(folder: Path, epochs: int = 4) -> None:
     }
     common.write_arrays(folder, splits)
     module = build()
-    given, wanted = (torch.from_numpy(splits["train"][name]) for name in ("input_ids", "label"))
+    given, wanted = (torch.from_numpy(splits["train"][name][:samples]) for name in ("input_ids", "label"))
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(module(given[rows]).flatten(0, 1), wanted[rows].flatten())

@@ -68,11 +68,13 @@ def _sentences(text: str) -> list[str]:
 
 
 def encode(lines: list[str], count: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
-    """Return `count` of the sentences as the model's inputs, [count, 64]."""
+    """Return `count` of the sentences, of which there must be as many, as the model's inputs, [count, 64]."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder(), local_files_only=True)
-    chosen = np.random.default_rng(seed).permutation(sorted(set(lines)))[:count]
+    different = sorted(set(lines))
+    assert len(different) >= count
+    chosen = np.random.default_rng(seed).permutation(different)[:count]
     found = tokenizer(
         [str(line) for line in chosen], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="np"
     )

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.exporter import one_table
 
 from modelpress.api.compression import Objective
 from modelpress.compress.datasets import Samples
 from modelpress.compress.stages.context import Context
+
+__all__ = ["one_table"]
 
 MakeContext = Callable[..., Context]
 

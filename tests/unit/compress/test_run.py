@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,15 @@ RECIPE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("name", CASES)
+LONG = {"Normalized"}
+"""Nothing but dense layers and their normalizations, which other models here have too."""
+
+
+def kinds(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names]
+
+
+@pytest.mark.parametrize("name", kinds(CASES))
 def test_the_whole_recipe_works_on_every_kind_of_model(name: str, tmp_path: Path) -> None:
     where = layout(tmp_path)
     write_source(where.source, name)
@@ -55,7 +64,7 @@ def test_the_whole_recipe_works_on_every_kind_of_model(name: str, tmp_path: Path
     assert {item.stage for item in told} >= {"load", "export", "prune", "finetune", "fuse", "quantize"}
 
 
-@pytest.mark.parametrize("name", ["Digits", "Normalized", "Pair", "Wave"])
+@pytest.mark.parametrize("name", kinds(["Digits", "Normalized", "Pair", "Wave"]))
 def test_bits_by_sensitivity_work_on_every_kind_of_model(name: str, tmp_path: Path) -> None:
     where = layout(tmp_path)
     write_source(where.source, name)

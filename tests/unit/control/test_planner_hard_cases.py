@@ -43,7 +43,8 @@ class Watch:
         self._round, world.round = world.round, self.round  # type: ignore[method-assign]
 
     def round(self) -> bool:
-        before = {name for name in self.world.names("ModelRevision") if health(self.world.observe(), name).settled}
+        observed = self.world.observe()
+        before = {name for name in self.world.names("ModelRevision") if health(observed, name).settled}
         changed = self._round()
         asked = reached_by_traffic(self.world)
         assert asked - self._proved <= before, "only whole sets come into traffic"

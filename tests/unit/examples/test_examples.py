@@ -19,10 +19,10 @@ from modelpress.compress.signature import Arrays
 QUICK: dict[str, dict[str, Any]] = {
     "lenet": {"epochs": 2},
     "residual": {"epochs": 1},
-    "gcn": {"epochs": 10},
+    "gcn": {"epochs": 10, "nodes": 500},
     "graphs": {"epochs": 1},
-    "textclassifier": {"epochs": 1},
-    "tinylm": {"epochs": 1},
+    "textclassifier": {"epochs": 1, "samples": 500},
+    "tinylm": {"epochs": 1, "samples": 640},
 }
 LONG = {"residual", "tinylm", "textclassifier", "lenet"}
 """Those that train for more than a few seconds."""

@@ -18,7 +18,8 @@ from modelpress.compress.stages import quantize
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
-JUDGED, CALIBRATING = 200, 512
+JUDGED, CALIBRATING = 160, 512
+"""Sentences; there are 161 different ones to judge by."""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> GraphModel:
 def embeddings(model: GraphModel, data: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     session = graph.open_session(model.path, graph.BASIC)
     parts = [
-        graph.run(session, {name: column[start : start + 25] for name, column in data.items()})["sentence_embedding"]
-        for start in range(0, JUDGED, 25)
+        graph.run(session, {name: column[start : start + 32] for name, column in data.items()})["sentence_embedding"]
+        for start in range(0, JUDGED, 32)
     ]
     return np.concatenate(parts)
 
