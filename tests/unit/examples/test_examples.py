@@ -13,6 +13,7 @@ import pytest
 import torch
 from tests.unit.examples.laptop import Outcome, load_file, prepare, run, spec_of
 
+from modelpress.api.evaluation import Latency
 from modelpress.compress import graph
 from modelpress.compress.signature import Arrays
 
@@ -29,7 +30,7 @@ LONG = {"residual", "tinylm", "textclassifier", "lenet"}
 
 
 def compressed(example: str, root: Path) -> Outcome:
-    """Run the example with at most one epoch of fine-tuning."""
+    """Run the example with at most one epoch of fine-tuning; latency is that of one sample."""
     torch.manual_seed(0)
     prepare(example, root / "prepared", **QUICK[example])
     spec = spec_of(example)
@@ -40,7 +41,10 @@ def compressed(example: str, root: Path) -> Outcome:
         for stage in spec.compression.stages
     ]
     compression = spec.compression.model_copy(update={"stages": tuple(stages)})
-    return run(spec.model_copy(update={"compression": compression}), root / "prepared", root / "work")
+    assert spec.evaluation is not None
+    evaluation = spec.evaluation.model_copy(update={"latency": Latency(batch_sizes=(1,), threads=1)})
+    changed = spec.model_copy(update={"compression": compression, "evaluation": evaluation})
+    return run(changed, root / "prepared", root / "work")
 
 
 def answers(outcome: Outcome, inputs: Arrays) -> Any:
