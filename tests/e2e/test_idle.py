@@ -56,7 +56,7 @@ def operators_writes(audit_log: Path, namespace: str, since: float) -> list[tupl
 
 @pytest.mark.parametrize(
     ("count", "minutes"),
-    [(3, 1), pytest.param(10, 5, marks=pytest.mark.long)],
+    [(3, 1), pytest.param(10, 5, marks=[pytest.mark.long, pytest.mark.timeout(1800)])],
     ids=["three models, one minute", "ten models, five minutes"],
 )
 def test_idle_models_are_not_written_to_and_then_a_change_is_acted_on_within_five_seconds(
