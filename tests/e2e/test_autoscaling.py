@@ -12,19 +12,29 @@ from typing import Any, TypeVar
 import kubectl
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
 from tests.support.audit import HPA_CONTROLLER, OPERATOR, Write, writes
 from tests.support.load import Load, Question
 from tests.support.workplace import Workplace, sparing, wait_for
 
-NAME = "elastic"
-ROW = {"row": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
+NAME, WEIGHTS = "elastic", "weights.safetensors"
+ROW = {"row": np.linspace(-1, 1, 128, dtype=np.float32).reshape(32, 4)}
+WIDTH = 768
+"""Of the network: a request takes a millisecond or more, so that load is told from idling on a busy machine, too."""
+CODE = f"""
+from torch import nn
+
+def build():
+    first, second, last = nn.Linear(4, {WIDTH}), nn.Linear({WIDTH}, {WIDTH}), nn.Linear({WIDTH}, 3)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+"""
 MOST = 3
-AUTOSCALING = {"minReplicas": 1, "maxReplicas": MOST, "target": {"cpu": 25}}
+AUTOSCALING = {"minReplicas": 1, "maxReplicas": MOST, "target": {"cpu": 60}}
 REQUESTS = {"cpu": "40m", "memory": "300Mi"}
-"""Of each pod's Triton: with `target.cpu` 25, a pod is added for every 10m that are used."""
-BUSY, CALM = 0.25, 10.0
-"""Seconds from one request of a client to its next: 200 requests a second take 40m or more, 5 a second next to none."""
+"""Of each pod's Triton: with `target.cpu` 60, a pod is added for every 24m that are used."""
+BUSY, CALM = 0.5, 10.0
+"""Seconds from one request of a client to its next: 100 requests a second take 100m, 5 a second next to nothing."""
 T = TypeVar("T")
 
 
@@ -40,10 +50,20 @@ def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     """The model with an autoscaler and one pod, Ready."""
     folder = tmp_path_factory.mktemp(NAME)
     write_good(folder)
+    _widen(folder / "source")
     workplace.put(folder, NAME)
     workplace.apply(wanted(workplace, autoscaling=AUTOSCALING))
     workplace.await_ready(NAME, seconds=600)
     return workplace
+
+
+def _widen(source: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"0": (WIDTH, 4), "2": (WIDTH, WIDTH), "4": (3, WIDTH)}
+    weights = {f"{name}.weight": rng.normal(size=shape) / shape[1] ** 0.5 for name, shape in shapes.items()}
+    biases = {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
+    save_file({name: array.astype(np.float32) for name, array in (weights | biases).items()}, source / WEIGHTS)
+    (source / "net.py").write_text(CODE)
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,7 @@ def target(workplace: Workplace) -> str:
     return str(found["spec"]["scaleTargetRef"]["name"])
 
 
-def await_pods(workplace: Workplace, count: int, seconds: float = 180.0) -> None:
+def await_pods(workplace: Workplace, count: int, seconds: float = 300.0) -> None:
     """Wait until what serves has `count` pods, all answer, no other pod is left, and the status says so."""
 
     def look() -> bool:
