@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import socket
+import urllib.parse
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,18 @@ def opened(store: Path) -> Open:
         return _open(key, local_store.host_endpoint(access))
 
     return connect
+
+
+@pytest.fixture(scope="module", autouse=True)
+def answering(store: Path) -> None:
+    """Both endpoints answer: other tests have killed what leads to them."""
+    for access in ("read", "write"):
+        address = urllib.parse.urlsplit(local_store.host_endpoint(access))
+        for attempt in tenacity.Retrying(
+            stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.2), reraise=True
+        ):
+            with attempt, socket.create_connection((address.hostname, address.port), timeout=2):
+                pass
 
 
 def _open(key: dict[str, str], endpoint: str) -> S3FileSystem:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tenacity
 from tests.support.s3_server import S3Server, running_s3_server
 
 from modelpress.api.reasons import Reason
@@ -102,6 +103,10 @@ def test_a_file_changed_while_it_is_read_is_noticed(
     changing.mkdir()
     (changing / "a").write_text("before")
     (changing / "b").write_text("before")
+    place = at("s3://models/racing/")
+    for attempt in tenacity.Retrying(stop=tenacity.stop_after_delay(10), wait=tenacity.wait_fixed(0.05), reraise=True):
+        with attempt:  # rclone looks at its folders ten times a second
+            assert len(digests.list_place(place).entries) == 2
     fetch_files = transfer.fetch_files
 
     def fetch_then_change(*arguments: object) -> dict[str, str]:
@@ -111,7 +116,7 @@ def test_a_file_changed_while_it_is_read_is_noticed(
 
     monkeypatch.setattr(transfer, "fetch_files", fetch_then_change)
     with pytest.raises(StoreError, match=r"DigestMismatch.*changed while it was read"):
-        transfer.download(at("s3://models/racing/"), tmp_path)
+        transfer.download(place, tmp_path)
 
 
 def test_a_store_that_stops_in_the_middle_leaves_no_file_that_looks_whole(
