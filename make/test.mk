@@ -2,16 +2,16 @@
 
 PYTEST := $(RUN) -m pytest
 # Tests with clocks, sockets and pods in them: what fails is named, and has one more try by itself on a quieter machine.
-# $(1): which; $(2): how many files side by side, begun in the order in which they are named.
-WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile --no-loadscope-reorder $(1) || { echo "once more, what failed alone:"; \
+# $(1): which; $(2): how many files side by side.
+WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
-.PHONY: test test-static test-unit test-ground test-running test-integration test-cluster test-long
+.PHONY: test test-static test-unit test-integration test-cluster test-long
 
 test: ## everything: static, unit, then on a real cluster
 	@$(MAKE) test-static test-unit
 	@$(MAKE) set-up
-	@$(MAKE) test-ground test-running
+	@$(MAKE) test-integration test-cluster
 
 test-static: $(VENV) ## style, types, layers, generated files
 	$(RUN) -m ruff check .
@@ -24,16 +24,11 @@ test-static: $(VENV) ## style, types, layers, generated files
 test-unit: $(VENV) ## what needs nothing but Python
 	$(PYTEST) -n 2 -m "not long" tests/unit tests/golden
 
-test-ground: $(VENV) ## the local cluster itself, whose parts are killed
-	$(call WITH_RETRY,-m "not long" tests/cluster,0)
-
-test-running: $(VENV) ## all that runs in the cluster, or beside it: most of it waits, so five files at a time
-	$(call WITH_RETRY,-m "not long" tests/e2e tests/faults tests/integration,5)
-
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
-	$(call WITH_RETRY,-m "not long" tests/faults tests/integration,2)
+	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,2)
 
-test-cluster: test-ground ## in the local cluster; each file has a namespace of its own
+test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
+	$(call WITH_RETRY,-m "not long" tests/cluster,0)
 	$(call WITH_RETRY,-m "not long" tests/e2e,4)
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down

@@ -143,7 +143,7 @@ def product_server(api_server: ApiServer, repository: Path) -> ApiServer:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("strategy", ["BlueGreen", "Canary"])
+@pytest.mark.parametrize("strategy", [pytest.param("BlueGreen", marks=pytest.mark.long), "Canary"])
 @pytest.mark.parametrize("after", ["objects", pytest.param("everything", marks=pytest.mark.long)])
 def test_a_kill_after_each_write_leads_to_the_same_end(
     product_server: ApiServer, tmp_path: Path, after: str, strategy: str
