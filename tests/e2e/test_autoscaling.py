@@ -37,6 +37,8 @@ BUSY, CALM = 0.5, 10.0
 """Seconds from one request of a client to its next: 100 requests a second take 100m, 5 a second next to nothing."""
 T = TypeVar("T")
 
+pytestmark = pytest.mark.long
+
 
 def wanted(workplace: Workplace, batch: int = 64, **serving: object) -> dict[str, Any]:
     """A small model with `serving`; another `batch` is another revision that gives the same answers."""
@@ -282,7 +284,6 @@ async def test_without_the_field_the_autoscaler_goes_and_then_the_pods_are_as_ma
     assert [write for write in scaled_by(found, HPA_CONTROLLER) if write.at > scaled.at] == []
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_pods_go_when_the_load_does_and_no_request_is_lost(served: Workplace, installed: Path) -> None:
     serve(served, autoscaling=AUTOSCALING)

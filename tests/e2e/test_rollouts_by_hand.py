@@ -24,6 +24,8 @@ from tests.e2e.rollouts import (
 )
 from tests.support.workplace import Workplace, wait_for
 
+pytestmark = pytest.mark.long
+
 UNTIL_PROMOTED = {"strategy": "Canary", "steps": [{"weight": 50}], "scaleDownDelay": "0s"}
 
 
@@ -121,7 +123,6 @@ def test_a_candidate_that_no_node_takes_goes_back_while_the_old_one_serves(serve
     served.await_ready(NAME)
 
 
-@pytest.mark.long
 def test_recreate_stops_the_old_set_before_it_starts_the_new_one(served: Workplace) -> None:
     before = current(served)
     served.apply(wanted(served, SECOND, {"strategy": "Recreate"}))
