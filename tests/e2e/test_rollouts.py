@@ -89,6 +89,7 @@ async def _promotes_itself(served: Workplace) -> None:
     print(f"{load.sent + kept.http.sent + kept.grpc.sent} requests, {dict(load.answers)}, none lost")
 
 
+@pytest.mark.long  # it asserts seconds, which a machine must have to itself
 async def test_a_canary_that_begins_to_fail_goes_back_by_itself_within_seconds(served: Workplace) -> None:
     """The candidate lacks rows; clients begin to ask for them when it has its share already."""
     stable = await asyncio.to_thread(current, served)
