@@ -120,6 +120,7 @@ async def test_a_canary_that_begins_to_fail_goes_back_by_itself_within_seconds(s
     assert old <= ANALYSIS_SECONDS + ALLOWED_SECONDS + DRAIN_DELAY_SECONDS
 
 
+@pytest.mark.long  # as that one does
 async def test_an_old_set_that_stays_takes_over_again_at_once(served: Workplace) -> None:
     lasting = {"strategy": "BlueGreen", "scaleDownDelay": "10m"}
     await asyncio.to_thread(served.apply, wanted(served, SECOND, lasting))
