@@ -7,7 +7,6 @@ all the same: two seconds, 1 MiB, no redirects, no credentials.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from modelpress.api.servingpod import METRICS_PORT
 from modelpress.control.kinds import MODEL
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Reference
+from modelpress.control.pod_answers import ask_pod, pod_session
 from modelpress.rollout.counting import Counted, count, total, window_of
 from modelpress.triton.metrics import InferenceCounters, inference_counters
 
@@ -47,10 +47,7 @@ class CountsPoller:
 
     async def poll(self) -> None:
         """Poll for ever."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        async with aiohttp.ClientSession(
-            timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
-        ) as session:
+        async with pod_session(TIMEOUT) as session:
             while True:
                 await self.poll_once(session)
                 await asyncio.sleep(self._interval)
@@ -92,14 +89,8 @@ class CountsPoller:
 async def read(session: aiohttp.ClientSession, address: str, port: int, model: str) -> InferenceCounters | None:
     """Return the counters of `model`, all versions together, of the pod at `address`; None if it does not tell."""
     try:
-        host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-        async with session.get(f"http://{host}:{port}/metrics", allow_redirects=False) as response:
-            if response.status != 200:
-                return None
-            raw = await response.content.read(LIMIT + 1)
-            while len(raw) <= LIMIT and (more := await response.content.read(LIMIT + 1 - len(raw))):
-                raw += more
-        if len(raw) > LIMIT:
+        raw = await ask_pod(session, address, port, "/metrics", LIMIT)
+        if raw is None:
             return None
         found = inference_counters(raw.decode())
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:

@@ -7,7 +7,6 @@ answer is untrusted: one second, 8 KiB, no redirects, no credentials, only JSON 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 from modelpress.api.names import MODEL_LABEL
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest
+from modelpress.control.pod_answers import ask_pod, pod_session
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,7 @@ class ProgressPoller:
 
     async def poll(self) -> None:
         """Poll for ever."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        async with aiohttp.ClientSession(
-            timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
-        ) as session:
+        async with pod_session(TIMEOUT) as session:
             while True:
                 await self.poll_once(session)
                 await asyncio.sleep(self._interval)
@@ -74,14 +71,8 @@ def _job_of(pod: Manifest) -> str:
 async def ask(session: aiohttp.ClientSession, address: str, port: int) -> Mapping[str, Any] | None:
     """Return what the pod at `address` says, or None if it says nothing of use."""
     try:
-        host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-        async with session.get(f"http://{host}:{port}/progress", allow_redirects=False) as response:
-            if response.status != 200:
-                return None
-            raw = await response.content.read(LIMIT + 1)
-            while len(raw) <= LIMIT and (more := await response.content.read(LIMIT + 1 - len(raw))):
-                raw += more
-        answer = orjson.loads(raw) if len(raw) <= LIMIT else None
+        raw = await ask_pod(session, address, port, "/progress", LIMIT)
+        answer = orjson.loads(raw) if raw is not None else None
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         logger.debug("no progress from a pod", extra={"address": address, "error": str(error)})
         return None

@@ -1,0 +1,28 @@
+"""What pods are asked over HTTP. Who answers is not trusted: bounded time and size, no redirects, no credentials."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import aiohttp
+
+
+def pod_session(seconds: float) -> aiohttp.ClientSession:
+    """Return a session in which a request takes at most so many seconds; no proxy, no cookie is kept."""
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    return aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def ask_pod(session: aiohttp.ClientSession, address: str, port: int, path: str, limit: int) -> bytes | None:
+    """Return what the pod at `address` answers; None if that is no 200, or longer than `limit` bytes.
+
+    Raises aiohttp.ClientError, TimeoutError or OSError if it cannot be asked, ValueError if `address` is none.
+    """
+    host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    async with session.get(f"http://{host}:{port}{path}", allow_redirects=False) as response:
+        if response.status != 200:
+            return None
+        raw = await response.content.read(limit + 1)
+        while len(raw) <= limit and (more := await response.content.read(limit + 1 - len(raw))):
+            raw += more
+    return raw if len(raw) <= limit else None
