@@ -11,7 +11,7 @@ from typing import Any
 
 import kubectl
 import numpy as np
-from tests.support import lookup
+from tests.support import lookup, reading
 from tests.support.load import Load, Question
 from tests.support.waves import Waves
 from tests.support.workplace import Workplace, sparing, wait_for
@@ -99,7 +99,7 @@ def current(workplace: Workplace) -> str:
 def pods(workplace: Workplace, revision: str, *, leaving: bool = True) -> set[str]:
     """Return the names of a revision's serving pods, those on their way out included unless `leaving` is False."""
     selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE},{REVISION_LABEL}={revision}"
-    found = [item["metadata"] for item in kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]]
+    found = [item["metadata"] for item in reading.pods(workplace.namespace, selector)]
     return {item["name"] for item in found if leaving or "deletionTimestamp" not in item}
 
 
