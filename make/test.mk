@@ -11,6 +11,7 @@ WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what f
 test: ## everything: static, unit, then on a real cluster
 	@$(MAKE) test-static test-unit
 	@$(MAKE) set-up
+	@$(GROUND) browser
 	@$(MAKE) test-integration test-cluster
 
 test-static: $(VENV) ## style, types, layers, generated files

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The ground from the command line: `cluster.py all | up | down | delete | status | images | store | env`."""
+"""The ground from the command line: `cluster.py all | up | down | delete | status | images | store | env | browser`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from localcluster import environment, everything, images, node, store
+from localcluster import environment, everything, images, node, programs, store
 from localcluster.progress import StepFailed, report
 
 
@@ -21,6 +21,7 @@ def main() -> int:
         "images": images.ensure_all,
         "store": store.ensure,
         "env": environment.ensure,
+        "browser": programs.ensure_browser,
     }
     parser = argparse.ArgumentParser(prog="cluster.py", description=__doc__)
     parser.add_argument("command", choices=commands)

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -37,6 +38,7 @@ DEBIAN_PACKAGES = {
     "skopeo": "skopeo",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -112,8 +114,18 @@ def install_packages() -> None:
             if shutil.which(program) is None and not Path(program).is_file()
         }
     )
-    if not missing:
-        return
+    if missing:
+        _install(missing)
+
+
+def ensure_browser() -> None:
+    """Have a Chromium to open reports with where the distribution packages one; Ubuntu has it as a snap alone."""
+    is_debian = platform.freedesktop_os_release()["ID"] == "debian"
+    if is_debian and not any(map(shutil.which, BROWSERS)):
+        _install(["chromium", "fonts-dejavu-core"])
+
+
+def _install(missing: list[str]) -> None:
     log = CACHE / "logs" / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", log), _no_services_started():
