@@ -42,7 +42,7 @@ class Observed:
     `progress` holds what compression pods said of themselves when last asked, by Job name; shown, never decisive.
     `counts` holds what serving pods did in the present step of a canary, by pod name.
     `problems` holds what the write door met at the last round (`FieldConflict`, `NameConflict`, …), by reference.
-    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`).
+    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`, `HTTPRoute`).
     """
 
     model: Manifest
