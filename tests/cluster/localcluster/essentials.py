@@ -11,7 +11,7 @@ from localcluster.progress import step
 
 
 def apply() -> None:
-    """Have the add-ons in the cluster and DNS ready; nothing is sent if the same ones were applied to this cluster."""
+    """Have all of it in the cluster and DNS ready; nothing is sent if the same ones were applied to this cluster."""
     wanted = "\n---\n".join(
         (
             manifest("storage-class"),
@@ -19,7 +19,7 @@ def apply() -> None:
             manifest("metrics-server", image=scratch_images.ensure("metrics-server")),
         )
     )
-    applied = STATE / "config" / "addons.applied"
+    applied = STATE / "config" / "essentials.applied"
     if not applied.exists() or applied.read_text() != content_key(wanted):
         with step("DNS, metrics, StorageClass"):
             apply_manifest(wanted)
