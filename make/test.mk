@@ -6,7 +6,7 @@ PYTEST := $(RUN) -m pytest
 WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
-.PHONY: test test-static test-unit test-integration test-cluster test-long
+.PHONY: test test-static test-unit test-integration test-cluster test-addons test-long
 
 test: ## everything: static, unit, then on a real cluster
 	@$(MAKE) test-static test-unit
@@ -31,6 +31,10 @@ test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; w
 test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
 	$(call WITH_RETRY,-m "not long" tests/cluster,0)
 	$(call WITH_RETRY,-m "not long" tests/e2e,4)
+
+test-addons: $(VENV) ## with a real KEDA, Prometheus and Gateway, built first; on the cluster of `make set-up`
+	@$(MAKE) cluster ADDONS=keda,prometheus,gateway
+	$(PYTEST) -n 0 -s -m addons tests/addons
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests

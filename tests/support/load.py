@@ -78,9 +78,17 @@ class Load:
     """Clients of one model, from `async with` to its end. `http` and `grpc` are host:port."""
 
     def __init__(
-        self, question: Question, *, http: str, grpc: str, connections: int = 50, interval: float = 1.0
+        self,
+        question: Question,
+        *,
+        http: str,
+        grpc: str,
+        connections: int = 50,
+        interval: float = 1.0,
+        hostnames: tuple[str, str] | None = None,
     ) -> None:
-        self._question, self._interval = question, interval
+        """`hostnames`: by which a gateway tells the model's HTTP and gRPC requests from others."""
+        self._question, self._interval, self._hostnames = question, interval, hostnames
         self.http, self.grpc = Tally(), Tally()
         self._stop = asyncio.Event()
         self._clients: Sequence[Any] = [
@@ -111,6 +119,7 @@ class Load:
         wanted = [InferRequestedOutput(name) for name in self._question.outputs]
         body, length = InferenceServerClient.generate_request_body(asked, outputs=wanted)
         headers = {"Inference-Header-Content-Length": str(length)} if length is not None else {}
+        headers |= {"Host": self._hostnames[0]} if self._hostnames else {}
         url = f"http://{address}/v2/models/{self._question.model}/infer"
         limit = aiohttp.ClientTimeout(total=CALL_SECONDS)
         connector = aiohttp.TCPConnector(limit=1, keepalive_timeout=3600)
@@ -129,7 +138,8 @@ class Load:
 
     async def _grpc_client(self, address: str, delay: float) -> None:
         request = _grpc_request(self._question)
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options: list[tuple[str, Any]] = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options += [("grpc.default_authority", self._hostnames[1])] if self._hostnames else []
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 

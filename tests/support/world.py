@@ -82,6 +82,11 @@ class Requests:
     queued: float = 0.0
 
 
+def accepting(_route: dict[str, Any]) -> dict[str, Any] | None:
+    """Have the Gateway accept every route at once; None would mean that it says nothing."""
+    return {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
+
+
 def steady(_pod: dict[str, Any]) -> Requests | None:
     """Have every pod answer twenty requests a second, and tell its counters; None would mean that it does not tell."""
     return Requests()
@@ -110,6 +115,7 @@ class World:
         self.problems: dict[Reference, Problem] = {}
         self.progress: dict[str, dict[str, Any]] = {}
         self.extensions: frozenset[str] = frozenset()
+        self.gateway: Callable[[dict[str, Any]], dict[str, Any] | None] = accepting
         self.requests: Callable[[dict[str, Any]], Requests | None] = steady
         self.counts: dict[str, Counted] = {}
         self.figures: Callable[[str], float | str] = lambda query: "nobody knows"
@@ -308,12 +314,20 @@ class World:
             item["metadata"]["generation"] = item["metadata"].get("generation", 1) + 1
 
     def run_controllers(self) -> None:
-        """Let Jobs run and Deployments come up."""
+        """Let Jobs run, Deployments come up and the Gateway look at routes."""
         for job in self.of("Job"):
             if not (job.get("status") or {}).get("conditions"):
                 self._run_job(job)
         for deployment in self.of("Deployment"):
             self._run_deployment(deployment)
+        for route in self.of("HTTPRoute") + self.of("GRPCRoute"):
+            self._run_route(route)
+
+    def _run_route(self, route: dict[str, Any]) -> None:
+        said = self.gateway(route)
+        if said is not None:
+            condition = {**said, "observedGeneration": route["metadata"]["generation"]}
+            route["status"] = {"parents": [{"parentRef": route["spec"]["parentRefs"][0], "conditions": [condition]}]}
 
     def _run_job(self, job: dict[str, Any]) -> None:
         script = self.jobs(job)

@@ -21,7 +21,7 @@ from .compression import Compression, JobSettings, Recipe, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, AnalysisQuery, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
+from .rollout import Analysis, AnalysisQuery, OnInconclusiveAnalysis, Rollout, RolloutStep, Routing, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -225,6 +225,7 @@ class EffectiveRollout(Rollout):
     """Rollout without gaps."""
 
     strategy: Strategy = Strategy.CANARY
+    routing: Routing = Routing.AUTO
     steps: tuple[RolloutStep, ...] = (RolloutStep(weight=10, pause="1m"), RolloutStep(weight=50, pause="1m"))
     analysis: EffectiveAnalysis = EffectiveAnalysis()
     progress_deadline: str = "30m"

@@ -82,6 +82,10 @@ class Endpoint(ApiType):
     """URL of the HTTP endpoint inside the cluster."""
     grpc: str
     """host:port of the gRPC endpoint inside the cluster."""
+    hostname: str | None = None
+    """Hostname of HTTP requests at the Gateway, if there is one."""
+    grpc_hostname: str | None = None
+    """Hostname of gRPC requests there."""
 
 
 class Rejection(ApiType):

@@ -20,6 +20,14 @@ class Strategy(StrEnum):
     RECREATE = "Recreate"
 
 
+class Routing(StrEnum):
+    """How requests are shared out while a canary answers."""
+
+    AUTO = "Auto"
+    REPLICAS = "Replicas"
+    GATEWAY = "Gateway"
+
+
 class OnInconclusiveAnalysis(StrEnum):
     """What to do at the end of a step whose requests are too few to tell."""
 
@@ -38,9 +46,10 @@ class ActionKind(StrEnum):
 class RolloutStep(ApiType):
     """One step of a canary."""
 
-    weight: Annotated[int, Field(ge=1, le=50)]
-    """Percentage of requests that the new revision is to get, by its number of pods: with R pods of the old one,
-    R·weight/(100-weight) of the new one, rounded, at least one."""
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """Percentage of requests that the new revision is to get. By replicas: with R pods of the old one,
+    R·weight/(100-weight) of the new one, rounded, at least one; so at most 50. By a Gateway: just so, from
+    R·weight/100 pods, rounded up."""
     pause: Duration | None = None
     """How long the step lasts once its pods answer. Default: until `rollout.action` promotes the revision."""
 
@@ -117,6 +126,16 @@ class Rollout(ApiType):
                 "rollout.steps and rollout.analysis belong to strategy Canary",
             ),
             (
+                "!has(self.routing) || !has(self.strategy) || self.strategy in ['Canary', 'Auto']",
+                "rollout.routing belongs to strategy Canary: with the others all requests move at once",
+            ),
+            (
+                "!has(self.steps) || (has(self.routing) && self.routing == 'Gateway')"
+                " || self.steps.all(step, step.weight <= 50)",
+                "a weight above 50 in rollout.steps needs rollout.routing Gateway: the old set stays whole, so the pods"
+                " of the new one are at most half",
+            ),
+            (
                 "!has(self.steps)"
                 " || self.steps.all(step, !has(step.pause) || duration(step.pause) <= duration('168h'))",
                 "a pause in rollout.steps must be at most 168h",
@@ -132,6 +151,11 @@ class Rollout(ApiType):
     """Canary: a few pods of the new revision answer beside the old set, step by step. BlueGreen: a full second set is
     started, and traffic moves at once. Recreate: the old set is stopped before the new one is started, which interrupts
     service, for pools with no room for both. Default: Canary."""
+    routing: Routing | None = None
+    """How a canary gets its share. Replicas: by numbers of pods behind the one Service. Gateway: by weights on the
+    model's routes at its Gateway (`serving.gateway`), to the point; requests that come through the Service inside the
+    cluster stay with the old revision until the end. Auto: Gateway where the model has one and the cluster knows
+    HTTPRoutes, else Replicas. Default: Auto."""
     steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=16)] | None = None
     """Steps of a canary, in order. Default: 10 % for 1m, then 50 % for 1m."""
     analysis: Analysis | None = None

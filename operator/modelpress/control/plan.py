@@ -44,7 +44,7 @@ class Observed:
     `counts` holds what serving pods did in the present step of a canary, by pod name.
     `answers` holds what Prometheus said in that step, by the name of the query.
     `problems` holds what the write door met at the last round (`FieldConflict`, `NameConflict`, …), by reference.
-    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`).
+    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`, `HTTPRoute`).
     """
 
     model: Manifest

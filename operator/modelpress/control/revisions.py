@@ -153,9 +153,10 @@ class _Asked(ApiType):
 
 
 def _words(draft: Draft) -> str:
-    """Return what the user says of serving, the number of pods aside, which is no revision's matter."""
+    """Return what the user says of serving, the number of pods and the way in aside, which are no revision's matter."""
     spec = draft.model.spec
-    serving = spec.serving.model_copy(update={"replicas": None, "autoscaling": None}) if spec.serving else None
+    gone = {"replicas": None, "autoscaling": None, "gateway": None}
+    serving = spec.serving.model_copy(update=gone) if spec.serving else None
     return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
 
 

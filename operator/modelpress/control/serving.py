@@ -56,7 +56,7 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
     decision = decide(seen)
     if decision.look_again is not None:
         draft.look_again(decision.look_again)
-    keep_up(draft, decision)
+    keep_up(draft, seen, decision)
     for name in decision.retire:
         retire(draft, name)
     if wanted is not None and decision.rejects and rejected is None:

@@ -13,6 +13,7 @@ from modelpress.control.draft import Draft
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
 from modelpress.control.replicas import full_set
+from modelpress.control.routing import doubt, lacking, routing
 from modelpress.control.traffic import traffic
 from modelpress.control.upkeep import revisions_with_objects
 from modelpress.rollout import queries
@@ -30,16 +31,19 @@ def situation(draft: Draft, candidate: str | None, abandoned: Iterable[str]) -> 
     strategy = rollout.strategy
     if rollout.pin_revision is not None and strategy is Strategy.CANARY:
         strategy = Strategy.BLUE_GREEN  # it is no news: it served before, and somebody waits for it
+    leads = traffic(draft.observed)
     return Situation(
         sides=sides(draft),
-        traffic=traffic(draft.observed),
+        traffic=leads,
         candidate=candidate,
         now=draft.now,
         full=full_set(draft),
         abandoned=tuple(sorted(abandoned)),
-        held=draft.suspended or rollout.paused,
+        held=draft.suspended or rollout.paused or (leads.stable is not None and lacking(draft) is not None),
         promoted=candidate is not None and is_asked(draft, ActionKind.PROMOTE, candidate),
         strategy=strategy,
+        routing=routing(draft),
+        routed=doubt(draft) is None,
         steps=tuple(
             CanaryStep(step.weight, timedelta(seconds=seconds(step.pause)) if step.pause is not None else None)
             for step in rollout.steps

@@ -2,7 +2,7 @@
 
 Which revision serves is read off the main Service, since that is what clients ask; `status.currentRevision` stands in
 only while the Service is missing. While a canary answers, the Service leads to the pods of two revisions, and says in
-its annotations which is which.
+its annotations which is which; or it leads to the stable one alone, and routes at a Gateway to both (routing.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from modelpress.api import names
 from modelpress.api.reasons import Reason
-from modelpress.control import clock, marks
+from modelpress.control import clock, marks, routing
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
@@ -75,14 +75,17 @@ def _oldest(observed: Observed) -> list[str]:
 
 
 def traffic(observed: Observed) -> Traffic:
-    """Return where the main Service leads."""
-    service = main_service(observed)
+    """Return where the main Service and the routes lead."""
+    service, stable = main_service(observed), serving_now(observed)
     previous = marks.mark(service, marks.PREVIOUS) if service is not None else ""
+    routed, weight = routing.beside(observed, stable)
+    opened = revision_beside(service)
     return Traffic(
-        stable=serving_now(observed),
-        beside=revision_beside(service),
+        stable=stable,
+        beside=opened if opened is not None else routed,
         previous=previous or None,
         since=_since(service),
+        weight=weight,
     )
 
 

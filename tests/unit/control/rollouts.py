@@ -68,6 +68,13 @@ def reached_by_traffic(world: World) -> set[str]:
     return {pod["metadata"]["labels"]["modelpress.io/revision"] for pod in pods}
 
 
+def shares(world: World, kind: str = "HTTPRoute") -> dict[str, int]:
+    """Return the Services that the model's route leads to, by name, each with its weight."""
+    (route,) = world.of(kind)
+    (rule,) = route["spec"]["rules"]
+    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+
+
 def only(revision: str, bad: Pods, good: Pods = healthy) -> Pods:
     """Have the pods of `revision` be `bad`, and all others `good`."""
     return lambda deployment, index: (bad if deployment["metadata"]["name"] == revision else good)(deployment, index)
