@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.e2e.elastic import (
     CALM,
     NAME,
+    ROW,
     assert_clean,
     await_pods,
     deployment,
@@ -25,6 +27,7 @@ from tests.e2e.elastic import (
     wanted,
 )
 from tests.support.audit import HPA_CONTROLLER, OPERATOR, Write, writes
+from tests.support.load import Load, Question
 from tests.support.workplace import Workplace, wait_for
 
 KEDA_OPERATOR = "system:serviceaccount:keda:keda-operator"
@@ -118,49 +121,99 @@ def assert_one_counts(found: list[Write]) -> None:
     assert [write for write in of_operator if write.resource.startswith("deployments")] == []
 
 
-def waking(namespace: str) -> dict[str, Any]:
-    """Let the model sleep, and be woken by requests that the Gateway's Envoy meets: answered, or without a pod."""
-    chosen = f'{{envoy_cluster_name=~"{namespace}_{NAME}-.*"}}'
-    met = ("envoy_cluster_upstream_rq_total", "envoy_cluster_upstream_cx_none_healthy")
-    query = " + ".join(f"sum(rate({name}{chosen}[1m]))" for name in met)
+def waking(query: str) -> dict[str, Any]:
+    """Let the model sleep, and be woken by what `query` counts."""
     return {**WAITING, "minReplicas": 0, "activation": {"prometheus": {"query": query}}}
 
 
-async def test_from_zero_the_first_request_is_answered_in_the_time_that_is_promised(
-    served: Workplace, installed: Path, gateway: str
-) -> None:
-    """The client asks again until it is answered, as a Gateway has nobody to give its request to and says so."""
-    await asyncio.to_thread(serve, served, autoscaling=waking(served.namespace))
-    asleep = lambda: pods(served) == 0 and served.model(NAME)["status"]["replicas"] == 0  # noqa: E731
-    await asyncio.to_thread(wait_for, asleep, "no pod", 420, lambda: explain(served) + scaled_object(served))
-    condition = await asyncio.to_thread(served.await_condition, NAME, "Available", "False", "ScaledToZero")
+async def fall_asleep(workplace: Workplace, query: str) -> None:
+    """Return when the model has no pod, and says so."""
+    await asyncio.to_thread(serve, workplace, autoscaling=waking(query))
+    asleep = lambda: pods(workplace) == 0 and workplace.model(NAME)["status"]["replicas"] == 0  # noqa: E731
+    explained = lambda: explain(workplace) + scaled_object(workplace)  # noqa: E731
+    await asyncio.to_thread(wait_for, asleep, "no pod", 480, explained)
+    condition = await asyncio.to_thread(workplace.await_condition, NAME, "Available", "False", "ScaledToZero")
     print(condition["message"])
-    since, begun = time.time(), time.monotonic()
-    hostname = (await asyncio.to_thread(served.model, NAME))["status"]["endpoint"]["hostname"]
-    refused, noticed = await ask_until_answered(gateway, hostname, served)
-    took = time.monotonic() - begun
-    print(f"answered after {took:.1f} s, {refused} times refused; a pod was asked for after {noticed:.1f} s")
-    assert refused
-    assert noticed <= NOTICED_SECONDS
-    assert took - noticed <= START_SECONDS
-    await asyncio.to_thread(served.await_condition, NAME, "Available", "True", "Serving")
-    scalers = {write.user for write in written(served, installed, since) if write.resource == "deployments/scale"}
+
+
+async def noticed(workplace: Workplace) -> float:
+    """Return after how many seconds a pod is asked for."""
+    begun = time.monotonic()
+    await asyncio.to_thread(wait_for, lambda: pods(workplace), "a pod", 120, lambda: scaled_object(workplace))
+    return time.monotonic() - begun
+
+
+async def assert_woken(workplace: Workplace, installed: Path, since: float, after: float) -> None:
+    """KEDA alone scaled, in time, and the first request, sent at `since`, was answered in time."""
+    took = time.time() - since
+    print(f"answered after {took:.1f} s; a pod was asked for after {after:.1f} s")
+    assert after <= NOTICED_SECONDS
+    assert took - after <= START_SECONDS
+    await asyncio.to_thread(workplace.await_condition, NAME, "Available", "True", "Serving")
+    scalers = {write.user for write in written(workplace, installed, since) if write.resource == "deployments/scale"}
     assert scalers == {KEDA_OPERATOR}
 
 
-async def ask_until_answered(gateway: str, hostname: str, workplace: Workplace) -> tuple[int, float]:
-    """Ask once a second until the model says that it is ready; return how often nobody answered, and after how many
-    seconds a pod was asked for."""
-    refused, begun, noticed = 0, time.monotonic(), None
-    limit = aiohttp.ClientTimeout(total=5)
+async def test_from_zero_the_first_requests_are_held_and_answered_in_the_time_that_is_promised(
+    served: Workplace, installed: Path, images: dict[str, str], repository: Path
+) -> None:
+    """As examples/sleep has it. No client asks twice."""
+    answer = await asyncio.to_thread(served.ask, NAME, ROW, ["scores"])
+    waiting = f"{NAME}-waiting"
+    await asyncio.to_thread(put_in_front, served, repository, images["operator"])
+    chosen = f'{{namespace="{served.namespace}",envoy_http_conn_manager_prefix="{NAME}"}}'
+    query = f"sum(rate(envoy_http_downstream_rq_total{chosen}[1m])) + sum(envoy_http_downstream_rq_active{chosen})"
+    await fall_asleep(served, query)
+    load = Load(
+        Question(NAME, ROW, {"any": answer}),
+        http=served.service_address(waiting, 8000),
+        grpc=served.service_address(waiting, 8001),
+        connections=1,
+        interval=1.0,
+        patience=120.0,
+    )
+    since = time.time()
+    async with load:
+        after = await noticed(served)
+        async with asyncio.timeout(120):
+            while not load.http.seconds or not load.grpc.seconds:  # noqa: ASYNC110 - clients count plainly
+                await asyncio.sleep(0.05)
+        await assert_woken(served, installed, since, after)
+    assert_clean(load)
+
+
+def put_in_front(workplace: Workplace, repository: Path, image: str) -> None:
+    """Have the Envoy of examples/sleep in front of the model, in an image that this machine has."""
+    text = (repository / "examples" / "sleep" / "waiting.yaml").read_text()
+    text = re.sub("image: envoyproxy/.*", f"image: {image}", text)
+    kubectl.apply(text.replace("digits", NAME).replace("team-a", workplace.namespace), workplace.namespace)
+    ready = ("rollout", "status", f"deployment/{NAME}-waiting", "--namespace", workplace.namespace, "--timeout=120s")
+    kubectl.run("kubectl", *ready)
+
+
+async def test_from_zero_a_gateway_refuses_and_counts_until_a_pod_answers(
+    served: Workplace, installed: Path, gateway: str
+) -> None:
+    chosen = f'{{envoy_cluster_name=~"{served.namespace}_{NAME}-.*"}}'
+    met = ("envoy_cluster_upstream_rq_total", "envoy_cluster_upstream_cx_none_healthy")
+    await fall_asleep(served, " + ".join(f"sum(rate({name}{chosen}[1m]))" for name in met))
+    hostname = (await asyncio.to_thread(served.model, NAME))["status"]["endpoint"]["hostname"]
+    since = time.time()
+    asking = asyncio.create_task(ask_until_answered(gateway, hostname))
+    after = await noticed(served)
+    print(f"{await asking} times refused")
+    await assert_woken(served, installed, since, after)
+
+
+async def ask_until_answered(gateway: str, hostname: str) -> int:
+    """Ask once a second until the model says that it is ready; return how often nobody answered."""
+    refused, limit = 0, aiohttp.ClientTimeout(total=5)
     async with asyncio.timeout(180), aiohttp.ClientSession(timeout=limit) as session:
         while True:
             async with session.get(f"http://{gateway}/v2/models/{NAME}/ready", headers={"Host": hostname}) as answer:
                 if answer.status == 200:
-                    assert noticed is not None
-                    return refused, noticed
+                    assert refused, "the model did not sleep"
+                    return refused
                 assert answer.status == 503, await answer.text()
             refused += 1
-            if noticed is None and await asyncio.to_thread(pods, workplace):
-                noticed = time.monotonic() - begun
             await asyncio.sleep(1)
