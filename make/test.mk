@@ -6,7 +6,7 @@ PYTEST := $(RUN) -m pytest
 WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
-.PHONY: test test-static test-unit test-integration test-cluster test-long
+.PHONY: test test-static test-unit test-integration test-cluster test-long test-rollout
 
 test: ## everything: static, unit, then on a real cluster
 	@$(MAKE) test-static test-unit
@@ -33,3 +33,7 @@ test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its 
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
+
+test-rollout: set-up ## every strategy in every hard case, and 100,000 requests without a loss; 90 minutes
+	@code=0; $(PYTEST) -n 0 -s tests/rollout/test_matrix.py tests/rollout/test_hundred_connections.py || code=$$?; \
+	cat .cluster/rollout-matrix.md; exit $$code
