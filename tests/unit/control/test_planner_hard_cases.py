@@ -351,13 +351,15 @@ def test_a_fast_and_wrong_candidate_never_gets_a_request(strategy: str) -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_operator_that_is_killed_at_any_write_of_a_rollout_comes_to_the_same_end(strategy: str) -> None:
+    shorter = {"steps": [{"weight": weight, "pause": "10s"} for weight in (20, 50)]} if strategy == "Canary" else {}
+
     def life(killed_at: int) -> tuple[World, int]:
-        world = serving(STRATEGIES[strategy], 2)
+        world = serving(STRATEGIES[strategy] | shorter, 2)
         if strategy != "Recreate":
             Watch(world)
         killing = Killing(world, killed_at)
         change(world, 7)
-        world.pass_time(400)
+        world.pass_time(150)
         return world, killing.writes
 
     undisturbed, writes = life(0)
