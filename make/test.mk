@@ -6,7 +6,7 @@ PYTEST := $(RUN) -m pytest
 WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
-.PHONY: test test-static test-unit test-integration test-cluster test-addons test-long
+.PHONY: test test-static test-unit test-integration test-cluster test-addons test-long test-rollout
 
 test: ## everything: static, unit, then on a real cluster
 	@$(MAKE) test-static test-unit
@@ -38,3 +38,7 @@ test-addons: $(VENV) ## with a real KEDA, Prometheus and Gateway, built first; o
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
+
+test-rollout: set-up ## every strategy in every hard case, and 100,000 requests without a loss; 90 minutes
+	@code=0; $(PYTEST) -n 0 -s tests/rollout/test_matrix.py tests/rollout/test_hundred_connections.py || code=$$?; \
+	cat .cluster/rollout-matrix.md; exit $$code
