@@ -34,7 +34,7 @@ def workplace(installed: Path, request: pytest.FixtureRequest) -> Iterator[Workp
     """A namespace named after the test module, with the store's Secrets; its deletion is not awaited."""
     name = re.sub("[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))[:40].strip("-")
     found = stores.find(installed)
-    kubectl.run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=180s")  # left by an earlier run
+    kubectl.run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=180s")  # an earlier run's
     kubectl.ensure_namespace(name)
     for document in found.secrets(name):
         kubectl.apply(document, name)
