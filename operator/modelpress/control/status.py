@@ -78,6 +78,7 @@ def _compression(draft: Draft, made: ModelArtifactStatus, rung: int | None) -> C
         gates=outcomes,
         report=made.report,
         rung=rung,
+        recipe=made.recipe,
         warnings=made.warnings,
     )
 
