@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The ground from the command line: `cluster.py all | up | down | delete | status | images | store | env`."""
+"""The ground from the command line: `cluster.py all | up | down | delete | status | images | store | env | browser`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from localcluster import addons, environment, everything, images, node, store
+from localcluster import addons, environment, everything, images, node, programs, store
 from localcluster.progress import StepFailed, report
 
 COMMANDS: dict[str, Callable[[], object]] = {
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[[], object]] = {
     "images": images.ensure_all,
     "store": store.ensure,
     "env": environment.ensure,
+    "browser": programs.ensure_browser,
 }
 
 

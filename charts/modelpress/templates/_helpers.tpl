@@ -78,8 +78,8 @@ helperResources: {{ toJson .Values.pods.helperResources }}
 drainSeconds: {{ .Values.pods.drainSeconds }}
 clusterDomain: {{ .Values.clusterDomain | quote }}
 operatorNamespace: {{ .Release.Namespace | quote }}
-{{- with .Values.prometheus.address }}
-prometheus: {{ toJson (dict "address" .) }}
+{{- if .Values.prometheus.address }}
+prometheus: {{ toJson .Values.prometheus }}
 {{- end }}
 {{- $gateway := dict -}}
 {{- range $name, $value := .Values.gateway -}}{{- if $value -}}{{- $_ := set $gateway $name $value -}}{{- end -}}{{- end }}

@@ -21,7 +21,7 @@ from .compression import Compression, JobSettings, Recipe, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Routing, Strategy
+from .rollout import Analysis, AnalysisQuery, OnInconclusiveAnalysis, Rollout, RolloutStep, Routing, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -213,10 +213,11 @@ class EffectiveServing(Serving):
 
 
 class EffectiveAnalysis(Analysis):
-    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+    """Analysis without gaps; what has no default is not judged unless it is set."""
 
     min_requests: int = 100
     max_error_rate: float = 0.01
+    queries: tuple[AnalysisQuery, ...] = ()
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
 
 

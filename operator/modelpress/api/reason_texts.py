@@ -233,7 +233,7 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
         ),
         Reason.ROUTE_NOT_ACCEPTED: ReasonText(
             "The Gateway has not accepted a route of the model: nobody can come in by it, and no canary goes on by it.",
-            "See that the Gateway in the message is there, and that it admits this namespace and hostname.",
+            "See to it that the Gateway named in the message is there and admits this namespace and hostname.",
         ),
     }
 )

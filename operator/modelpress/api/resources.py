@@ -230,6 +230,8 @@ class ModelRevisionStatus(ApiType):
     """Verified: pods gave the judge's reference answers."""
     rejected: Rejection | None = None
     """Why its pods are not started again, and what that was judged by."""
+    served_at: str | None = None
+    """When all traffic last went over to it, RFC 3339; none if it never had all of it."""
 
 
 class ObjectMeta(ApiType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from .base import ApiType, Duration, rules
 
@@ -54,6 +54,33 @@ class RolloutStep(ApiType):
     """How long the step lasts once its pods answer. Default: until `rollout.action` promotes the revision."""
 
 
+BY_NAME: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+"""A list of things whose names differ."""
+PLACEHOLDERS = ("revision", "stable", "model", "namespace", "window")
+"""What a query may contain in double braces."""
+QUERY_PATTERN = r"^([^{]|\{[^{]|\{\{(" + "|".join(PLACEHOLDERS) + r")\}\})+$"
+"""A query without double braces but those of its placeholders."""
+
+
+class AnalysisQuery(ApiType):
+    """A query for the installation's Prometheus, by whose answer a step is judged as well."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("has(self.max) || has(self.min)", "a query in rollout.analysis needs max or min"))
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    """What it is called in messages, once in a list."""
+    query: Annotated[str, Field(min_length=1, max_length=2000, pattern=QUERY_PATTERN)]
+    """PromQL that gives one number. In it, `{{revision}}` stands for the candidate, `{{stable}}` for the ModelRevision
+    that serves, `{{model}}` and `{{namespace}}` for the model's, `{{window}}` for how long the step has lasted, as in
+    `30s`. Pods are named `{{revision}}-…`. Without an answer that is one number, the step is inconclusive."""
+    max: float | None = None
+    """Largest number that passes. Two answers in a row that are larger fail the step. Default: no limit."""
+    min: float | None = None
+    """Least number that passes, likewise. Default: no limit."""
+
+
 class Analysis(ApiType):
     """By what the new revision is judged in each step, from Triton's own counters.
 
@@ -68,9 +95,15 @@ class Analysis(ApiType):
     max_latency_increase: Annotated[float, Field(ge=0, le=100)] | None = None
     """Largest fraction by which its mean request duration may exceed that of the old one in the same time: 0.2 is
     20 %. Default: latency is not judged."""
+    max_queue_time: Duration | None = None
+    """Longest mean time that its requests may wait in Triton's queue before they are worked on; longer only if those of
+    the old one wait as long, in the same time. Default: queue time is not judged."""
+    queries: Annotated[tuple[AnalysisQuery, ...], Field(max_length=8, json_schema_extra=BY_NAME)] | None = None
+    """Figures of the installation's Prometheus that must keep within bounds. The chart's values say where that is, and
+    whether models may ask it (`prometheus.address`, `prometheus.analysisQueries`). Default: none."""
     on_inconclusive: OnInconclusiveAnalysis | None = None
-    """What to do when the step is over and there were too few requests to tell. Default: Promote, since it has
-    reproduced the reference answers and nothing speaks against it."""
+    """What to do when the step is over and there were too few requests, or too few answers to `queries`, to tell.
+    Default: Promote, since it has reproduced the reference answers and nothing speaks against it."""
 
 
 class Action(ApiType):
@@ -155,6 +188,8 @@ class VersionFigures(ApiType):
     """Those of them that failed."""
     mean_milliseconds: float | None = None
     """Mean duration of those that did not."""
+    mean_queue_milliseconds: float | None = None
+    """How much of that they waited in Triton's queue."""
 
 
 class AnalysisStatus(ApiType):

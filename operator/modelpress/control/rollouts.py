@@ -85,11 +85,12 @@ def _analysis(draft: Draft, seen: Situation, verdict: Verdict | None) -> Analysi
 
 
 def _figures(version: Version) -> VersionFigures:
-    mean = version.mean_milliseconds
+    mean, queue = version.mean_milliseconds, version.mean_queue_milliseconds
     return VersionFigures(
         requests=version.requests,
         failures=version.failures,
         mean_milliseconds=round(mean, 3) if mean is not None else None,
+        mean_queue_milliseconds=round(queue, 3) if queue is not None else None,
     )
 
 

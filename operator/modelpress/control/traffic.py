@@ -47,14 +47,23 @@ def revision_beside(service: Manifest | None) -> str | None:
 def serving_now(observed: Observed) -> str | None:
     """Return the revision that traffic goes to; of two, the stable one.
 
-    A Service that was pointed by somebody at something that is not there is not believed. If all else is lost, what
-    has had pods for longest is stable: a candidate's come later.
+    A Service that was pointed by somebody at something that is not there is not believed. If all that is lost, it is
+    what last had all traffic as the revisions themselves remember it; if that is lost too, what has had pods for
+    longest: a candidate's come later.
     """
     behind = revision_behind(main_service(observed))
     remembered = (observed.model.get("status") or {}).get("currentRevision")
     named = [name for name in (behind, remembered) if name]
     there = [name for name in named if observed.find("ModelRevision", name) or observed.find("Deployment", name)]
-    return next(iter(there or named or _oldest(observed)), None)
+    return next(iter(there or named or _last(observed) or _oldest(observed)), None)
+
+
+def _last(observed: Observed) -> list[str]:
+    """Return the revision that all traffic went over to last."""
+    revisions = observed.of_kind("ModelRevision")
+    served = {str(item["metadata"]["name"]): (item.get("status") or {}).get("servedAt") for item in revisions}
+    known = [name for name, at in served.items() if isinstance(at, str)]
+    return sorted(known, key=lambda name: str(served[name]))[-1:]
 
 
 def _oldest(observed: Observed) -> list[str]:

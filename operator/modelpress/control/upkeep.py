@@ -59,12 +59,21 @@ def _keep_up_revision(draft: Draft, revision: ModelRevision, pods: int | None) -
     """`pods`: how many it is to have; None: it is the stable one, whose number is decided elsewhere."""
     begins_with = full_set(draft) if pods is None else pods
     draft.apply(render.config_map(draft.model, revision))
-    draft.apply(render.deployment(draft.model, revision), at_creation={"spec": {"replicas": begins_with}})
+    token = made_at_token(draft, revision.metadata.name)
+    deployment = marks.marked(render.deployment(draft.model, revision), {marks.RETRY_TOKEN: token})
+    draft.apply(deployment, at_creation={"spec": {"replicas": begins_with}})
     draft.apply(render.revision_service(draft.model, revision))
     live = draft.observed.find("Deployment", revision.metadata.name)
     wanted = replicas_to_set(draft, live, pods) if live is not None else None
     if live is not None and wanted is not None and live["spec"].get("replicas", 1) != wanted:
         draft.scale(live, wanted)
+
+
+def made_at_token(draft: Draft, revision: str) -> str:
+    """Return `rollout.retryToken` as it was when the pods of `revision` were made; the present one if it has none."""
+    live = draft.observed.find("Deployment", revision)
+    known = (live["metadata"].get("annotations") or {}) if live is not None else {}
+    return str(known.get(marks.RETRY_TOKEN, draft.rollout.retry_token))
 
 
 def revisions_with_objects(draft: Draft) -> dict[str, str]:

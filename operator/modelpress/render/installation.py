@@ -67,6 +67,8 @@ class Prometheus(ApiType):
 
     address: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
     """URL inside the cluster: `http://prometheus.monitoring:9090`."""
+    analysis_queries: bool = False
+    """Whether models may have the operator ask it, by `rollout.analysis.queries`, whatever they like."""
 
 
 class GatewayDefaults(ApiType):

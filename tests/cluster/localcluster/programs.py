@@ -11,6 +11,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -38,6 +39,7 @@ DEBIAN_PACKAGES = {
     "skopeo": "skopeo",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -124,8 +126,18 @@ def install_packages() -> None:
             if shutil.which(program) is None and not Path(program).is_file()
         }
     )
-    if not missing:
-        return
+    if missing:
+        _install(missing)
+
+
+def ensure_browser() -> None:
+    """Have a Chromium to open reports with where the distribution packages one; Ubuntu has it as a snap alone."""
+    is_debian = platform.freedesktop_os_release()["ID"] == "debian"
+    if is_debian and not any(map(shutil.which, BROWSERS)):
+        _install(["chromium", "fonts-dejavu-core"])
+
+
+def _install(missing: list[str]) -> None:
     log = CACHE / "logs" / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", log), _no_services_started():
@@ -169,7 +181,16 @@ def program(name: str) -> Path:
         else:
             place = module_folder(wanted.module) if wanted.module else Path(sources)
             package = wanted.package if wanted.module else "."
-            argv = ["go", "build", "-trimpath", "-ldflags", flags, "-o", folder / wanted.name, package]
+            argv: list[str | Path] = [
+                "go",
+                "build",
+                "-trimpath",
+                "-ldflags",
+                flags,
+                "-o",
+                folder / wanted.name,
+                package,
+            ]
             run(argv, log, env=env, cwd=place)
 
     return build_once(f"go-{name}", key, f"building {name}", build) / name
