@@ -140,7 +140,7 @@ class Look:
         train = context.samples("train")
         assert train is not None, "the task has training data"
         some = _first(train, TIMED)
-        context.samples = {"train": some}.get
+        context.samples = lambda role: some if role == "train" else None
         context.teacher = _copy(model)
         context.report = lambda _fraction, _detail: None
         self.tell(0.0, "time of an epoch")
