@@ -23,7 +23,7 @@ from .datasets import Samples, read
 from .errors import Judged
 from .export import export
 from .facts import CompressionFacts, Size, StageFacts
-from .formats import FORMATS, assets_of, torch_source
+from .formats import FORMATS, Loader, assets_of, torch_source
 from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, Layout
 from .models import GraphModel, Medium, ModuleModel, size_of_module
 from .recipe import Step
@@ -78,17 +78,14 @@ class Compression:
         medium, load = FORMATS[source.format]
         works_on = {kind: tuple(table) for kind, table in STAGES.items()}
         steps = recipe.plan(source, medium, self.task.stages, works_on, self.task.objective, self.task.datasets)
-        self._tell("load", 0.0)
-        model = load(source, self.layout.source, self.layout.scratch)
-        self.data.signature = model.signature
         original, compressed = self.layout.out / ORIGINAL, self.layout.out / COMPRESSED
-        self._write_original(model, original)
+        self._tell("load", 0.0)
         asset_names = assets.carry(assets_of(source, self.layout.source), self.layout.source, self.layout.out / ASSETS)
-        result = self._stages(model, steps, original)
+        result = self._stages(self._loaded(load, original), steps, original)
         self._place(result, compressed)
         facts = CompressionFacts(
             format=source.format,
-            batched=model.signature.batched,
+            batched=result.signature.batched,
             stages=tuple(self.facts),
             original_bytes=graph.size_of_graph(original).bytes or 0,
             compressed_bytes=graph.size_of_graph(compressed).bytes or 0,
@@ -99,6 +96,13 @@ class Compression:
         )
         (self.layout.out / FACTS).write_text(facts.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         return facts
+
+    def _loaded(self, load: Loader, original: Path) -> ModuleModel | GraphModel:
+        """Load the source, and write the untouched original."""
+        model = load(self.task.source, self.layout.source, self.layout.scratch)
+        self.data.signature = model.signature
+        self._write_original(model, original)
+        return model
 
     def _context(self, number: int) -> Context:
         scratch = self.layout.scratch / f"stage-{number}"
