@@ -19,9 +19,9 @@ from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
 from .compression import Compression, JobSettings, Recipe, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
-from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
+from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
+from .rollout import Analysis, Disagreement, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -44,6 +44,7 @@ from .stages import (
     QuantizeWeights,
     Training,
 )
+from .verification import Compare
 
 CALIBRATION_SAMPLES = 256
 """Samples of the training data that calibrate when no calibration data is given."""
@@ -170,6 +171,7 @@ class EffectiveGate(Gate):
 
     confidence: float = 0.95
     on_inconclusive: OnInconclusive = OnInconclusive.FAIL
+    measured_on: MeasuredOn = MeasuredOn.COMPRESSION
 
 
 class EffectiveEvaluation(Evaluation):
@@ -212,8 +214,17 @@ class EffectiveServing(Serving):
     image_pull_secrets: tuple[str, ...] = ()
 
 
+class EffectiveDisagreement(Disagreement):
+    """Disagreement without gaps. `output` None: the first."""
+
+    compare: Compare = Compare.ARGMAX
+    at_least: float = 0.99
+
+
 class EffectiveAnalysis(Analysis):
-    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+    """Analysis without gaps; no `max_latency_increase` or `disagreement` means that it is not judged."""
+
+    disagreement: EffectiveDisagreement | None = None
 
     min_requests: int = 100
     max_error_rate: float = 0.01
@@ -254,6 +265,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Autoscaling: EffectiveAutoscaling,
         Batching: EffectiveBatching,
         Serving: EffectiveServing,
+        Disagreement: EffectiveDisagreement,
         Analysis: EffectiveAnalysis,
         Rollout: EffectiveRollout,
     }
@@ -297,6 +309,8 @@ def with_defaults(value: Autoscaling) -> EffectiveAutoscaling: ...
 def with_defaults(value: Batching) -> EffectiveBatching: ...
 @overload
 def with_defaults(value: Serving) -> EffectiveServing: ...
+@overload
+def with_defaults(value: Disagreement) -> EffectiveDisagreement: ...
 @overload
 def with_defaults(value: Analysis) -> EffectiveAnalysis: ...
 @overload

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Latency, MetricType
+from modelpress.api.evaluation import Latency, MeasuredOn, MetricType
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
@@ -32,7 +32,7 @@ from ..datasets import Samples, read
 from ..errors import Judged
 from ..layout import FACTS
 from . import memory
-from .answers import agreeing, ask, batches
+from .answers import MOST_SAMPLES, Answering, agreeing, ask, batches
 from .arguments import check_arguments
 from .environment import describe_environment
 from .latency import measure, request, summary
@@ -84,10 +84,10 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     original = open_model(out, ORIGINAL, "the original", threads)
     result = open_model(out, COMPRESSED, "the result", threads)
     check_same(original, result)
-    samples = _samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
-    scorers = tuple(_scorer(metric, original, samples) for metric in evaluation.metrics)
+    samples = test_samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
+    scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     batched = original.batched and result.batched
-    found = _compare(original, result, samples, scorers)
+    found = compare_answers(original, result, samples, scorers)
     sizes, warnings = _batch_sizes(evaluation, batched=batched)
     requests = [request(samples.inputs, size, batched=batched) for size in sizes]
     latency = [measure(original, result, feeds, size, threads) for feeds, size in zip(requests, sizes, strict=True)]
@@ -114,7 +114,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
         environment=describe_environment(threads),
         warnings=(*_leaks(test), *warnings),
         name=task.name,
-        gates=tuple(gates.judge(figures, task.evaluation.gates or ())),
+        gates=tuple(gates.judge(figures, gates.measured_on(MeasuredOn.COMPRESSION, task.evaluation.gates))),
         latency=tuple(latency),
         layers=layers,
         weights=weights,
@@ -138,7 +138,7 @@ def _describe(out: Path, warnings: list[str]) -> tuple[tuple[LayerFigure, ...], 
         return (), None
 
 
-def _samples(
+def test_samples(
     dataset: Dataset | None, metrics: Iterable[EffectiveMetric], model: Model, test: Path, seed: int
 ) -> Samples:
     """Return the test samples with every column that a metric names; random ones without test data."""
@@ -162,7 +162,7 @@ def random_samples(model: Model, seed: int) -> Samples:
     return Samples(inputs, {}, count)
 
 
-def _scorer(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
+def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
     """Return what computes `metric`. Raises Judged if the model has no such output, or the data not the truth."""
     names = [tensor.name for tensor in model.outputs]
     output = metric.output or names[0]
@@ -179,13 +179,24 @@ def _scorer(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
     return Scorer(metric, output)
 
 
-def _compare(original: Model, result: Model, samples: Samples, scorers: Iterable[Scorer]) -> Comparison:
-    """Run both models over all samples, batch by batch, and count."""
+def compare_answers(
+    original: Model,
+    result: Answering,
+    samples: Samples,
+    scorers: Iterable[Scorer],
+    seen: Callable[[slice, Arrays], None] = lambda rows, answers: None,
+    most: int = MOST_SAMPLES,
+) -> Comparison:
+    """Run both models over all samples, batch by batch of at most `most`, and count.
+
+    `seen` is told which samples were asked and what the result answered. Raises Judged.
+    """
     scorers = tuple(scorers)
     highest = _highest(original, scorers)
     agreed, largest = 0, 0.0
-    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched):
+    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
         before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
+        seen(rows, after)
         for scorer in scorers:
             truth = (
                 samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)

@@ -7,7 +7,8 @@ from .disruption_budget import disruption_budget
 from .models import models_json
 from .network_policy import job_network_policy, network_policy
 from .pod_template import pod_template
-from .services import endpoint, revision_service, service
+from .services import endpoint, host_of, revision_service, service
+from .verification import verification_set
 
 __all__ = [
     "config_map",
@@ -15,6 +16,7 @@ __all__ = [
     "disruption_budget",
     "endpoint",
     "horizontal_pod_autoscaler",
+    "host_of",
     "job_network_policy",
     "models_json",
     "network_policy",
@@ -22,4 +24,5 @@ __all__ = [
     "revision_service",
     "scaled_object",
     "service",
+    "verification_set",
 ]
