@@ -16,11 +16,12 @@ from typing import Literal
 from . import gate_sentences as sentences
 from . import intervals
 from .defaults import EffectiveGate, with_defaults
-from .evaluation import LATENCY_METRIC, SIZE_METRIC, Gate, Goal, OnInconclusive
+from .evaluation import LATENCY_METRIC, SIZE_METRIC, Gate, Goal, MeasuredOn, OnInconclusive
 from .figures import Figures, MetricFigure
 from .intervals import Interval
 from .reasons import Reason
 from .resources import GateOutcome
+from .verification import ServedFigures
 
 Outcome = Literal["Pass", "Fail", "Inconclusive"]
 
@@ -47,7 +48,17 @@ class Verdict:
 
 def judge(figures: Figures, gates: Sequence[Gate]) -> list[GateOutcome]:
     """Return the outcome of each gate, in order. A metric that was not measured is Inconclusive."""
-    return [_judge(figures, with_defaults(gate)) for gate in gates]
+    return [_judge(_find(figures, gate.metric), with_defaults(gate)) for gate in gates]
+
+
+def judge_served(figures: ServedFigures, gates: Sequence[Gate]) -> list[GateOutcome]:
+    """Return the outcome of each gate on a serving runtime's own answers, in order."""
+    return [_judge(_find_served(figures, gate.metric), with_defaults(gate)) for gate in gates]
+
+
+def measured_on(place: MeasuredOn, gates: Sequence[Gate] | None) -> tuple[Gate, ...]:
+    """Return those of `gates` that judge what was measured there, in order."""
+    return tuple(gate for gate in gates or () if with_defaults(gate).measured_on is place)
 
 
 def overall(outcomes: Sequence[GateOutcome], gates: Sequence[Gate]) -> Verdict:
@@ -74,8 +85,7 @@ def _joined(outcomes: Sequence[GateOutcome]) -> str:
     return " ".join(f"{outcome.message}." for outcome in outcomes)
 
 
-def _judge(figures: Figures, gate: EffectiveGate) -> GateOutcome:
-    found = _find(figures, gate.metric)
+def _judge(found: MetricFigure | None, gate: EffectiveGate) -> GateOutcome:
     if found is None:
         return _outcome(gate, "Inconclusive", f"{gate.metric} was not measured")
     if not (math.isfinite(found.original) and math.isfinite(found.compressed)):
@@ -178,6 +188,14 @@ def _find(figures: Figures, metric: str) -> MetricFigure | None:
     if metric == LATENCY_METRIC:
         first = next(iter(figures.latency), None)
         return None if first is None else _exact(metric, first.original_p50, first.compressed_p50)
+    return next((figure for figure in figures.metrics if figure.name == metric), None)
+
+
+def _find_served(figures: ServedFigures, metric: str) -> MetricFigure | None:
+    """Return the figure of `metric`; of latency the server's alone, as a Threshold looks at nothing else."""
+    if metric == LATENCY_METRIC:
+        first = next(iter(figures.latency), None)
+        return None if first is None else _exact(metric, first.p50, first.p50)
     return next((figure for figure in figures.metrics if figure.name == metric), None)
 
 

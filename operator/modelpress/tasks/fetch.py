@@ -36,7 +36,7 @@ def fetch(task: FetchTask) -> None:
     if task.source:
         _download("source", task.source, in_root(SOURCE_FOLDER), Reason.SOURCE_NOT_FOUND)
     if task.artifact:
-        _fetch_artifact(task.artifact, in_root(OUT_FOLDER))
+        _fetch_artifact(task.artifact, in_root(OUT_FOLDER), original_only=task.original_only)
     folders = {role: _dataset_folder(role) for role in sorted(task.datasets)}
     for role, folder in folders.items():
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
@@ -78,10 +78,12 @@ def _download(role: str, location: PinnedLocation, into: Path, missing: Reason) 
     log("fetched", role=role, uri=location.uri, digest=digest)
 
 
-def _fetch_artifact(location: PinnedLocation, into: Path) -> None:
+def _fetch_artifact(location: PinnedLocation, into: Path, *, original_only: bool) -> None:
     """Lay the artifact's models out as compression leaves them."""
-    manifest = artifacts.fetch(location, location.digest, into, (ONNX, ORIGINAL))
-    (into / manifest.variants[ONNX]).rename(into / COMPRESSED)
+    parts = (ORIGINAL,) if original_only else (ONNX, ORIGINAL)
+    manifest = artifacts.fetch(location, location.digest, into, parts)
+    if ONNX in parts:
+        (into / manifest.variants[ONNX]).rename(into / COMPRESSED)
     if manifest.original != ORIGINAL:
         (into / manifest.original).rename(into / ORIGINAL)
     log("fetched", role="artifact", uri=location.uri, digest=location.digest)

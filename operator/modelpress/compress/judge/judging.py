@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Latency
+from modelpress.api.evaluation import Latency, MeasuredOn
 from modelpress.api.figures import Figures
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
 from modelpress.store import reference
@@ -72,7 +72,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     original = open_model(out, ORIGINAL, "the original", threads)
     result = open_model(out, COMPRESSED, "the result", threads)
     check_same(original, result)
-    samples = _samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
+    samples = test_samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
     scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     batched = original.batched and result.batched
     found = compare_answers(original, result, samples, scorers)
@@ -102,7 +102,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
         environment=describe_environment(threads),
         warnings=(*_leaks(test), *warnings),
         name=task.name,
-        gates=tuple(gates.judge(figures, task.evaluation.gates or ())),
+        gates=tuple(gates.judge(figures, gates.measured_on(MeasuredOn.COMPRESSION, task.evaluation.gates))),
         latency=tuple(latency),
         layers=layers,
         weights=weights,
@@ -133,7 +133,7 @@ def _search(out: Path) -> Search | None:
     return facts.search if facts is not None else None
 
 
-def _samples(
+def test_samples(
     dataset: Dataset | None, metrics: Iterable[EffectiveMetric], model: Model, test: Path, seed: int
 ) -> Samples:
     """Return the test samples with every column that a metric names; random ones without test data."""

@@ -9,7 +9,8 @@ from .models import models_json
 from .network_policy import job_network_policy, network_policy
 from .pod_template import pod_template
 from .routes import Entrance, entrance, grpc_route, http_route
-from .services import endpoint, revision_service, service
+from .services import endpoint, host_of, revision_service, service
+from .verification import verification_set
 
 __all__ = [
     "Entrance",
@@ -20,6 +21,7 @@ __all__ = [
     "entrance",
     "grpc_route",
     "horizontal_pod_autoscaler",
+    "host_of",
     "http_route",
     "job_network_policy",
     "models_json",
@@ -28,4 +30,5 @@ __all__ = [
     "revision_service",
     "scaled_object",
     "service",
+    "verification_set",
 ]
