@@ -18,7 +18,7 @@ from pydantic import Field
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
 from .compression import Compression, JobSettings, Recipe, Scratch
-from .data import CompressionData, Dataset, DatasetFormat
+from .data import CompressionData, Dataset, DatasetFormat, Text
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
 from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
@@ -122,6 +122,12 @@ class EffectiveSource(Source):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     trust_code: bool = False
     assets: tuple[str, ...] = ()
+
+
+class EffectiveText(Text):
+    """Text without gaps. `length` None: what the model takes, or what the tokenizer says, or 512."""
+
+    blocks: bool = False
 
 
 class EffectiveDataset(Dataset):
@@ -242,6 +248,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         QuantizeMixed: EffectiveQuantizeMixed,
         QuantizeWeights: EffectiveQuantizeWeights,
         Source: EffectiveSource,
+        Text: EffectiveText,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
         Compression: EffectiveCompression,
@@ -271,6 +278,8 @@ def with_defaults(value: Distill) -> EffectiveDistill: ...
 def with_defaults(value: Quantize) -> EffectiveQuantize: ...
 @overload
 def with_defaults(value: QuantizeMixed) -> EffectiveQuantizeMixed: ...
+@overload
+def with_defaults(value: Text) -> EffectiveText: ...
 @overload
 def with_defaults(value: QuantizeWeights) -> EffectiveQuantizeWeights: ...
 @overload

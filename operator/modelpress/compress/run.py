@@ -39,9 +39,10 @@ Report = Callable[[Progress], None]
 class Data:
     """Reads each dataset once, when it is first asked for."""
 
-    def __init__(self, task: CompressTask, folder: Path) -> None:
+    def __init__(self, task: CompressTask, folder: Path, source: Path) -> None:
         self.task = task
         self.folder = folder
+        self.source = source
         self.signature: Signature | None = None
         self.known: dict[str, Samples] = {}
 
@@ -51,7 +52,8 @@ class Data:
             return None
         if role not in self.known:
             dataset, folder = self.task.datasets[role], self.folder / role
-            self.known[role] = read(dataset, folder, self.signature.inputs, self.signature.outputs, self.task.seed)
+            specs = self.signature.inputs, self.signature.outputs
+            self.known[role] = read(dataset, folder, *specs, self.task.seed, tokenizer=self.source)
         return self.known[role]
 
 
@@ -62,7 +64,7 @@ class Compression:
         self.task = task
         self.layout = layout
         self.report = report
-        self.data = Data(task, layout.data)
+        self.data = Data(task, layout.data, layout.source)
         self.facts: list[StageFacts] = []
         self.teacher: ModuleModel | None = None
         self.checkpoints: Checkpoints | None = None
