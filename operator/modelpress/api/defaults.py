@@ -19,7 +19,7 @@ from .auto import Auto
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
 from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe, Scratch
-from .data import CompressionData, Dataset, DatasetFormat
+from .data import CompressionData, Dataset, DatasetFormat, Text
 from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
 from .rollout import (
@@ -133,6 +133,12 @@ class EffectiveSource(Source):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     trust_code: bool = False
     assets: tuple[str, ...] = ()
+
+
+class EffectiveText(Text):
+    """Text without gaps. `length` None: what the model takes, or what the tokenizer says, or 512."""
+
+    blocks: bool = False
 
 
 class EffectiveDataset(Dataset):
@@ -272,6 +278,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         QuantizeMixed: EffectiveQuantizeMixed,
         QuantizeWeights: EffectiveQuantizeWeights,
         Source: EffectiveSource,
+        Text: EffectiveText,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
         Auto: EffectiveAuto,
@@ -303,6 +310,8 @@ def with_defaults(value: Distill) -> EffectiveDistill: ...
 def with_defaults(value: Quantize) -> EffectiveQuantize: ...
 @overload
 def with_defaults(value: QuantizeMixed) -> EffectiveQuantizeMixed: ...
+@overload
+def with_defaults(value: Text) -> EffectiveText: ...
 @overload
 def with_defaults(value: QuantizeWeights) -> EffectiveQuantizeWeights: ...
 @overload

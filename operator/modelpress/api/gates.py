@@ -26,7 +26,7 @@ from .verification import ServedFigures
 Outcome = Literal["Pass", "Fail", "Inconclusive"]
 
 LEAST_SAMPLES = 30
-"""Test samples below which a standard error by bootstrap is not relied on."""
+"""Test samples, or groups of them, below which a standard error by bootstrap is not relied on."""
 MOST_SAMPLES = 1e7
 """More than this is not asked of anybody."""
 
@@ -107,10 +107,11 @@ def _judge_level(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         bounds if sampled else None,
         confidence=gate.confidence,
         samples=found.samples if sampled else None,
+        groups=found.groups,
     )
     demand = sentences.demand(gate.metric, gate.value, at_least=found.higher_is_better, percent=False)
     turned = bounds and Interval(*sorted((sign * bounds.low, sign * bounds.high)))
-    comparison = _Comparison(turned, sign * found.compressed, sign * gate.value, found.samples)
+    comparison = _Comparison(turned, sign * found.compressed, sign * gate.value, *_counted(found))
     return _outcome(gate, comparison.outcome, f"{said}; {demand}{comparison.doubt}")
 
 
@@ -123,7 +124,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
     bounds = change_bounds(found, gate.confidence)
     scaled = bounds and Interval(scale * bounds.low, scale * bounds.high)
     limit = -gate.value if improving else gate.value
-    comparison = _Comparison(scaled, scale * _worse(found), limit, found.samples)
+    comparison = _Comparison(scaled, scale * _worse(found), limit, *_counted(found))
     said = sentences.change(
         gate.metric,
         found.original,
@@ -134,6 +135,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         percent=percent,
         confidence=gate.confidence,
         samples=found.samples if sampled else None,
+        groups=found.groups,
     )
     demand = sentences.demand(gate.metric, gate.value, at_least=improving, percent=percent)
     return _outcome(gate, comparison.outcome, f"{said}; {demand}{comparison.doubt}")
@@ -147,7 +149,9 @@ class _Comparison:
     """None: its error is not known."""
     estimate: float
     limit: float
-    samples: int
+    units: int
+    kind: str
+    """What `units` counts: samples or groups."""
 
     @property
     def outcome(self) -> Outcome:
@@ -159,20 +163,20 @@ class _Comparison:
 
     @property
     def doubt(self) -> str:
-        """The end of the sentence: that these samples cannot tell, and about how many might."""
+        """The end of the sentence: that so few cannot tell, and about how many might."""
         if self.outcome != "Inconclusive":
             return ""
-        return f"; {sentences.too_few(self.samples, self._enough())}"
+        return f"; {sentences.too_few(self.units, self.kind, self._enough())}"
 
     def _enough(self) -> int | None:
-        """Return how many samples would tell if nothing but the width of the interval changed; None: no telling."""
+        """Return how many units would tell if nothing but the width of the interval changed; None: no telling."""
         if self.bounds is None or self.estimate == self.limit:
             return None
         reach = self.bounds.high - self.estimate if self.estimate < self.limit else self.estimate - self.bounds.low
         excess = reach / abs(self.limit - self.estimate)
-        if not excess < math.sqrt(MOST_SAMPLES / max(self.samples, 1)):
+        if not excess < math.sqrt(MOST_SAMPLES / max(self.units, 1)):
             return None
-        wanted = self.samples * excess**2
+        wanted = self.units * excess**2
         step = int(10 ** max(len(str(math.ceil(wanted))) - 2, 0))
         return math.ceil(wanted / step) * step
 
@@ -208,6 +212,11 @@ def _is_sampled(found: MetricFigure) -> bool:
     return found.name not in {SIZE_METRIC, LATENCY_METRIC}
 
 
+def _counted(found: MetricFigure) -> tuple[int, str]:
+    """Return how many were drawn from the world, and what they are."""
+    return (found.samples, "samples") if found.groups is None else (found.groups, "groups")
+
+
 def _worse(found: MetricFigure) -> float:
     """Return by how much the result is worse, in the metric's own unit; negative: better."""
     return (found.original - found.compressed) * (1 if found.higher_is_better else -1)
@@ -217,8 +226,12 @@ def _level_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     if not _is_sampled(found):
         return Interval(found.compressed, found.compressed)
     if found.pairs is not None and found.samples > 0:
-        return intervals.proportion(round(found.compressed * found.samples), found.samples, confidence)
-    return _normal_bounds(found.compressed, found.compressed_standard_error, found.samples, confidence)
+        worth = _worth(found, found.compressed_design_effect, confidence)
+        if worth is None:
+            return None
+        right = round(found.compressed * found.samples)
+        return intervals.proportion(right * worth / found.samples, worth, confidence)
+    return _normal_bounds(found.compressed, found.compressed_standard_error, found, confidence)
 
 
 def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
@@ -227,12 +240,26 @@ def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     if not _is_sampled(found):
         return Interval(worse, worse)
     if found.pairs is not None and found.samples > 0:
-        pairs = found.pairs
-        return intervals.paired_difference(pairs.original_only, pairs.compressed_only, found.samples, confidence)
-    return _normal_bounds(worse, found.standard_error, found.samples, confidence)
+        worth = _worth(found, found.design_effect, confidence)
+        if worth is None:
+            return None
+        lost, won = (
+            count * worth / found.samples for count in (found.pairs.original_only, found.pairs.compressed_only)
+        )
+        return intervals.paired_difference(lost, won, worth, confidence)
+    return _normal_bounds(worse, found.standard_error, found, confidence)
 
 
-def _normal_bounds(estimate: float, error: float | None, samples: int, confidence: float) -> Interval | None:
-    if error is None or not math.isfinite(error) or samples < LEAST_SAMPLES:
+def _worth(found: MetricFigure, design_effect: float | None, confidence: float) -> float | None:
+    """Return how many samples drawn one by one say as much as these; None: too few groups to tell."""
+    if found.groups is None:
+        return found.samples
+    if found.groups < LEAST_SAMPLES or design_effect is None:
         return None
-    return intervals.normal(estimate, error, confidence)
+    return intervals.worth(found.samples, design_effect, found.groups, confidence)
+
+
+def _normal_bounds(estimate: float, error: float | None, found: MetricFigure, confidence: float) -> Interval | None:
+    if error is None or not math.isfinite(error) or _counted(found)[0] < LEAST_SAMPLES:
+        return None
+    return intervals.normal(estimate, error, confidence, found.groups)

@@ -35,7 +35,7 @@ class Compression:
     def __init__(self, task: CompressTask, layout: Layout, report: Report) -> None:
         self.task = task
         self.layout = layout
-        self.data = Data(task, layout.data)
+        self.data = Data(task, layout.data, layout.source)
         self.work = RecipeRun(task, layout, self.data, report)
 
     def run(self) -> CompressionFacts:

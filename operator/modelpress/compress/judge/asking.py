@@ -26,6 +26,7 @@ from modelpress.triton.grpc_client import GrpcClient
 
 from ..datasets import Samples
 from ..errors import Judged
+from ..layout import ASSETS
 from .arguments import check_arguments
 from .comparing import compare_answers, scorer_of
 from .disagreeing import Disagreeing
@@ -43,7 +44,8 @@ def ask_server(task: AskTask) -> AskResult:
     for metric in evaluation.metrics:
         check_arguments(metric)
     original = open_model(in_root(OUT_FOLDER), ORIGINAL, "the original", evaluation.latency.threads)
-    samples = test_samples(task.evaluation.test, evaluation.metrics, original, in_root(TEST_FOLDER), task.seed)
+    assets = in_root(OUT_FOLDER) / ASSETS
+    samples = test_samples(task.evaluation, evaluation.metrics, original, in_root(TEST_FOLDER), assets, task.seed)
     scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     with ExitStack() as clients:
         server = served("the server", clients.enter_context(GrpcClient(task.address, task.model)), original)
@@ -56,7 +58,7 @@ def ask_server(task: AskTask) -> AskResult:
         found = compare_answers(original, server, samples, scorers, watch.see, server.most)
         figures = ServedFigures(
             samples=samples.count,
-            metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
+            metrics=tuple(scorer.figure(task.seed, samples.group) for scorer in scorers),
             latency=_latency(server, samples, evaluation),
             agreement=found.agreement,
         )
