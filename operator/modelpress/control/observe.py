@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+from modelpress.api.servingpod import PodAnswer
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
 from modelpress.rollout.counting import Counted
@@ -35,10 +37,12 @@ class Observer:
         reader: Reader,
         progress: Mapping[str, Mapping[str, Any]],
         counts: Mapping[str, Counted],
+        holdings: Mapping[str, PodAnswer] = MappingProxyType({}),
     ) -> None:
-        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
-        by `namespace/pod`."""
-        self._objects, self._reader, self._progress, self._counts = objects, reader, progress, counts
+        """All are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
+        and what they hold, by `namespace/pod`."""
+        self._objects, self._reader, self._progress = objects, reader, progress
+        self._counts, self._holdings = counts, holdings
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
     def expect(self, key: Key, reference: Reference, version: int) -> None:
@@ -75,6 +79,7 @@ class Observer:
             progress=_of(self._progress, key, children, "Job"),
             problems=dict(problems),
             counts=_of(self._counts, key, children, "Pod"),
+            holdings=_of(self._holdings, key, children, "Pod"),
             extensions=self._objects.extensions,
         )
 

@@ -25,6 +25,7 @@ from modelpress.control.door import Door
 from modelpress.control.events import EventPoster
 from modelpress.control.extensions import ExtensionsChangedError
 from modelpress.control.health import Health
+from modelpress.control.holdings import HoldingsPoller
 from modelpress.control.kinds import WATCHED, Kind
 from modelpress.control.lease import Lease, LeaseLostError
 from modelpress.control.metrics import Metrics
@@ -68,7 +69,10 @@ class Operator:
         self.door = Door(sender, self.lease, seam or Seam())
         self.progress = ProgressPoller(self.objects, self.queue.add, settings.progress_interval)
         self.counts = CountsPoller(self.objects, self.queue.add, settings.counts_interval)
-        self.observer = Observer(self.objects, self.door, self.progress.answers, self.counts.counts)
+        self.holdings = HoldingsPoller(self.objects, self.queue.add, settings.counts_interval)
+        self.observer = Observer(
+            self.objects, self.door, self.progress.answers, self.counts.counts, self.holdings.answers
+        )
         self.applier = Applier(self.door, self.objects)
         self.objects.on_gone = self.applier.forget
         self.carrier = CarryOut(
@@ -113,7 +117,9 @@ class Operator:
         self.objects.extend(more)
         kinds = WATCHED + more
         self.health.start(kinds, self.settings.scopes)
-        parts = [self.progress.poll(), self.counts.poll(), self._resync(), extensions.stay_the_same(self._sender, more)]
+        pollers = (self.progress, self.counts, self.holdings)
+        parts = [*(poller.poll() for poller in pollers), self._resync()]
+        parts.append(extensions.stay_the_same(self._sender, more))
         parts += [self._work() for _ in range(self.settings.workers)]
         tasks = [asyncio.create_task(part) for part in [*parts, self._watch(kinds)]]
         try:

@@ -12,6 +12,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure
 from modelpress.control import jobs, marks, pods
 from modelpress.control.plan import Manifest, Observed
+from modelpress.control.sets import set_of
 from modelpress.control.standing import Trouble
 
 PATIENCE_WITH_CRASHES = 5
@@ -37,7 +38,8 @@ class Health:
 
 def health(observed: Observed, revision: str) -> Health:
     """Return how the pods of `revision` are doing."""
-    deployment = observed.find("Deployment", revision)
+    name = set_of(observed, revision)
+    deployment = observed.find("Deployment", name)
     if deployment is None or "deletionTimestamp" in deployment["metadata"]:
         return Health(deployment)
     status = deployment.get("status") or {}
@@ -45,7 +47,7 @@ def health(observed: Observed, revision: str) -> Health:
     replicas, ready = int(status.get("replicas") or 0), int(status.get("readyReplicas") or 0)
     seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     updated, available = int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)
-    unready = [pod for pod in _pods(observed, deployment, revision) if not pods.is_ready(pod)]
+    unready = [pod for pod in _pods(observed, deployment, name) if not pods.is_ready(pod)]
     return Health(
         deployment=deployment,
         wanted=wanted,
@@ -57,7 +59,7 @@ def health(observed: Observed, revision: str) -> Health:
     )
 
 
-def _pods(observed: Observed, deployment: Manifest, revision: str) -> list[Manifest]:
+def _pods(observed: Observed, deployment: Manifest, name: str) -> list[Manifest]:
     """Return the pods that this very Deployment made, as far as one can tell.
 
     Not those of an earlier one of its name.
@@ -66,7 +68,7 @@ def _pods(observed: Observed, deployment: Manifest, revision: str) -> list[Manif
     return [
         pod
         for pod in observed.of_kind("Pod")
-        if marks.label(pod, names.REVISION_LABEL) == revision
+        if marks.label(pod, names.REVISION_LABEL) == name
         and marks.label(pod, names.ROLE_LABEL) == names.ROLE_SERVE
         and "deletionTimestamp" not in pod["metadata"]
         and str(pod["metadata"].get("creationTimestamp", "")) >= since

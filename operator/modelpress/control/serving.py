@@ -85,7 +85,7 @@ def _judged(
     name = wanted.metadata.name
     if known is not None:
         return situation(draft, None, abandoned | {name}), known, None
-    seen = situation(draft, name, abandoned)
+    seen = situation(draft, wanted, abandoned)
     if name == main:
         return seen, None, None
     verdict = None

@@ -59,6 +59,21 @@ class Traffic:
     since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """What the stable revision's pods tell of a candidate that they load beside it.
+
+    `pods`: how many there are; `proved`: how many of them hold it and got the reference answers from it.
+    """
+
+    pods: int = 0
+    proved: int = 0
+
+    def whole(self, pods: int) -> bool:
+        """Say whether exactly `pods` pods are there and all of them hold it, proved."""
+        return self.pods == self.proved == pods
+
+
 class Stage(Enum):
     """How far a candidate is."""
 
@@ -101,7 +116,8 @@ class Situation:
 
     `candidate`: revision that the spec asks for, if it is known and was not rejected. `abandoned`: revisions that the
     spec does not ask for, for sure. `full`: pods of a full set. `held`: the user wants nothing started or moved.
-    `promoted`: a person has promoted the candidate. `counted_since`: since when the step's requests are counted.
+    `promoted`: a person has promoted the candidate. `why`: why this `strategy`, if the spec leaves it open.
+    `counted_since`: since when the step's requests are counted.
     """
 
     sides: Mapping[str, Side]
@@ -113,12 +129,14 @@ class Situation:
     held: bool = False
     promoted: bool = False
     strategy: Strategy = Strategy.BLUE_GREEN
+    why: str = ""
     steps: tuple[CanaryStep, ...] = ()
     delay: timedelta = OVERLAP
     memory: Memory | None = None
     outcome: Outcome = Outcome.INCONCLUSIVE
     counted_since: datetime | None = None
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
+    in_place: InPlace = InPlace()
 
     def side(self, name: str | None) -> Side:
         """Return what is seen of a revision's pods."""
@@ -141,7 +159,8 @@ class Decision:
     `stable`, `beside`: where the main Service is to lead; None: there is none yet, nobody. `run`: revisions that are to
     have pods, and how many; None: as many as whoever scales the stable set wants. `retire`: revisions whose pods go.
     `memory`: for the next round. `awaits`: what a person has to decide. `rejects`: the candidate goes back for want of
-    requests. `look_again`: when time alone will allow more.
+    requests. `look_again`: when time alone will allow more. `load`: a revision that the stable one's pods are to load
+    beside it; if it is `stable` itself, they are to switch to it.
     """
 
     stable: str | None
@@ -152,6 +171,7 @@ class Decision:
     awaits: str = ""
     rejects: bool = False
     look_again: datetime | None = None
+    load: str | None = None
 
 
 def remember(situation: Situation, stage: Stage) -> Memory:
