@@ -8,7 +8,7 @@ from modelpress.api.autoscaling import AutoscalingTarget
 from modelpress.api.defaults import EffectiveAutoscaling
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.render import jobs, serving
-from modelpress.render.installation import Installation, Prometheus
+from modelpress.render.installation import GatewayDefaults, Installation, Prometheus
 from modelpress.render.places import artifact_folder
 
 DIGESTS = {role: f"sha256:{number:064x}" for number, role in enumerate(("train", "validation", "calibration", "test"))}
@@ -187,6 +187,20 @@ def autoscalers_of() -> list[dict[str, Any]]:
         found.append(serving.scaled_object(model, name, awake, asked, prometheus))
     asked = AutoscalingTarget(pending_requests=4)
     return [*found, serving.scaled_object(model, name, asleep, asked, prometheus)]
+
+
+def routes_of() -> list[dict[str, Any]]:
+    """Return both routes of a model: to what serves, and to two versions by weight."""
+    gateway = GatewayDefaults(name="public", namespace="gateways", domain="example.org")
+    model, installation = model_of(MINIMAL), INSTALLATION.model_copy(update={"gateway": gateway})
+    at = serving.entrance(model, installation)
+    assert at is not None
+    stable = f"{model.metadata.name}-{REVISION_KEY[:10]}"
+    return [
+        serving.http_route(model, at, {stable: 100}),
+        serving.http_route(model, at, {stable: 90, "digits-cccccccccc": 10}),
+        serving.grpc_route(model, at, {stable: 90, "digits-cccccccccc": 10}),
+    ]
 
 
 def everything_of(model: CompressedModel, installation: Installation = INSTALLATION) -> list[dict[str, Any]]:

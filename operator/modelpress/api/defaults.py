@@ -15,13 +15,14 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
+from .auto import Auto
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
-from .compression import Compression, JobSettings, Recipe, Scratch
+from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe, Scratch
 from .data import CompressionData, Dataset, DatasetFormat
 from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
+from .rollout import Analysis, AnalysisQuery, OnInconclusiveAnalysis, Rollout, RolloutStep, Routing, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -136,11 +137,18 @@ class EffectiveJobSettings(JobSettings):
     """How the compression pod runs, without gaps."""
 
     resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "500m", "memory": "1Gi"})
-    timeout: str = "1h"
+    timeout: str = TIMEOUT
     retries: int = 2
     scratch: Scratch = Scratch(size="20Gi")
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
+
+
+class EffectiveAuto(Auto):
+    """A search without gaps."""
+
+    max_trials: int = 12
+    max_time: str = SEARCH_TIME
 
 
 class EffectiveCompression(Compression):
@@ -213,10 +221,11 @@ class EffectiveServing(Serving):
 
 
 class EffectiveAnalysis(Analysis):
-    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+    """Analysis without gaps; what has no default is not judged unless it is set."""
 
     min_requests: int = 100
     max_error_rate: float = 0.01
+    queries: tuple[AnalysisQuery, ...] = ()
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
 
 
@@ -224,6 +233,7 @@ class EffectiveRollout(Rollout):
     """Rollout without gaps."""
 
     strategy: Strategy = Strategy.CANARY
+    routing: Routing = Routing.AUTO
     steps: tuple[RolloutStep, ...] = (RolloutStep(weight=10, pause="1m"), RolloutStep(weight=50, pause="1m"))
     analysis: EffectiveAnalysis = EffectiveAnalysis()
     progress_deadline: str = "30m"
@@ -244,6 +254,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Source: EffectiveSource,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
+        Auto: EffectiveAuto,
         Compression: EffectiveCompression,
         Recipe: EffectiveCompression,
         Metric: EffectiveMetric,
@@ -279,6 +290,8 @@ def with_defaults(value: Source) -> EffectiveSource: ...
 def with_defaults(value: Dataset) -> EffectiveDataset: ...
 @overload
 def with_defaults(value: JobSettings) -> EffectiveJobSettings: ...
+@overload
+def with_defaults(value: Auto) -> EffectiveAuto: ...
 @overload
 def with_defaults(value: Compression) -> EffectiveCompression: ...
 @overload

@@ -236,6 +236,14 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
             "This cluster cannot scale as `serving.autoscaling` asks; what serves keeps its pods.",
             "Install what the message names, or choose another `engine` or `target`.",
         ),
+        Reason.ROUTING_UNAVAILABLE: ReasonText(
+            "This cluster cannot share out requests as `rollout.routing` asks; a new revision is not started.",
+            "Do what the message says, or set `rollout.routing` to Auto.",
+        ),
+        Reason.ROUTE_NOT_ACCEPTED: ReasonText(
+            "The Gateway has not accepted a route of the model: nobody can come in by it, and no canary goes on by it.",
+            "See to it that the Gateway named in the message is there and admits this namespace and hostname.",
+        ),
     }
 )
 

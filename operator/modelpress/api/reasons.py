@@ -81,6 +81,8 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     REPLICAS_NOT_READY = "ReplicasNotReady"
     AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
+    ROUTING_UNAVAILABLE = "RoutingUnavailable"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
 
     # the operator's own
     NAME_CONFLICT = "NameConflict"

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from .base import ApiType, Digest
 from .compression import Recipe
-from .evaluation import Goal
+from .evaluation import Evaluation, Goal
 from .figures import Figures
 from .rollout import RolloutStatus
 from .source import Source
@@ -71,6 +71,8 @@ class CompressionStatus(Figures):
     """URI of the report."""
     rung: int | None = None
     """Rung of the ladder that the figures are of, from 1; none for a recipe that is no ladder."""
+    recipe: str | None = None
+    """Recipe that a search chose, in a few words; the report has its stages. None for a recipe that was given."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
 
@@ -82,6 +84,10 @@ class Endpoint(ApiType):
     """URL of the HTTP endpoint inside the cluster."""
     grpc: str
     """host:port of the gRPC endpoint inside the cluster."""
+    hostname: str | None = None
+    """Hostname of HTTP requests at the Gateway, if there is one."""
+    grpc_hostname: str | None = None
+    """Hostname of gRPC requests there."""
 
 
 class Rejection(ApiType):
@@ -161,6 +167,8 @@ class ModelArtifactSpec(ApiType):
     """What the source held."""
     compression: Recipe
     """As in the model's spec."""
+    evaluation: Evaluation | None = None
+    """What a search chose by, as in the model's spec; none for a recipe that was given."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
     """Digests of the datasets, by role."""
     destination: str
@@ -186,6 +194,8 @@ class ModelArtifactStatus(ApiType):
     """Hash of the evaluation (metrics, latency, digest of the test data) that `figures` answer."""
     batched: bool = False
     """Whether the model has a batch axis."""
+    recipe: str | None = None
+    """Recipe that a search chose, in a few words; none for a recipe that was given."""
     attempts: int = 0
     """Attempts that have ended so far, evaluations counted in."""
     crashes: int = 0
@@ -226,6 +236,8 @@ class ModelRevisionStatus(ApiType):
     """Verified: pods gave the judge's reference answers."""
     rejected: Rejection | None = None
     """Why its pods are not started again, and what that was judged by."""
+    served_at: str | None = None
+    """When all traffic last went over to it, RFC 3339; none if it never had all of it."""
 
 
 class ObjectMeta(ApiType):

@@ -53,6 +53,8 @@ class PublishResult(ApiType):
     """The summary of the report."""
     batched: bool
     """Whether the model has a batch axis, so that the server may batch requests."""
+    recipe: str | None = None
+    """The recipe that a search chose, in a few words; none if it was given."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read: a layer that could not be quantized, samples that are in both training and
     test data."""

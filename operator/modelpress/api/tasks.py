@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from .auto import Auto
 from .base import ApiType, Digest
 from .compression import Objective
 from .data import Dataset
@@ -79,7 +80,11 @@ class CompressTask(ApiType):
     source: Source
     """As in the spec, without Secrets' names."""
     stages: tuple[Stage, ...]
-    """The recipe."""
+    """The recipe; empty beside `auto`."""
+    auto: Auto | None = None
+    """How the recipe is searched for. None: it is given."""
+    evaluation: Evaluation | None = None
+    """What a search chooses by: metrics, latency and gates, on validation data. Never with the test data."""
     objective: Objective | None = None
     """What training makes small."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)

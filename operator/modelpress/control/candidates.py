@@ -20,6 +20,7 @@ from modelpress.control.readiness import health
 from modelpress.control.revisions import verdict_key
 from modelpress.control.sets import set_of
 from modelpress.control.situations import is_asked, pods_of
+from modelpress.control.upkeep import made_at_token
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.situation import Outcome, Situation, Stage
 
@@ -32,7 +33,7 @@ def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verd
     failure = health(draft.observed, name).verdict or _unfit(draft, candidate, seen)
     if failure is None and is_asked(draft, ActionKind.ABORT, name):
         told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
-        return rejection(draft, candidate, Failure(reason=Reason.ABORTED, message=told), hint="")
+        return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
     if failure is None and seen.traffic.beside == name:
         failure = _unwell(draft, name, seen.traffic.since) or _failed(verdict, seen)
     if failure is None and seen.traffic.stable is not None and not seen.held:
@@ -40,12 +41,18 @@ def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verd
     return rejection(draft, candidate, failure) if failure is not None else None
 
 
-def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, hint: str = HINT) -> Rejection:
-    """Return the rejection of `candidate` for `failure`."""
+def rejection(draft: Draft, candidate: ModelRevision, failure: Failure) -> Rejection:
+    """Return the rejection of `candidate` for `failure` of its pods.
+
+    It counts for the word to try again that they were made at: who has changed it since gets the try that it asks for.
+    """
+    name = set_of(draft.observed, candidate.metadata.name)
+    return _rejection(candidate, failure, verdict_key(draft, made_at_token(draft, name)))
+
+
+def _rejection(candidate: ModelRevision, failure: Failure, judged_by: str, hint: str = HINT) -> Rejection:
     told = f"{candidate.metadata.name} is not served: {pods.full_sentence(failure.message)} {hint}".rstrip()
-    return Rejection(
-        artifact=candidate.spec.artifact, judged_by=verdict_key(draft), reason=failure.reason, message=told
-    )
+    return Rejection(artifact=candidate.spec.artifact, judged_by=judged_by, reason=failure.reason, message=told)
 
 
 def _unfit(draft: Draft, candidate: ModelRevision, seen: Situation) -> Failure | None:

@@ -19,10 +19,11 @@ from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevision
 from modelpress.api.rollout import Rollout, Strategy
 from modelpress.api.serving import Serving
 from modelpress.api.spec import Artifacts
-from modelpress.control import marks, reading
+from modelpress.control import clock, marks, reading
 from modelpress.control.draft import Draft
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Course, Standing
+from modelpress.control.traffic import serving_now
 from modelpress.render.metadata import metadata
 from modelpress.render.serving import models_json, pod_template
 
@@ -60,15 +61,26 @@ def rejection_of(draft: Draft, revision: ModelRevision) -> Rejection | None:
     return rejected if rejected is not None and rejected.judged_by == verdict_key(draft) else None
 
 
-def verdict_key(draft: Draft) -> str:
+def served_at(draft: Draft, revision: ModelRevision) -> str | None:
+    """Return when all traffic last went over to `revision`: just now, if it has it and another one had it later."""
+    own = revision.status.served_at if revision.status else None
+    if serving_now(draft.observed) != revision.metadata.name:
+        return own
+    others = (item.status.served_at for item in all_revisions(draft) if item.status and item.status.served_at)
+    return own if own is not None and own >= max(others, default="") else clock.show(draft.now)
+
+
+def verdict_key(draft: Draft, retry_token: str | None = None) -> str:
     """Return what a verdict on a revision depends on beside the revision: the word to try again, and the limits.
 
-    And whether it was to be loaded into pods that are there, where it may fail for their sake.
+    And whether it was to be loaded into pods that are there, where it may fail for their sake. `retry_token`: the word
+    that the attempt began with; default: the present one.
     """
     asked = draft.model.spec.rollout or Rollout()
     limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()
+    token = draft.rollout.retry_token if retry_token is None else retry_token
     in_place = [Strategy.IN_PLACE.value] if asked.strategy is Strategy.IN_PLACE else []
-    parts = ["revision", draft.rollout.retry_token, *([limits] if limits else []), *in_place]
+    parts = ["revision", token, *([limits] if limits else []), *in_place]
     return hashlib.sha256(keys.canonical_json(parts)).hexdigest()
 
 
@@ -143,9 +155,10 @@ class _Asked(ApiType):
 
 
 def _words(draft: Draft) -> str:
-    """Return what the user says of serving, the number of pods aside, which is no revision's matter."""
+    """Return what the user says of serving, the number of pods and the way in aside, which are no revision's matter."""
     spec = draft.model.spec
-    serving = spec.serving.model_copy(update={"replicas": None, "autoscaling": None}) if spec.serving else None
+    gone = {"replicas": None, "autoscaling": None, "gateway": None}
+    serving = spec.serving.model_copy(update=gone) if spec.serving else None
     return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
 
 

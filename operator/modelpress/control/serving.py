@@ -17,13 +17,14 @@ from modelpress.control import arrival, candidates, rollouts
 from modelpress.control.draft import Draft
 from modelpress.control.readiness import Health, health
 from modelpress.control.ready import condition
-from modelpress.control.revisions import rejection_of
-from modelpress.control.situations import requests_of, situation
+from modelpress.control.revisions import rejection_of, served_at
+from modelpress.control.situations import figures, requests_of, situation
 from modelpress.control.standing import Finding, Standing
 from modelpress.control.traffic import availability, serving_now
 from modelpress.control.upkeep import keep_up, retire, revisions_with_objects
 from modelpress.rollout import analysis
 from modelpress.rollout.decide import decide
+from modelpress.rollout.queries import worst
 from modelpress.rollout.situation import Situation
 
 
@@ -55,7 +56,7 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
     decision = decide(seen)
     if decision.look_again is not None:
         draft.look_again(decision.look_again)
-    keep_up(draft, decision)
+    keep_up(draft, seen, decision)
     for name in decision.retire:
         retire(draft, name)
     if wanted is not None and decision.rejects and rejected is None:
@@ -63,6 +64,8 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
         rejected = candidates.rejection(draft, wanted, inconclusive)
     status = rollouts.status(draft, seen, decision, verdict) if rejected is None else None
     current = health(draft.observed, main) if main else Health()
+    if main is not None and main != (wanted.metadata.name if wanted is not None else None):
+        _remember(draft, main)
     if wanted is None:
         unknown = Finding("Unknown", Reason.WAITING, "There is no revision of this spec yet.")
         return Served(main, None, current, availability(draft.observed), unknown, None)
@@ -91,7 +94,7 @@ def _judged(
     verdict = None
     if seen.traffic.beside == name and seen.remembered is not None:
         old, new = requests_of(draft, main), requests_of(draft, name)
-        verdict = analysis.judge(old, new, draft.rollout.analysis)
+        verdict = worst(analysis.judge(old, new, draft.rollout.analysis), figures(draft))
         seen = replace(seen, outcome=verdict.outcome, counted_since=new.since)
     rejected = candidates.judge(draft, wanted, seen, verdict)
     if rejected is not None:
@@ -120,4 +123,14 @@ def _record(draft: Draft, wanted: ModelRevision, verified: Finding, rejected: Re
         return
     before = wanted.status.conditions if wanted.status else ()
     told = condition("Verified", verified, before, wanted.metadata.generation, draft.now)
-    draft.set_status(live, ModelRevisionStatus(conditions=(told,), rejected=rejected))
+    draft.set_status(
+        live, ModelRevisionStatus(conditions=(told,), rejected=rejected, served_at=served_at(draft, wanted))
+    )
+
+
+def _remember(draft: Draft, main: str) -> None:
+    """Write down that `main`, which is not what the spec asks for, has the traffic."""
+    live, revision = draft.observed.find("ModelRevision", main), draft.revision(main)
+    if live is not None and revision is not None:
+        before = revision.status or ModelRevisionStatus()
+        draft.set_status(live, before.model_copy(update={"served_at": served_at(draft, revision)}))

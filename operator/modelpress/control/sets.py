@@ -7,6 +7,8 @@ there is what pods hold, those that start anew too. Should the ConfigMap be lost
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import ValidationError
 
 from modelpress.api import names
@@ -15,6 +17,7 @@ from modelpress.api.servingpod import HIGHEST_VERSION, MODELS_KEY, ServedModel, 
 from modelpress.control import marks
 from modelpress.control.plan import Manifest, Observed
 from modelpress.render.serving import holding
+from modelpress.rollout.situation import Decision, Situation
 
 
 def main_set(service: Manifest | None) -> str | None:
@@ -46,6 +49,20 @@ def set_of(observed: Observed, revision: str) -> str:
     if found := next(iter(preferred or serving), None):
         return found
     return revision if revision_in(observed, revision) == revision else ""
+
+
+def set_names(observed: Observed, seen: Situation, decision: Decision) -> Callable[[str], str]:
+    """Return the function that names the set whose pods serve a revision once `decision` is carried out.
+
+    What was loaded in place and takes over does so in the pods of what was stable until now.
+    """
+
+    def name(revision: str) -> str:
+        before = seen.traffic.stable
+        takes_over = revision == decision.stable == decision.load
+        return set_of(observed, before if takes_over and before is not None else revision)
+
+    return name
 
 
 def content(observed: Observed, name: str, serves: ModelRevision, beside: ModelRevision | None) -> str:

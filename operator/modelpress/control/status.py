@@ -21,6 +21,7 @@ from modelpress.control.draft import Draft
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
 from modelpress.control.reading import lenient
+from modelpress.control.routing import entrance
 from modelpress.control.serving import Served
 from modelpress.control.sets import set_of
 from modelpress.render.serving import endpoint
@@ -61,7 +62,7 @@ def model_status(
         compression=figures,
         rejected=rejected,
         progress=_progress(draft, artifact),
-        endpoint=endpoint(draft.model, draft.installation) if served.current else None,
+        endpoint=endpoint(draft.model, draft.installation, entrance(draft)) if served.current else None,
         replicas=served.health.replicas,
         ready_replicas=served.health.ready,
         autoscaling=autoscaling_status(draft),
@@ -79,6 +80,7 @@ def _compression(draft: Draft, made: ModelArtifactStatus, rung: int | None) -> C
         gates=outcomes,
         report=made.report,
         rung=rung,
+        recipe=made.recipe,
         warnings=made.warnings,
     )
 

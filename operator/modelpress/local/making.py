@@ -139,11 +139,18 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
     return CompressTask(
         source=asked.spec.source.model_copy(update={"secret_name": None}),
         stages=compression.recipe,
+        auto=compression.auto,
+        evaluation=_to_choose_by(asked) if compression.auto is not None else None,
         objective=compression.objective,
         datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
         seed=compression.seed or 0,
         timeout_seconds=timeout,
     )
+
+
+def _to_choose_by(asked: Asked) -> Evaluation:
+    """Return what a search compares results by: never with the test data."""
+    return (asked.spec.evaluation or Evaluation()).model_copy(update={"test": None})
 
 
 def _publish_task(asked: Asked, found: ResolveResult, place: Workspace) -> PublishTask:

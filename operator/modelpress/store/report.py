@@ -11,6 +11,7 @@ from modelpress.api.figures import Figures
 from modelpress.api.resources import GateOutcome
 
 from .manifest import ManifestFile, Tensor
+from .search import Search
 
 
 class Histogram(ApiType):
@@ -118,3 +119,6 @@ class Report(ApiType):
     """Values of all weights with two axes or more."""
     memory: Memory | None = None
     """What serving takes, beside the files."""
+    search: Search | None = None
+    """How the recipe was searched for; none if it was given. Told by compression, beside tenants' code, of validation
+    data: shown, and no gate is judged by it."""

@@ -19,8 +19,8 @@ def encode(answer: ApiType) -> str:
     """Return `answer` as JSON of at most MESSAGE_LIMIT bytes, figures to 6 significant digits.
 
     What does not fit is left out in this order: the ends of sentences, warnings from the last (how many is said),
-    latency beyond the first batch size, which alone is gated, digits beyond the fourth. Metrics and digests stay.
-    Raises ValueError if they alone are too long.
+    latency beyond the first batch size, which alone is gated, digits beyond the fourth, the recipe of a search. Metrics
+    and digests stay. Raises ValueError if they alone are too long.
     """
     for version in _versions(answer):
         text = json.dumps(version, ensure_ascii=False, separators=(",", ":"))
@@ -71,3 +71,4 @@ def _shorter_results(wire: dict[str, Any], warnings: list[str]) -> Iterator[dict
         yield wire | {"warnings": rest, "figures": wire["figures"] | {"latency": latency[:kept]}}
     shortest = wire | {"warnings": rest, "figures": wire["figures"] | {"latency": latency[:1]}}
     yield round_figures(shortest, 4)
+    yield round_figures({name: part for name, part in shortest.items() if name != "recipe"}, 4)

@@ -15,6 +15,7 @@ from tests.support.rendering import (
     autoscalers_of,
     jobs_of,
     model_of,
+    routes_of,
     served_of,
 )
 
@@ -35,6 +36,11 @@ def test_manifests_are_as_reviewed(case: str, part: str) -> None:
 def test_autoscalers_are_as_reviewed() -> None:
     text = yaml.safe_dump_all(autoscalers_of(), sort_keys=False, width=120)
     assert_golden(Path(__file__).parent / "autoscalers.yaml", text)
+
+
+def test_routes_are_as_reviewed() -> None:
+    text = yaml.safe_dump_all(routes_of(), sort_keys=False, width=120)
+    assert_golden(Path(__file__).parent / "routes.yaml", text)
 
 
 def test_installation_reads_what_it_writes() -> None:

@@ -228,6 +228,21 @@ REFUSED = {
         "a pause in rollout.steps must be at most 168h",
     ),
     "a weight beyond the half": ("rollout.steps", [{"weight": 51}], "spec.rollout.steps[0].weight"),
+    "a query without bounds": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": "x"}]},
+        "a query in rollout.analysis needs max or min",
+    ),
+    "a query with a placeholder that nobody fills": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": 'x{pod="{{pod}}"}', "max": 1}]},
+        "spec.rollout.analysis.queries[0].query",
+    ),
+    "two queries of one name": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": "x", "max": 1}, {"name": "memory", "query": "y", "min": 1}]},
+        'spec.rollout.analysis.queries[1]: Duplicate value: {"name":"memory"}',
+    ),
     "an action on nothing": ("rollout.action", {"do": "Promote"}, "spec.rollout.action.revision"),
     "replicas below zero": ("serving.replicas", -1, "spec.serving.replicas"),
     "a quantity that is none": ("serving.resources.requests.memory", "much", "spec.serving.resources.requests.memory"),

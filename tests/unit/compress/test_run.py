@@ -93,9 +93,10 @@ def test_the_teacher_is_the_source_as_it_was_before_the_first_stage(tmp_path: Pa
     compression = Compression(task("Normalized", stages), where, lambda _progress: None)
     facts = compression.run()
     assert "distance from the teacher" in " ".join(facts.stages[1].notes)
-    assert compression.teacher is not None
+    teacher = compression.work.teacher
+    assert teacher is not None
     untouched = module("Normalized").state_dict()
-    assert all(torch.equal(item, untouched[name]) for name, item in compression.teacher.module.state_dict().items())
+    assert all(torch.equal(item, untouched[name]) for name, item in teacher.module.state_dict().items())
 
 
 def test_an_onnx_source_without_stages_is_passed_on(tmp_path: Path) -> None:

@@ -2,5 +2,6 @@
 
 from .reading import Samples, read
 from .rows import count_leaks, row_digests
+from .splitting import hold_out, without
 
-__all__ = ["Samples", "count_leaks", "read", "row_digests"]
+__all__ = ["Samples", "count_leaks", "hold_out", "read", "row_digests", "without"]

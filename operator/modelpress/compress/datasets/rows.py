@@ -32,7 +32,11 @@ def row_digests(dataset: Dataset, folder: Path) -> Digests:
     targets = set((dataset.targets or {"": DEFAULT_TARGET}).values())
     mapping = dataset.inputs or {}
     names = [mapping[name] for name in sorted(mapping)] or sorted(set(opened.names) - targets)
-    arrays = [opened.load(name) for name in names]
+    return digests_of([opened.load(name) for name in names])
+
+
+def digests_of(arrays: Sequence[Array]) -> Digests:
+    """Return one digest for each sample, over its values in all `arrays`, in their order."""
     count = min((len(array) for array in arrays), default=0)
     digests = numpy.empty(count, numpy.uint64)
     for start in range(0, count, ROWS):

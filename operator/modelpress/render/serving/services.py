@@ -10,6 +10,7 @@ from modelpress.api.servingpod import GRPC_PORT, HTTP_PORT
 from ..installation import Installation
 from ..metadata import metadata
 from .deployment import serving_selector
+from .routes import Entrance
 
 
 def service(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:
@@ -36,10 +37,15 @@ def revision_service(model: CompressedModel, revision: ModelRevision) -> dict[st
     }
 
 
-def endpoint(model: CompressedModel, installation: Installation) -> Endpoint:
-    """Return where clients inside the cluster ask for `model`."""
+def endpoint(model: CompressedModel, installation: Installation, at: Entrance | None = None) -> Endpoint:
+    """Return where clients ask for `model`: inside the cluster, and `at` a Gateway if it has one."""
     host = f"{model.metadata.name}.{model.metadata.namespace}.svc.{installation.cluster_domain}"
-    return Endpoint(http=f"http://{host}:{HTTP_PORT}", grpc=f"{host}:{GRPC_PORT}")
+    return Endpoint(
+        http=f"http://{host}:{HTTP_PORT}",
+        grpc=f"{host}:{GRPC_PORT}",
+        hostname=at.hostname if at is not None else None,
+        grpc_hostname=at.grpc_hostname if at is not None else None,
+    )
 
 
 def _spec(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:

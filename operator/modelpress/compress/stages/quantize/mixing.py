@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -30,7 +31,8 @@ from .writing import Stored
 
 SAMPLES = 128
 """Samples of the calibration data that losses are measured on: their order is known after few."""
-FEWEST, MORE = 4, 8
+FEWEST: Literal[4] = 4
+MORE: Literal[8] = 8
 """Bits that a weight may get before it is left in float."""
 
 
@@ -57,7 +59,7 @@ class Mixing:
             item.name: Stored(item, nearest(item.rows(self.work.tensors), self._raised(item))) for item in self.free
         }
         model = self.work.model
-        data = _some(self.data, self.work.context.seed)
+        data = some(self.data, self.work.context.seed)
         self.samples = len(next(iter(data.values())))
         self.trial = Trial(model.path, [item.weight for item in self.candidates], data, model.signature)
 
@@ -137,7 +139,8 @@ class Mixing:
         ]
 
 
-def _some(data: Arrays, seed: int) -> Arrays:
+def some(data: Arrays, seed: int) -> Arrays:
+    """Return the samples that losses are measured on, chosen by the seed."""
     count = len(next(iter(data.values())))
     chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SAMPLES])
     return {name: column[chosen] for name, column in data.items()}
