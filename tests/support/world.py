@@ -16,19 +16,28 @@ from typing import Any
 import orjson
 from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, an_answer, stamp
 
+from modelpress.api.results import Failure
 from modelpress.api.rollout import RolloutStatus
+from modelpress.api.servingpod import HeldModel, PodAnswer, ServedModel
 from modelpress.control.draft import attempt_of
 from modelpress.control.plan import Observed, Plan, Problem, Reference
 from modelpress.control.planner import plan
 from modelpress.control.pods import is_ready
+from modelpress.control.sets import wanted
 from modelpress.render.installation import Installation
 from modelpress.rollout.counting import NOTHING, Counted, count, total, window_of
 from modelpress.rollout.queries import Answered, answered
 from modelpress.triton.metrics import InferenceCounters
 
+
+def loads(_pod: dict[str, Any], _revision: str) -> Failure | bool:
+    """Have every pod prove what it is to load beside what it serves; False: it does not tell, a failure: it refuses."""
+    return True
+
+
 COUNTS_EVERY = 5.0
 """Seconds between two readings of counters."""
-ROLE = "modelpress.io/role"
+ROLE, REVISION = "modelpress.io/role", "modelpress.io/revision"
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ class World:
         self.gateway: Callable[[dict[str, Any]], dict[str, Any] | None] = accepting
         self.requests: Callable[[dict[str, Any]], Requests | None] = steady
         self.counts: dict[str, Counted] = {}
+        self.loads: Callable[[dict[str, Any], str], Failure | bool] = loads
         self.figures: Callable[[str], float | str] = lambda query: "nobody knows"
         self.answers: dict[str, Answered] = {}
         self._counters: dict[str, InferenceCounters] = {}
@@ -172,8 +182,34 @@ class World:
             dict(self.progress),
             dict(self.problems),
             counts=dict(self.counts),
+            holdings=self.holdings(),
             answers=dict(self.answers),
             extensions=self.extensions,
+        )
+
+    def holdings(self) -> dict[str, PodAnswer]:
+        """Return what each pod that answers says of the versions that it holds, as its ConfigMap asks."""
+        found = {}
+        for pod in self.of("Pod", "serve"):
+            config_map = self.objects.get(Reference("v1", "ConfigMap", "team-a", pod["metadata"]["labels"][REVISION]))
+            asked = wanted(config_map) if config_map is not None else None
+            if asked is not None and is_ready(pod):
+                models = tuple(self._held(pod, model, serves=True) for model in asked.models)
+                candidates = tuple(self._held(pod, model, serves=False) for model in asked.candidates)
+                found[pod["metadata"]["name"]] = PodAnswer(ready=True, models=models, candidates=candidates)
+        return found
+
+    def _held(self, pod: dict[str, Any], model: ServedModel, *, serves: bool) -> HeldModel:
+        revision = model.revision or pod["metadata"]["labels"][REVISION]
+        said = self.loads(pod, revision)
+        return HeldModel(
+            name=model.name,
+            version=model.version,
+            revision=model.revision,
+            manifest_digest=model.manifest_digest,
+            verified=said is True,
+            serves=serves and said is True,
+            failure=said if isinstance(said, Failure) else None,
         )
 
     def plan(self) -> Plan:

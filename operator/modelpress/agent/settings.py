@@ -78,6 +78,11 @@ class Settings:
         return in_root(REPOSITORY_FOLDER)
 
     @property
+    def fetched(self) -> Path:
+        """What was fetched from stores, on the repository's file system."""
+        return self.repository.parent / "fetched"
+
+    @property
     def run(self) -> Path:
         """Folder that the pod's containers share."""
         return in_root(RUN_FOLDER)

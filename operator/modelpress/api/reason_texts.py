@@ -44,6 +44,10 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.SERVING: ReasonText("What the spec says is what answers.", _NONE),
         Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
         Reason.ROLLED_OUT: ReasonText("The revision that the spec asks for has arrived.", _NONE),
+        Reason.STRATEGY_CHOSEN: ReasonText(
+            "`rollout.strategy` is Auto, or the revision's own pods serve another one: its way was chosen for it.",
+            _NONE,
+        ),
         Reason.WEIGHT_COARSE: ReasonText(
             "A step of the canary gets another share of requests than it asks for: it has whole pods to share by.",
             "Nothing; more `serving.replicas` make finer steps.",
@@ -199,6 +203,11 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.ABORTED: ReasonText(
             "`rollout.action` sent the new revision back.",
             "Remove the action and change `rollout.retryToken` to try again.",
+        ),
+        Reason.IN_PLACE_INCOMPATIBLE: ReasonText(
+            "The new revision cannot be loaded beside the old one in the pods that are there: it is served otherwise,"
+            " takes or gives other tensors, or both need more memory than the limit.",
+            "Set another `rollout.strategy` for this change, or raise `serving.resources.limits.memory` first.",
         ),
         Reason.INSUFFICIENT_CAPACITY: ReasonText(
             "The cluster had no room for the new revision beside the old one within `rollout.progressDeadline`.",

@@ -19,7 +19,9 @@ class Strategy(StrEnum):
 
     CANARY = "Canary"
     BLUE_GREEN = "BlueGreen"
+    IN_PLACE = "InPlace"
     RECREATE = "Recreate"
+    AUTO = "Auto"
 
 
 class Routing(StrEnum):
@@ -143,8 +145,9 @@ class Rollout(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "!has(self.strategy) || self.strategy == 'Canary' || (!has(self.steps) && !has(self.analysis))",
-                "rollout.steps and rollout.analysis belong to strategy Canary",
+                "!has(self.strategy) || self.strategy in ['Canary', 'Auto']"
+                " || (!has(self.steps) && !has(self.analysis))",
+                "rollout.steps and rollout.analysis belong to strategies Canary and Auto",
             ),
             (
                 "!has(self.routing) || !has(self.strategy) || self.strategy in ['Canary', 'Auto']",
@@ -170,8 +173,9 @@ class Rollout(ApiType):
 
     strategy: Strategy | None = None
     """Canary: a few pods of the new revision answer beside the old set, step by step. BlueGreen: a full second set is
-    started, and traffic moves at once. Recreate: the old set is stopped before the new one is started, which interrupts
-    service, for pools with no room for both. Default: Canary."""
+    started, and traffic moves at once. InPlace: the pods that are there load the new revision beside the old one and
+    switch, for pools with no room for another pod. Recreate: the old set is stopped before the new one is started,
+    which interrupts service. Auto: Canary, and InPlace if no node takes a pod of the new revision. Default: Canary."""
     routing: Routing | None = None
     """How a canary gets its share. Replicas: by numbers of pods behind the one Service. Gateway: by weights on the
     model's routes at its Gateway (`serving.gateway`), to the point; requests that come through the Service inside the
@@ -235,8 +239,11 @@ class RolloutStatus(ApiType):
     """The ModelRevision that is to take over."""
     strategy: str = ""
     """How."""
+    chosen: str = ""
+    """Why that strategy, where it is not simply what the spec says."""
     stage: Literal["Starting", "Step", "Promoting"] = "Starting"
-    """Starting: its first pods come up, out of traffic. Step: a step of the canary. Promoting: a full set comes up."""
+    """Starting: its first pods come up, or those that are there load it, out of traffic. Step: a step of the canary.
+    Promoting: a full set comes up."""
     step: int = 0
     """Number of the step, from 1; 0 before the first one."""
     steps: int = 0

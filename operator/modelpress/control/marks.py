@@ -34,6 +34,8 @@ BESIDE = f"{GROUP}/beside"
 """On the main Service, while a canary answers: the revision that it leads to as well."""
 PREVIOUS = f"{GROUP}/previous"
 """On the main Service: the revision that it led to before, while that still has pods."""
+SERVES = f"{GROUP}/serves"
+"""On the main Service: the revision that was loaded in place into the pods of another one, to which it leads."""
 
 
 def marked(manifest: Manifest, marks: Mapping[str, str]) -> Manifest:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+from modelpress.api.servingpod import PodAnswer
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
 from modelpress.rollout.counting import Counted
@@ -37,11 +39,13 @@ class Observer:
         progress: Mapping[str, Mapping[str, Any]],
         counts: Mapping[str, Counted],
         answers: Mapping[Key, Mapping[str, Answered]],
+        holdings: Mapping[str, PodAnswer] = MappingProxyType({}),
     ) -> None:
         """All are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
-        by `namespace/pod`; what Prometheus said of each model, by the names of its queries."""
+        and what they hold, by `namespace/pod`; what Prometheus said of each model, by the names of its queries."""
         self._objects, self._reader = objects, reader
         self._progress, self._counts, self._answers = progress, counts, answers
+        self._holdings = holdings
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
     def expect(self, key: Key, reference: Reference, version: int) -> None:
@@ -78,6 +82,7 @@ class Observer:
             progress=_of(self._progress, key, children, "Job"),
             problems=dict(problems),
             counts=_of(self._counts, key, children, "Pod"),
+            holdings=_of(self._holdings, key, children, "Pod"),
             answers=dict(self._answers.get(key, {})),
             extensions=self._objects.extensions,
         )

@@ -12,6 +12,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure
 from modelpress.control import jobs, marks, pods
 from modelpress.control.plan import Manifest, Observed
+from modelpress.control.sets import set_of
 from modelpress.control.standing import Trouble
 
 PATIENCE_WITH_CRASHES = 5
@@ -37,7 +38,7 @@ class Health:
 
 def health(observed: Observed, revision: str, role: str = names.ROLE_SERVE) -> Health:
     """Return how the pods of `revision` are doing: those that serve, or the one that is verified."""
-    name = names.verification_name(revision) if role == names.ROLE_VERIFY else revision
+    name = names.verification_name(revision) if role == names.ROLE_VERIFY else set_of(observed, revision)
     deployment = observed.find("Deployment", name)
     if deployment is None or "deletionTimestamp" in deployment["metadata"]:
         return Health(deployment)

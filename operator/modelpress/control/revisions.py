@@ -17,7 +17,7 @@ from modelpress.api.base import API_VERSION, ApiType
 from modelpress.api.evaluation import Evaluation, MeasuredOn
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
-from modelpress.api.rollout import Rollout
+from modelpress.api.rollout import Rollout, Strategy
 from modelpress.api.serving import Serving
 from modelpress.api.spec import Artifacts
 from modelpress.control import clock, marks, reading
@@ -74,13 +74,15 @@ def served_at(draft: Draft, revision: ModelRevision) -> str | None:
 def verdict_key(draft: Draft, retry_token: str | None = None) -> str:
     """Return what a verdict on a revision depends on beside the revision.
 
-    The word to try again, the limits, and where there are gates on the serving runtime, those and their test data.
-    `retry_token`: the word that the attempt began with; default: the present one.
+    The word to try again, the limits, and where there are gates on the serving runtime, those and their test data. And
+    whether it was to be loaded into pods that are there, where it may fail for their sake. `retry_token`: the word that
+    the attempt began with; default: the present one.
     """
     asked = draft.model.spec.rollout or Rollout()
     limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()
     token = draft.rollout.retry_token if retry_token is None else retry_token
-    parts = ["revision", token, *([limits] if limits else []), *_gates(draft)]
+    in_place = [Strategy.IN_PLACE.value] if asked.strategy is Strategy.IN_PLACE else []
+    parts = ["revision", token, *([limits] if limits else []), *_gates(draft), *in_place]
     return hashlib.sha256(keys.canonical_json(parts)).hexdigest()
 
 
@@ -169,11 +171,36 @@ def _words(draft: Draft) -> str:
     return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
 
 
+def served_alike(draft: Draft, one: str, other: str) -> str | None:
+    """Return in a sentence's part why pods made for revision `one` are not such as `other` asks for; None: they are.
+
+    Whatever image and renderer each was made by: the user asked for the same.
+    """
+    said = [_asked(item) if (item := draft.observed.find("ModelRevision", name)) else None for name in (one, other)]
+    if said[0] is None or said[1] is None:
+        return f"it is not known whether {one} and {other} are to be served alike"
+    if _key_of(draft, "", said[0]) == _key_of(draft, "", said[1]):
+        return None
+    first, second = ({**(asked.serving.to_wire() if asked.serving else {})} for asked in said if asked is not None)
+    fields = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    told = " and ".join(f"serving.{name}" for name in fields) or "artifacts"
+    return f"{one} and {other} differ in spec.{told}"
+
+
 def _key_of_words(draft: Draft, artifact: ModelArtifact, manifest: Manifest) -> str | None:
     """Return the key, as keys are reckoned now, of what the user said when this revision was made; None: not known."""
+    asked = _asked(manifest)
+    return _key_of(draft, artifact.metadata.name, asked) if asked is not None else None
+
+
+def _asked(manifest: Manifest) -> _Asked | None:
+    """Return what the user said of serving when this revision was made, if that can be read."""
     try:
-        asked = _Asked.model_validate_json(marks.mark(manifest, marks.ASKED))
+        return _Asked.model_validate_json(marks.mark(manifest, marks.ASKED))
     except ValidationError:
         return None
+
+
+def _key_of(draft: Draft, artifact: str, asked: _Asked) -> str:
     words = draft.model.spec.model_copy(update={"serving": asked.serving, "artifacts": asked.artifacts})
-    return keys.revision_key(artifact.metadata.name, words, runtime_image="")
+    return keys.revision_key(artifact, words, runtime_image="")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from modelpress.api.reasons import Reason
-from modelpress.api.rollout import AnalysisStatus, RolloutStatus, VersionFigures
-from modelpress.control import clock
+from modelpress.api.rollout import AnalysisStatus, RolloutStatus, Strategy, VersionFigures
+from modelpress.control import clock, in_place
 from modelpress.control.draft import Draft
-from modelpress.control.situations import memory, requests_of
+from modelpress.control.situations import memory, pods_of, requests_of
 from modelpress.rollout import weights
 from modelpress.rollout.analysis import Verdict, Version
 from modelpress.rollout.situation import Decision, Memory, Outcome, Routing, Situation, Stage
@@ -32,6 +32,7 @@ def status(draft: Draft, seen: Situation, decision: Decision, verdict: Verdict |
     found = RolloutStatus(
         candidate=now.candidate,
         strategy=seen.strategy.value,
+        chosen=seen.why,
         stage=now.stage.value,
         step=0 if now.stage is Stage.STARTING else now.step + 1,
         steps=len(seen.steps) if now.stage is not Stage.STARTING else 0,
@@ -41,8 +42,9 @@ def status(draft: Draft, seen: Situation, decision: Decision, verdict: Verdict |
         weight_wanted=wanted,
         weight_reached=reached,
         analysis=_analysis(draft, seen, verdict) if same else None,
-        message=_message(seen, decision, now, wanted),
+        message=" ".join(filter(None, (_message(seen, decision, now, wanted), _trouble(draft, seen), seen.why))),
     )
+    _announce_choice(draft, found)
     if not same:
         _announce(draft, seen, found, now)
     return found
@@ -98,6 +100,8 @@ def _message(seen: Situation, decision: Decision, now: Memory, wanted: int | Non
     name, stable = now.candidate, seen.traffic.stable
     side, asked = seen.side(name), decision.run.get(name)
     answer = f"{side.answering} of {asked} pods answer" if asked is not None else "its pods are not started yet"
+    if decision.load == name:
+        return f"The pods of {stable} load {name} beside it: {seen.in_place.proved} of {seen.in_place.pods} proved it."
     if now.stage is Stage.STARTING and asked is None and not seen.side(stable).exists:
         return f"Waiting until the pods of {stable} are gone; {name} starts after them, and nothing answers meanwhile."
     if now.stage is Stage.STARTING:
@@ -111,6 +115,22 @@ def _message(seen: Situation, decision: Decision, now: Memory, wanted: int | Non
     share = weights.reached(asked or 0, seen.full)
     told = f"{name} runs {asked} beside {seen.full} of {stable}, for {share} % of requests ({wanted} % asked for)"
     return f"Step {now.step + 1} of {len(seen.steps)}: {told}; {answer}."
+
+
+def _trouble(draft: Draft, seen: Situation) -> str:
+    """Return what keeps pods from loading the candidate beside the stable revision, if something does for now."""
+    stable, candidate = seen.traffic.stable, seen.candidate
+    if seen.strategy is not Strategy.IN_PLACE or stable is None or candidate is None:
+        return ""
+    return in_place.trouble(draft.observed, candidate, pods_of(draft.observed, stable))
+
+
+def _announce_choice(draft: Draft, found: RolloutStatus) -> None:
+    """Have an Event posted for a strategy that the spec leaves open."""
+    before = draft.old.rollout
+    same = before is not None and (before.candidate, before.strategy) == (found.candidate, found.strategy)
+    if found.chosen and not same:
+        draft.note("Normal", Reason.STRATEGY_CHOSEN, f"{found.candidate}: {found.chosen}")
 
 
 def _announce(draft: Draft, seen: Situation, found: RolloutStatus, now: Memory) -> None:

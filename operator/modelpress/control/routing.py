@@ -16,6 +16,7 @@ from modelpress.control.draft import Draft
 from modelpress.control.kinds import GRPC_ROUTE, HTTP_ROUTE
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest, Observed
+from modelpress.control.sets import revision_in, set_names, set_of
 from modelpress.control.standing import Course, Standing
 from modelpress.render import serving as render
 from modelpress.render.serving import Entrance
@@ -57,12 +58,12 @@ def beside(observed: Observed, stable: str | None) -> tuple[str | None, int | No
     None for the percentage where routes say different things, as they do between two writes.
     """
     found = [_shares(route) for route in routes(observed)]
-    known = (stable, observed.model["metadata"]["name"])
+    known = (set_of(observed, stable) if stable is not None else None, observed.model["metadata"]["name"])
     name = next((name for shares in found for name, weight in shares.items() if weight and name not in known), None)
     if name is None:
         return None, None
     percentages = {round(100 * shares.get(name, 0) / max(1, sum(shares.values()))) for shares in found}
-    return name, percentages.pop() if len(percentages) == 1 else None
+    return revision_in(observed, name), percentages.pop() if len(percentages) == 1 else None
 
 
 def keep_up_routes(draft: Draft, seen: Situation, decision: Decision) -> None:
@@ -123,10 +124,10 @@ def _shared(draft: Draft, seen: Situation, decision: Decision) -> Mapping[str, i
     assert decision.stable is not None, "routes lead to what serves"
     if seen.routing is Routing.REPLICAS:
         return {draft.model.metadata.name: 100}
-    percentage = weights.share(seen, decision)
+    percentage, by_name = weights.share(seen, decision), set_names(draft.observed, seen, decision)
     if percentage is None or decision.beside is None:
-        return {decision.stable: 100}
-    return {decision.stable: 100 - percentage, decision.beside: percentage}
+        return {by_name(decision.stable): 100}
+    return {by_name(decision.stable): 100 - percentage, by_name(decision.beside): percentage}
 
 
 def _wanted(draft: Draft, at: Entrance | None, shares: Mapping[str, int]) -> Iterator[Manifest]:

@@ -99,10 +99,10 @@ def _judged(
         return situation(draft, None, abandoned), None, None
     name = wanted.metadata.name
     if name == main:
-        return situation(draft, name, abandoned), shown.rejected, None
+        return situation(draft, wanted, abandoned), shown.rejected, None
     if shown.rejected is not None or shown.standing is not None:
         return situation(draft, None, abandoned | {name}), shown.rejected, None
-    seen = situation(draft, name, abandoned)
+    seen = situation(draft, wanted, abandoned)
     verdict = None
     if seen.traffic.beside == name and seen.remembered is not None:
         old, new = requests_of(draft, main), requests_of(draft, name)

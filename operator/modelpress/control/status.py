@@ -23,6 +23,7 @@ from modelpress.control.plan import Manifest
 from modelpress.control.reading import lenient
 from modelpress.control.routing import entrance
 from modelpress.control.serving import Served
+from modelpress.control.sets import set_of
 from modelpress.render.serving import endpoint
 
 PROGRESS_LIMIT = 120
@@ -47,7 +48,8 @@ def model_status(
     figures = (
         _compression(draft, made, rung) if made is not None and made.figures is not None else draft.old.compression
     )
-    labels = names.labels(draft.model.metadata.name, names.ROLE_SERVE, revision=served.current)
+    serving = set_of(draft.observed, served.current) if served.current else None
+    labels = names.labels(draft.model.metadata.name, names.ROLE_SERVE, revision=serving)
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != names.MANAGED_BY_LABEL)
     return CompressedModelStatus(
         observed_generation=draft.model.metadata.generation,

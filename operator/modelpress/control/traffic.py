@@ -15,6 +15,7 @@ from modelpress.control import clock, marks, routing
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
+from modelpress.control.sets import main_set, revision_in
 from modelpress.control.standing import Finding
 from modelpress.rollout.situation import Traffic
 
@@ -26,12 +27,10 @@ def main_service(observed: Observed) -> Manifest | None:
     return service if service is not None and metadata["uid"] in owner_uids(service) else None
 
 
-def revision_behind(service: Manifest | None) -> str | None:
+def revision_behind(observed: Observed) -> str | None:
     """Return the revision that the main Service leads to; of two, the stable one."""
-    if service is None:
-        return None
-    selector = (service.get("spec") or {}).get("selector") or {}
-    return selector.get(names.REVISION_LABEL) or marks.mark(service, marks.STABLE) or None
+    found = main_set(main_service(observed))
+    return revision_in(observed, found) if found is not None else None
 
 
 def revision_beside(service: Manifest | None) -> str | None:
@@ -51,7 +50,7 @@ def serving_now(observed: Observed) -> str | None:
     what last had all traffic as the revisions themselves remember it; if that is lost too, what has had pods for
     longest: a candidate's come later.
     """
-    behind = revision_behind(main_service(observed))
+    behind = revision_behind(observed)
     remembered = (observed.model.get("status") or {}).get("currentRevision")
     named = [name for name in (behind, remembered) if name]
     there = [name for name in named if observed.find("ModelRevision", name) or observed.find("Deployment", name)]
@@ -71,19 +70,19 @@ def _oldest(observed: Observed) -> list[str]:
         return []
     sets = [item for item in observed.of_kind("Deployment") if marks.label(item, names.ROLE_LABEL) == names.ROLE_SERVE]
     sets.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
-    return [marks.label(item, names.REVISION_LABEL) for item in sets]
+    return [revision_in(observed, marks.label(item, names.REVISION_LABEL)) for item in sets]
 
 
 def traffic(observed: Observed) -> Traffic:
     """Return where the main Service and the routes lead."""
     service, stable = main_service(observed), serving_now(observed)
-    previous = marks.mark(service, marks.PREVIOUS) if service is not None else ""
+    before = marks.mark(service, marks.PREVIOUS) if service is not None else ""
     routed, weight = routing.beside(observed, stable)
     opened = revision_beside(service)
     return Traffic(
         stable=stable,
         beside=opened if opened is not None else routed,
-        previous=previous or None,
+        previous=revision_in(observed, before) if before else None,
         since=_since(service),
         weight=weight,
     )
@@ -104,7 +103,7 @@ def availability(observed: Observed) -> Finding:
         return Finding("False", Reason.NEW, "Nothing was ever served.")
     found = health(observed, current)
     service = main_service(observed)
-    if found.ready and revision_behind(service) == current:
+    if found.ready and revision_behind(observed) == current:
         return Finding("True", Reason.SERVING, f"{current} answers from {found.ready} of {found.wanted} pods.")
     beside = revision_beside(service)
     other = health(observed, beside) if beside else None

@@ -69,6 +69,21 @@ class Traffic:
     weight: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """What the stable revision's pods tell of a candidate that they load beside it.
+
+    `pods`: how many there are; `proved`: how many of them hold it and got the reference answers from it.
+    """
+
+    pods: int = 0
+    proved: int = 0
+
+    def whole(self, pods: int) -> bool:
+        """Say whether exactly `pods` pods are there and all of them hold it, proved."""
+        return self.pods == self.proved == pods
+
+
 class Stage(Enum):
     """How far a candidate is."""
 
@@ -111,8 +126,9 @@ class Situation:
 
     `candidate`: revision that the spec asks for, if it is known and was not rejected. `abandoned`: revisions that the
     spec does not ask for, for sure. `full`: pods of a full set. `held`: the user wants nothing started or moved.
-    `promoted`: a person has promoted the candidate. `counted_since`: since when the step's requests are counted.
-    `routed`: what the routes say is what the Gateway does, as far as it tells.
+    `promoted`: a person has promoted the candidate. `why`: why this `strategy`, if the spec leaves it open.
+    `counted_since`: since when the step's requests are counted. `routed`: what the routes say is what the Gateway does,
+    as far as it tells.
     """
 
     sides: Mapping[str, Side]
@@ -124,6 +140,7 @@ class Situation:
     held: bool = False
     promoted: bool = False
     strategy: Strategy = Strategy.BLUE_GREEN
+    why: str = ""
     routing: Routing = Routing.REPLICAS
     routed: bool = True
     steps: tuple[CanaryStep, ...] = ()
@@ -132,6 +149,7 @@ class Situation:
     outcome: Outcome = Outcome.INCONCLUSIVE
     counted_since: datetime | None = None
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
+    in_place: InPlace = InPlace()
 
     def side(self, name: str | None) -> Side:
         """Return what is seen of a revision's pods."""
@@ -155,7 +173,8 @@ class Decision:
     have pods, and how many; None: as many as whoever scales the stable set wants. `retire`: revisions whose pods go.
     `memory`: for the next round. `awaits`: what a person has to decide. `rejects`: the candidate goes back for want of
     requests. `look_again`: when time alone will allow more. `weight`: percentage that routes are to give to `beside`;
-    None: what they give it now.
+    None: what they give it now. `load`: a revision that the stable one's pods are to load beside it; if it is `stable`
+    itself, they are to switch to it.
     """
 
     stable: str | None
@@ -167,6 +186,7 @@ class Decision:
     rejects: bool = False
     look_again: datetime | None = None
     weight: int | None = None
+    load: str | None = None
 
 
 def remember(situation: Situation, stage: Stage) -> Memory:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,18 +15,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.models import a_failure, condition, summary
-from tests.support.world import ROLE, Ends, Hangs, Requests, World, healthy, obliging, steady
+from tests.support.world import REVISION, ROLE, Ends, Hangs, Requests, World, healthy, loads, obliging, steady
 from tests.unit.control.rollouts import (
     STRATEGIES,
+    WITH_SETS_OF_THEIR_OWN,
     change,
     crash_looping,
     differing,
     only,
     reached_by_traffic,
+    refusing,
     restarted,
     serving,
     set_rollout,
+    sets,
     silent,
+    silent_on,
     starting,
     unschedulable,
 )
@@ -44,9 +49,21 @@ class Watch:
         self._proved = reached_by_traffic(world)
         self._round, world.round = world.round, self.round  # type: ignore[method-assign]
 
+    def _is_proved(self, revision: str) -> bool:
+        """Say whether every pod of some set has proved a revision that it loads beside what it serves."""
+        told, by_set = self.world.holdings(), defaultdict(list)
+        for pod in self.world.of("Pod", "serve"):
+            answer = told.get(pod["metadata"]["name"])
+            held = answer.candidates if answer is not None else ()
+            by_set[pod["metadata"]["labels"][REVISION]].append(
+                any(model.revision == revision and model.verified for model in held)
+            )
+        return any(all(proved) for proved in by_set.values())
+
     def round(self) -> bool:
         observed = self.world.observe()
-        before = {name for name in self.world.names("ModelRevision") if health(observed, name).settled}
+        names = self.world.names("ModelRevision")
+        before = {name for name in names if health(observed, name).settled or self._is_proved(name)}
         changed = self._round()
         asked = reached_by_traffic(self.world)
         assert asked - self._proved <= before, "only whole sets come into traffic"
@@ -67,17 +84,19 @@ def under_way(strategy: str, replicas: int = 4) -> tuple[World, str, str]:
     world = serving(STRATEGIES[strategy], replicas)
     old = world.status["currentRevision"]
     Watch(world)
-    if strategy != "Canary":
+    steps = strategy in ("Canary", "Auto")
+    if not steps:
         world.pods = only(old, healthy, starting)
+        world.loads = lambda pod, revision: revision == old
     new = change(world, 7)
-    if strategy == "Canary":
+    if steps:
         world.pass_time(65)
         assert reached_by_traffic(world) == {old, new}
     return world, old, new
 
 
 def go_on(world: World) -> None:
-    world.pods = healthy
+    world.pods, world.loads = healthy, loads
     world.pass_time(400)
 
 
@@ -192,7 +211,7 @@ def paused_for_a_while(world: World, _old: str, new: str) -> str:
 
 
 def strategy_changed(world: World, _old: str, new: str) -> str:
-    canary = world.model["spec"]["rollout"]["strategy"] == "Canary"
+    canary = world.model["spec"]["rollout"]["strategy"] in ("Canary", "Auto")
     set_rollout(world, strategy="BlueGreen" if canary else "Canary", analysis=None, steps=None)
     return new
 
@@ -297,7 +316,7 @@ def test_it_comes_to_rest_at_the_revision_that_is_asked_for(strategy: str, case:
     go_on(world)
     assert summary(world.status)["Ready"] == "True/Serving"
     assert world.status["currentRevision"] == wanted
-    assert world.names("Deployment") == [wanted]
+    assert sets(world) == [wanted]
     at_rest(world)
 
 
@@ -315,7 +334,7 @@ ONLY_WITH_REQUESTS = ("crashes", "dies under load", "stops answering")
 """Faults that count only once a candidate has requests, which but a canary's has only when it has taken over."""
 FAULTS = [
     (strategy, fault)
-    for strategy in STRATEGIES
+    for strategy in WITH_SETS_OF_THEIR_OWN
     for fault in BAD
     if strategy == "Canary" or fault not in ONLY_WITH_REQUESTS
 ]
@@ -442,7 +461,7 @@ STEPS: dict[str, Callable[[World], object]] = {
         f"{strategy}": lambda world, strategy=strategy: set_rollout(
             world, **{"steps": None, "analysis": None, "scaleDownDelay": None} | STRATEGIES[strategy]
         )
-        for strategy in ("Canary", "BlueGreen")
+        for strategy in ("Canary", "BlueGreen", "InPlace", "Auto")
     },
     **{
         f"replicas {number}": lambda world, number=number: world.edit(
@@ -463,7 +482,15 @@ STEPS: dict[str, Callable[[World], object]] = {
     "candidate finds no node": let_pods(lambda world: unschedulable, "candidate"),
     "candidate fails requests": let_requests(Requests(good=0, bad=20)),
     "candidate tells nothing": let_requests(None),
-    "all is well": lambda world: (setattr(world, "pods", healthy), setattr(world, "requests", steady)),
+    "pods refuse the candidate": lambda world: setattr(world, "loads", refusing(world.status.get("candidateRevision"))),
+    "pods are silent on the candidate": lambda world: setattr(
+        world, "loads", silent_on(world.status.get("candidateRevision"))
+    ),
+    "all is well": lambda world: (
+        setattr(world, "pods", healthy),
+        setattr(world, "requests", steady),
+        setattr(world, "loads", loads),
+    ),
     "a node is drained": evict_one_of_each,
     "test data is gone": lambda world: setattr(world, "jobs", no_test_data),
     "other test data": lambda world: world.edit(
@@ -480,7 +507,7 @@ STEPS: dict[str, Callable[[World], object]] = {
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 8, suppress_health_check=list(HealthCheck))
 @given(
-    st.sampled_from(["Canary", "BlueGreen"]),
+    st.sampled_from(["Canary", "BlueGreen", "InPlace", "Auto"]),
     st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 4)), min_size=6, max_size=16),
 )
 def test_whatever_happens_something_serves_and_once_it_ends_the_spec_is_served(
@@ -498,5 +525,5 @@ def test_whatever_happens_something_serves_and_once_it_ends_the_spec_is_served(
     set_rollout(world, action=None, retryToken="at last")
     world.pass_time(500)
     assert summary(world.status)["Ready"] == "True/Serving"
-    assert world.names("Deployment") == [world.status["currentRevision"]]
+    assert sets(world) == [world.status["currentRevision"]]
     at_rest(world)

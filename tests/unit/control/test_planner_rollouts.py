@@ -11,6 +11,7 @@ from tests.support.world import Requests, World, healthy
 from tests.unit.control.rollouts import (
     CANARY,
     STRATEGIES,
+    WITH_SETS_OF_THEIR_OWN,
     change,
     differing,
     of,
@@ -267,7 +268,7 @@ def test_a_pin_on_a_revision_that_is_not_there_is_said_and_changes_nothing() -> 
     assert world.names("Deployment") == [old]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_SETS_OF_THEIR_OWN)
 def test_a_candidate_without_room_goes_back_after_the_deadline(strategy: str) -> None:
     world = serving({**STRATEGIES[strategy], "progressDeadline": "5m"})
     old = world.status["currentRevision"]

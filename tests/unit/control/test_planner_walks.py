@@ -12,7 +12,8 @@ from tests.support.world import ROLE, Ends, Hangs, World, accepting, healthy
 
 from modelpress.control.plan import Reference
 from modelpress.control.readiness import health
-from modelpress.control.traffic import main_service, revision_behind
+from modelpress.control.sets import main_set, revision_in, set_of
+from modelpress.control.traffic import main_service
 from modelpress.render.installation import GatewayDefaults, Prometheus
 
 WITH_ALL = INSTALLATION.model_copy(
@@ -129,6 +130,10 @@ STEPS: dict[str, Any] = {
     "one recipe": recipe(stages=[{"fuse": {}}]),
     "a ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": "W4A16"}}]}, {"stages": [{"fuse": {}}]}]),
     "another ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": bits}}]} for bits in ("W4A16", "W8A16")]),
+    **{
+        f"{strategy}": edit(lambda spec, strategy=strategy: spec["rollout"].__setitem__("strategy", strategy))
+        for strategy in ("Canary", "InPlace", "Auto")
+    },
     "suspend": edit(lambda spec: spec.__setitem__("suspend", True)),
     "resume": edit(lambda spec: spec.pop("suspend", None)),
     "pause": edit(lambda spec: spec["rollout"].__setitem__("paused", True)),
@@ -150,7 +155,7 @@ def walk(world: World, rounds: int) -> None:
     """Make rounds, with an eye on what must always hold."""
     for _ in range(rounds):
         seen = world.observe()
-        before = revision_behind(main_service(seen))
+        before = main_set(main_service(seen))
         made = world.plan()
         serving = {item["metadata"]["uid"] for item in world.of("Deployment") if item["metadata"]["name"] == before}
         assert not [delete for delete in made.delete if delete.uid in serving], "what has traffic is never taken away"
@@ -163,9 +168,11 @@ def walk(world: World, rounds: int) -> None:
             assert scale.reference.name not in owned or live["spec"]["replicas"] == 0, "one counts the pods, not two"
         for wish in made.apply:
             if wish.manifest["kind"] == "Service" and wish.manifest["metadata"]["name"] == "digits":
-                after = revision_behind(wish.manifest)
+                after = main_set(wish.manifest)
                 assert after is not None
-                assert after == before or health(seen, after).settled, "traffic moves to pods that all answer"
+                assert after == before or health(seen, revision_in(seen, after)).settled, (
+                    "traffic moves to pods that all answer"
+                )
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
         world.run_controllers()
@@ -191,8 +198,9 @@ def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(
     world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
     world.pass_time(700)
     assert summary(world.status)["Ready"] == "True/Serving"
-    assert world.names("Deployment") == [world.status["currentRevision"]]
+    serving = set_of(world.observe(), world.status["currentRevision"])
+    assert world.names("Deployment") == [serving]
     targets = [item["spec"]["scaleTargetRef"]["name"] for item in autoscalers(world)]
-    assert targets == ([] if at_last == "replicas 1" else [world.status["currentRevision"]])
+    assert targets == ([] if at_last == "replicas 1" else [serving])
     plan = world.plan()
     assert (plan.scale, plan.delete, plan.events, plan.requeue_after) == ((), (), (), None)

@@ -20,8 +20,8 @@ from modelpress.api.servingpod import (
     HTTP_PORT,
     METRICS_PORT,
     MODELS_FOLDER,
-    REPOSITORY_FOLDER,
     RUN_FOLDER,
+    STORAGE_FOLDER,
 )
 from modelpress.api.tasks import AgentTask
 
@@ -100,7 +100,7 @@ def _agent(task: AgentTask, installation: Installation, secrets: list[str | None
         environment=store_environment(installation),
         mounts=[
             mount(WANTED_VOLUME, MODELS_FOLDER, read_only=True),
-            mount("models", REPOSITORY_FOLDER),
+            mount("models", STORAGE_FOLDER),
             mount("run", RUN_FOLDER),
             *secret_mounts(volume_names(secrets), secrets),
             *store_mounts(installation),
