@@ -18,6 +18,7 @@ test-static: $(VENV) ## style, types, layers, generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	MYPYPATH=operator $(RUN) -m mypy -p bench
 	MYPYPATH=operator:tests/cluster $(RUN) -m mypy tests/cluster/cluster.py tests/cluster/store_secret.py
 	$(VENV)/bin/lint-imports
 	@$(MAKE) verify

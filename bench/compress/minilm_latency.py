@@ -77,7 +77,7 @@ def _torchao(job: Job, prepared: Path, texts: minilm.Texts) -> list[Contestant]:
     if job.competitors is None:
         return []
     data = job.work / "minilm-texts.npz"
-    np.savez(data, **texts.descriptions)
+    np.savez(data, allow_pickle=False, **texts.descriptions)
     task: dict[str, Any] = {
         "source": str(prepared / "source"),
         "data": str(data),

@@ -48,7 +48,7 @@ def write_data(prepared: Path, roles: dict[str, Columns]) -> None:
     for role, columns in roles.items():
         folder = prepared / "data" / role
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / f"{role}.npz", **columns)
+        np.savez(folder / f"{role}.npz", allow_pickle=False, **columns)
 
 
 def press(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
+from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, an_answer, stamp
 
 from modelpress.api.results import Failure
 from modelpress.api.rollout import RolloutStatus
@@ -64,8 +64,10 @@ Script = Callable[[dict[str, Any]], Ends | Hangs]
 
 def obliging(job: dict[str, Any]) -> Ends | Hangs:
     """Have every Job succeed."""
-    resolves = job["metadata"]["labels"][ROLE] == "resolve"
-    return Ends(message=a_resolution() if resolves else a_publication())
+    role = job["metadata"]["labels"][ROLE]
+    if role == "ask":
+        return Ends(message=an_answer(job))
+    return Ends(message=a_resolution() if role == "resolve" else a_publication())
 
 
 def healthy(deployment: dict[str, Any], index: int) -> dict[str, Any]:

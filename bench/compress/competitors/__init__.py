@@ -7,6 +7,7 @@ version of theirs meets ours.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ def nncf(python: Path, kind: str, original: Path, calibration: Columns, folder: 
     """Have NNCF write an ONNX file."""
     folder.mkdir(parents=True, exist_ok=True)
     data, target = folder / "calibration.npz", folder / f"nncf-{kind}.onnx"
-    np.savez(data, **calibration)
+    np.savez(data, allow_pickle=False, **calibration)
     run(python, "nncf_tool.py", {"kind": kind, "model": str(original), "data": str(data), "out": str(target)})
     return target
 
@@ -61,7 +62,11 @@ def nncf(python: Path, kind: str, original: Path, calibration: Columns, folder: 
 def run(python: Path, script: str, job: dict[str, Any]) -> dict[str, Any]:
     """Run a script in its own environment; return the JSON of its last line. Raises CalledProcessError."""
     done = subprocess.run(
-        [str(python), str(HERE / script), json.dumps(job)], check=True, stdout=subprocess.PIPE, text=True
+        [str(python), str(HERE / script), json.dumps(job)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CI": "true"},  # where tools that report home do not
     )
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found

@@ -38,7 +38,8 @@ class Residual(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Turn images (batch, 1, 8, 8) with values in 0…1 into scores (batch, classes)."""
         hidden = self.blocks(torch.relu(self.stem_norm(self.stem(image))))
-        return self.head(hidden.mean((2, 3)))
+        scores: torch.Tensor = self.head(hidden.mean((2, 3)))
+        return scores
 
 
 def build(classes: int = 10) -> nn.Module:

@@ -20,7 +20,8 @@ class SimpleNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Turn images (batch, 3, 32, 32) with values in 0…1 into scores (batch, classes)."""
-        return self.classifier(self.features(image))
+        scores: torch.Tensor = self.classifier(self.features(image))
+        return scores
 
 
 def build(classes: int = 10) -> nn.Module:

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating"
     COMPRESSED = "Compressed"
     GATES_PASSED = "GatesPassed"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
     STARTING = "Starting"
     SERVING = "Serving"
     ROLLING_OUT = "RollingOut"
@@ -62,6 +64,8 @@ class Reason(StrEnum):
     ANSWERS_DIFFER = "AnswersDiffer"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CRASHED = "Crashed"
+    VERIFICATION_TIMEOUT = "VerificationTimeout"
+    DISAGREEMENT = "Disagreement"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
     CANDIDATE_UNHEALTHY = "CandidateUnhealthy"
@@ -79,6 +83,7 @@ class Reason(StrEnum):
     POD_UNSCHEDULABLE = "PodUnschedulable"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     NODE_LOST = "NodeLost"
+    SERVER_UNAVAILABLE = "ServerUnavailable"
     REPLICAS_NOT_READY = "ReplicasNotReady"
     AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
     ROUTING_UNAVAILABLE = "RoutingUnavailable"
@@ -100,6 +105,7 @@ ENVIRONMENT = frozenset(
         Reason.POD_UNSCHEDULABLE,
         Reason.IMAGE_UNAVAILABLE,
         Reason.NODE_LOST,
+        Reason.SERVER_UNAVAILABLE,
     }
 )
 """Reasons that a later attempt with the same input may not meet again."""

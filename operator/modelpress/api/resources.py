@@ -13,6 +13,7 @@ from .figures import Figures
 from .rollout import RolloutStatus
 from .source import Source
 from .spec import CompressedModelSpec
+from .verification import DisagreementFigure, ServedFigures, VerificationRecord
 
 
 class Condition(ApiType):
@@ -75,6 +76,19 @@ class CompressionStatus(Figures):
     """Recipe that a search chose, in a few words; the report has its stages. None for a recipe that was given."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
+
+
+class VerificationStatus(ServedFigures):
+    """What the revision that the spec asks for answered before it got any request."""
+
+    revision: str
+    """Name of the ModelRevision."""
+    node: str = ""
+    """Node that its pod ran on: latency depends on it."""
+    gates: tuple[GateOutcome, ...] = ()
+    """The gates that are measured on the serving runtime, judged."""
+    disagreement: DisagreementFigure | None = None
+    """How far it and the revision that served disagree, if that was asked."""
 
 
 class Endpoint(ApiType):
@@ -140,6 +154,8 @@ class CompressedModelStatus(ApiType):
     """How far it is on its way."""
     compression: CompressionStatus | None = None
     """What compression cost and brought."""
+    verification: VerificationStatus | None = None
+    """What the serving runtime answered before requests came, if the spec asks for that."""
     rejected: Rejection | None = None
     """What was last refused."""
     progress: ProgressStatus | None = None
@@ -233,7 +249,9 @@ class ModelRevisionStatus(ApiType):
     """What became of it."""
 
     conditions: tuple[Condition, ...] = ()
-    """Verified: pods gave the judge's reference answers."""
+    """Verified: pods gave the judge's reference answers, and kept the gates on the serving runtime if there are any."""
+    verification: VerificationRecord | None = None
+    """What a pod of it answered before it got any request, if the spec asks for that."""
     rejected: Rejection | None = None
     """Why its pods are not started again, and what that was judged by."""
     served_at: str | None = None

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from .base import ApiType, Duration, rules
+from .fields import Name
+from .verification import Compare
 
 RevisionName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
 
@@ -83,6 +85,22 @@ class AnalysisQuery(ApiType):
     """Least number that passes, likewise. Default: no limit."""
 
 
+class Disagreement(ApiType):
+    """How far the new revision may answer otherwise than the one that serves: both are asked for the samples of
+    `evaluation.test`, before the new one gets any request."""
+
+    max: Annotated[float, Field(ge=0, le=1)]
+    """Largest fraction of the samples on which they may differ: 0.02 is 2 %. More fails the revision."""
+    compare: Compare | None = None
+    """When two answers are the same. Argmax: the highest value is in the same place of the last axis. Cosine: the
+    vectors in the last axis are at least `atLeast` similar. Allclose: values are within 1e-3 + 1e-2 relative.
+    ExactMatch: values are equal. Default: Argmax."""
+    output: Name | None = None
+    """Output that is compared. Default: the first."""
+    at_least: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Cosine of two vectors that count as the same answer. Default: 0.99."""
+
+
 class Analysis(ApiType):
     """By what the new revision is judged in each step, from Triton's own counters.
 
@@ -106,6 +124,9 @@ class Analysis(ApiType):
     on_inconclusive: OnInconclusiveAnalysis | None = None
     """What to do when the step is over and there were too few requests, or too few answers to `queries`, to tell.
     Default: Promote, since it has reproduced the reference answers and nothing speaks against it."""
+    disagreement: Disagreement | None = None
+    """How far the new revision's answers may differ from those of the one that serves, asked before the first step.
+    Default: not asked."""
 
 
 class Action(ApiType):

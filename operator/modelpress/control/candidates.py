@@ -20,6 +20,7 @@ from modelpress.control.readiness import health
 from modelpress.control.revisions import verdict_key
 from modelpress.control.sets import set_of
 from modelpress.control.situations import is_asked, pods_of
+from modelpress.control.standing import Trouble
 from modelpress.control.upkeep import made_at_token
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.situation import Outcome, Situation, Stage
@@ -31,14 +32,21 @@ def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verd
     """Return why `candidate` goes back, if it does. `verdict`: of its requests, while they are counted."""
     name = candidate.metadata.name
     failure = health(draft.observed, name).verdict or _unfit(draft, candidate, seen)
-    if failure is None and is_asked(draft, ActionKind.ABORT, name):
-        told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
-        return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
+    if failure is None and (found := aborted(draft, candidate)) is not None:
+        return found
     if failure is None and seen.traffic.beside == name:
         failure = _unwell(draft, name, seen.traffic.since) or _failed(verdict, seen)
     if failure is None and seen.traffic.stable is not None and not seen.held:
         failure = _late(draft, seen)
     return rejection(draft, candidate, failure) if failure is not None else None
+
+
+def aborted(draft: Draft, candidate: ModelRevision) -> Rejection | None:
+    """Return that a person sends `candidate` back, if somebody does."""
+    if not is_asked(draft, ActionKind.ABORT, candidate.metadata.name):
+        return None
+    told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
+    return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
 
 
 def rejection(draft: Draft, candidate: ModelRevision, failure: Failure) -> Rejection:
@@ -106,12 +114,16 @@ def _late(draft: Draft, seen: Situation) -> Failure | None:
     if loads:
         return _not_loaded(draft, seen, limit)
     trouble = health(draft.observed, seen.candidate).trouble if seen.candidate else None
+    return too_late(f"{side.answering} of {side.asked} pods answered", limit, trouble)
+
+
+def too_late(answered: str, limit: str, trouble: Trouble | None) -> Failure:
+    """Return that within `limit` no more `answered`, for want of room if `trouble` is that."""
     why = f": {trouble.message}" if trouble is not None else "."
     reason = Reason.PROGRESS_DEADLINE_EXCEEDED
     if trouble is not None and trouble.reason in strategies.NO_ROOM:
         reason = Reason.INSUFFICIENT_CAPACITY
-    told = f"{side.answering} of {side.asked} pods answered within rollout.progressDeadline, {limit}{why}"
-    return Failure(reason=reason, message=told)
+    return Failure(reason=reason, message=f"{answered} within rollout.progressDeadline, {limit}{why}")
 
 
 def _not_loaded(draft: Draft, seen: Situation, limit: str) -> Failure:

@@ -14,6 +14,8 @@ ANSWERS = f"{GROUP}/answers"
 
 Key of what was asked (resolution or evaluation), so that a late answer is not taken for another question's.
 """
+COMPARES = f"{GROUP}/compares"
+"""On Jobs that ask: key of what is compared with which revision, empty if nothing is."""
 JUDGED_BY = f"{GROUP}/judged-by"
 """On Jobs: digest of what its verdict depends on beside the key."""
 RUNS_AS = f"{GROUP}/runs-as"

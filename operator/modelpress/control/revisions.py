@@ -12,8 +12,9 @@ import hashlib
 
 from pydantic import ValidationError
 
-from modelpress.api import keys, names
+from modelpress.api import gates, keys, names
 from modelpress.api.base import API_VERSION, ApiType
+from modelpress.api.evaluation import Evaluation, MeasuredOn
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
 from modelpress.api.rollout import Rollout, Strategy
@@ -71,17 +72,25 @@ def served_at(draft: Draft, revision: ModelRevision) -> str | None:
 
 
 def verdict_key(draft: Draft, retry_token: str | None = None) -> str:
-    """Return what a verdict on a revision depends on beside the revision: the word to try again, and the limits.
+    """Return what a verdict on a revision depends on beside the revision.
 
-    And whether it was to be loaded into pods that are there, where it may fail for their sake. `retry_token`: the word
-    that the attempt began with; default: the present one.
+    The word to try again, the limits, whether it was to be loaded into pods that are there, where it may fail for their
+    sake, and where there are gates on the serving runtime, those and their test data. `retry_token`: the word that the
+    attempt began with; default: the present one.
     """
     asked = draft.model.spec.rollout or Rollout()
     limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()
     token = draft.rollout.retry_token if retry_token is None else retry_token
     in_place = [Strategy.IN_PLACE.value] if asked.strategy is Strategy.IN_PLACE else []
-    parts = ["revision", token, *([limits] if limits else []), *in_place]
+    parts = ["revision", token, *([limits] if limits else []), *_gates(draft), *in_place]
     return hashlib.sha256(keys.canonical_json(parts)).hexdigest()
+
+
+def _gates(draft: Draft) -> list[str]:
+    spec, source = draft.model.spec, draft.old.source
+    if not gates.measured_on(MeasuredOn.SERVING_RUNTIME, (spec.evaluation or Evaluation()).gates):
+        return []
+    return [keys.gates_key(spec, source.datasets if source is not None else {})]
 
 
 def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision, serving: str) -> bool:

@@ -60,6 +60,7 @@ def model_status(
         candidate_revision=served.candidate,
         rollout=served.rollout,
         compression=figures,
+        verification=served.verification,
         rejected=rejected,
         progress=_progress(draft, artifact),
         endpoint=endpoint(draft.model, draft.installation, entrance(draft)) if served.current else None,

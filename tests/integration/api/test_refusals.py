@@ -22,6 +22,14 @@ def test_a_spec_in_order_is_accepted(server: ApiServer) -> None:
     assert apply(server, model(NAME, SPEC), "--dry-run=server") == ""
 
 
+def test_two_revisions_are_compared_on_test_data_alone(server: ApiServer) -> None:
+    spec = spec_with("rollout", {"analysis": {"disagreement": {"max": 0.02, "compare": "Cosine", "atLeast": 0.99}}})
+    assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+    del spec["evaluation"]
+    refusal = apply(server, model(NAME, spec), "--dry-run=server")
+    assert "rollout.analysis.disagreement needs evaluation.test" in refusal
+
+
 REFUSED = {
     "unknown field": ("serving.replica", 3, 'unknown field "spec.serving.replica"'),
     "unknown stage": (
@@ -160,6 +168,16 @@ REFUSED = {
         "evaluation.gates.0.value",
         -0.02,
         "spec.evaluation.gates[0]: Invalid value: value must not be negative",
+    ),
+    "size on the serving runtime": (
+        "evaluation.gates",
+        [{"metric": "size", "goal": "PercentMinImprovement", "value": 50, "measuredOn": "ServingRuntime"}],
+        "spec.evaluation.gates[0]: Invalid value: measuredOn: ServingRuntime is for answers",
+    ),
+    "latency of an original that is not served": (
+        "evaluation.gates",
+        [{"metric": "latency", "goal": "MaxDegradation", "value": 1, "measuredOn": "ServingRuntime"}],
+        "spec.evaluation.gates[0]: Invalid value: measuredOn: ServingRuntime is for answers",
     ),
     "dataset of unknown format": (
         "evaluation.test.uri",

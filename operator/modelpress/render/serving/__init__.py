@@ -9,8 +9,9 @@ from .models import holding, models_json
 from .network_policy import job_network_policy, network_policy
 from .pod_template import pod_template
 from .routes import Entrance, entrance, grpc_route, http_route
-from .services import endpoint, revision_service, service
+from .services import endpoint, host_of, revision_service, service
 from .triton import can_load_beside
+from .verification import verification_set
 
 __all__ = [
     "Entrance",
@@ -23,6 +24,7 @@ __all__ = [
     "grpc_route",
     "holding",
     "horizontal_pod_autoscaler",
+    "host_of",
     "http_route",
     "job_network_policy",
     "models_json",
@@ -31,4 +33,5 @@ __all__ = [
     "revision_service",
     "scaled_object",
     "service",
+    "verification_set",
 ]
