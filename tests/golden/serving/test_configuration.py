@@ -43,7 +43,7 @@ UNBATCHED = BATCHED.model_copy(
 )
 def test_triton_is_configured_as_reviewed(name: str, manifest: Manifest, backend: Backend, threads: int | None) -> None:
     text = config(
-        "digits", manifest, backend, version=1, max_batch_size=32, queue_delay_microseconds=2000, threads=threads
+        "digits", manifest, backend, versions=(1,), max_batch_size=32, queue_delay_microseconds=2000, threads=threads
     )
     assert_golden(Path(__file__).parent / f"{name}.pbtxt", text)
 
