@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from tests.support.workplace import Workplace, sparing
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 

@@ -73,7 +73,7 @@ class Pod:
         beside.rename(path)
 
     def start(self, *names: str, delay: float = 1.0) -> None:
-        """Start the processes `names` (default: all), `delay` being the agent's wait before a drain."""
+        """Start the processes `names` (default: all); new connections may come until `delay` after the announcement."""
         variables = {
             **os.environ,
             "PYTHONPATH": str(_ROOT / "operator"),

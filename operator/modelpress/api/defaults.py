@@ -19,10 +19,19 @@ from .auto import Auto
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
 from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe, Scratch
-from .data import CompressionData, Dataset, DatasetFormat
-from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
+from .data import CompressionData, Dataset, DatasetFormat, Text
+from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
+from .rollout import (
+    Analysis,
+    AnalysisQuery,
+    Disagreement,
+    OnInconclusiveAnalysis,
+    Rollout,
+    RolloutStep,
+    Routing,
+    Strategy,
+)
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -45,6 +54,7 @@ from .stages import (
     QuantizeWeights,
     Training,
 )
+from .verification import Compare
 
 CALIBRATION_SAMPLES = 256
 """Samples of the training data that calibrate when no calibration data is given."""
@@ -125,6 +135,12 @@ class EffectiveSource(Source):
     assets: tuple[str, ...] = ()
 
 
+class EffectiveText(Text):
+    """Text without gaps. `length` None: what the model takes, or what the tokenizer says, or 512."""
+
+    blocks: bool = False
+
+
 class EffectiveDataset(Dataset):
     """Dataset without gaps. `samples` None: all of them."""
 
@@ -178,6 +194,7 @@ class EffectiveGate(Gate):
 
     confidence: float = 0.95
     on_inconclusive: OnInconclusive = OnInconclusive.FAIL
+    measured_on: MeasuredOn = MeasuredOn.COMPRESSION
 
 
 class EffectiveEvaluation(Evaluation):
@@ -220,11 +237,21 @@ class EffectiveServing(Serving):
     image_pull_secrets: tuple[str, ...] = ()
 
 
+class EffectiveDisagreement(Disagreement):
+    """Disagreement without gaps. `output` None: the first."""
+
+    compare: Compare = Compare.ARGMAX
+    at_least: float = 0.99
+
+
 class EffectiveAnalysis(Analysis):
-    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+    """Analysis without gaps; what has no default is not judged unless it is set."""
+
+    disagreement: EffectiveDisagreement | None = None
 
     min_requests: int = 100
     max_error_rate: float = 0.01
+    queries: tuple[AnalysisQuery, ...] = ()
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
 
 
@@ -232,6 +259,7 @@ class EffectiveRollout(Rollout):
     """Rollout without gaps."""
 
     strategy: Strategy = Strategy.CANARY
+    routing: Routing = Routing.AUTO
     steps: tuple[RolloutStep, ...] = (RolloutStep(weight=10, pause="1m"), RolloutStep(weight=50, pause="1m"))
     analysis: EffectiveAnalysis = EffectiveAnalysis()
     progress_deadline: str = "30m"
@@ -250,6 +278,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         QuantizeMixed: EffectiveQuantizeMixed,
         QuantizeWeights: EffectiveQuantizeWeights,
         Source: EffectiveSource,
+        Text: EffectiveText,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
         Auto: EffectiveAuto,
@@ -263,6 +292,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Autoscaling: EffectiveAutoscaling,
         Batching: EffectiveBatching,
         Serving: EffectiveServing,
+        Disagreement: EffectiveDisagreement,
         Analysis: EffectiveAnalysis,
         Rollout: EffectiveRollout,
     }
@@ -280,6 +310,8 @@ def with_defaults(value: Distill) -> EffectiveDistill: ...
 def with_defaults(value: Quantize) -> EffectiveQuantize: ...
 @overload
 def with_defaults(value: QuantizeMixed) -> EffectiveQuantizeMixed: ...
+@overload
+def with_defaults(value: Text) -> EffectiveText: ...
 @overload
 def with_defaults(value: QuantizeWeights) -> EffectiveQuantizeWeights: ...
 @overload
@@ -308,6 +340,8 @@ def with_defaults(value: Autoscaling) -> EffectiveAutoscaling: ...
 def with_defaults(value: Batching) -> EffectiveBatching: ...
 @overload
 def with_defaults(value: Serving) -> EffectiveServing: ...
+@overload
+def with_defaults(value: Disagreement) -> EffectiveDisagreement: ...
 @overload
 def with_defaults(value: Analysis) -> EffectiveAnalysis: ...
 @overload

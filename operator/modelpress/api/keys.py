@@ -63,9 +63,9 @@ def revision_key(artifact: str, spec: CompressedModelSpec, *, runtime_image: str
     """Return the key of everything that decides how the ModelArtifact named `artifact` is served.
 
     In it: batching, resources, scheduling, service account, pull secrets, the Secret that pods read the store with, and
-    the server's image. Not in it: replicas, autoscaling, gates, rollout.
+    the server's image. Not in it: replicas, autoscaling, gateway, gates, rollout.
     """
-    serving = _canonical(spec.serving or Serving(), without=("replicas", "autoscaling"))
+    serving = _canonical(spec.serving or Serving(), without=("replicas", "autoscaling", "gateway"))
     artifacts = spec.artifacts or Artifacts()
     return _key(
         "revision",

@@ -32,6 +32,14 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.EVALUATING: ReasonText("A Job measures a result that is already there anew.", _NOTHING),
         Reason.COMPRESSED: ReasonText("The result is in the store and measured.", _NOTHING),
         Reason.GATES_PASSED: ReasonText("The result keeps every gate.", _NONE),
+        Reason.VERIFYING: ReasonText(
+            "A pod of the new revision that gets no requests is asked for the test data.", _NOTHING
+        ),
+        Reason.VERIFICATION_PASSED: ReasonText(
+            "The serving runtime's own answers to the test data keep every gate that is measured on them, and agree"
+            " with the version that serves as far as `rollout.analysis.disagreement` asks.",
+            _NONE,
+        ),
         Reason.STARTING: ReasonText("Pods of the revision are starting.", _NOTHING),
         Reason.SERVING: ReasonText("What the spec says is what answers.", _NONE),
         Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
@@ -166,6 +174,15 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
             "A container ended without saying why, more often than `compression.job.retries` allows.",
             "Look at the pod's log; change `rollout.retryToken` to try again.",
         ),
+        Reason.VERIFICATION_TIMEOUT: ReasonText(
+            "The serving runtime did not answer all of the test data in `compression.job.timeout`.",
+            "Give it more resources, ask for fewer samples (`evaluation.test.samples`), or allow more time.",
+        ),
+        Reason.DISAGREEMENT: ReasonText(
+            "The new revision answers otherwise than the one that serves, on more samples than"
+            " `rollout.analysis.disagreement` allows. It got no request.",
+            "If the difference is meant, raise the limit or leave it out; else mend the model.",
+        ),
         Reason.ANALYSIS_FAILED: ReasonText(
             "The new revision failed more requests, or was slower beside the old one, than `rollout.analysis` allows.",
             "Look at the figures; mend the model, or loosen the limit.",
@@ -219,6 +236,10 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
             "An image cannot be pulled.", "Correct the image's name or `serving.imagePullSecrets`."
         ),
         Reason.NODE_LOST: ReasonText("The node of a pod went away.", _NOTHING),
+        Reason.SERVER_UNAVAILABLE: ReasonText(
+            "A pod that is asked for the test data does not answer.",
+            "If it stays, look at the pod's events, and whether a NetworkPolicy of yours keeps the Job from it.",
+        ),
         Reason.REPLICAS_NOT_READY: ReasonText(
             "Fewer pods answer than `serving.replicas` or the autoscaler asks for.",
             "If it stays, look at the pods' events.",
@@ -226,6 +247,14 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.AUTOSCALER_UNAVAILABLE: ReasonText(
             "This cluster cannot scale as `serving.autoscaling` asks; what serves keeps its pods.",
             "Install what the message names, or choose another `engine` or `target`.",
+        ),
+        Reason.ROUTING_UNAVAILABLE: ReasonText(
+            "This cluster cannot share out requests as `rollout.routing` asks; a new revision is not started.",
+            "Do what the message says, or set `rollout.routing` to Auto.",
+        ),
+        Reason.ROUTE_NOT_ACCEPTED: ReasonText(
+            "The Gateway has not accepted a route of the model: nobody can come in by it, and no canary goes on by it.",
+            "See to it that the Gateway named in the message is there and admits this namespace and hostname.",
         ),
     }
 )

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating"
     COMPRESSED = "Compressed"
     GATES_PASSED = "GatesPassed"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
     STARTING = "Starting"
     SERVING = "Serving"
     ROLLING_OUT = "RollingOut"
@@ -61,6 +63,8 @@ class Reason(StrEnum):
     ANSWERS_DIFFER = "AnswersDiffer"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CRASHED = "Crashed"
+    VERIFICATION_TIMEOUT = "VerificationTimeout"
+    DISAGREEMENT = "Disagreement"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
     CANDIDATE_UNHEALTHY = "CandidateUnhealthy"
@@ -77,8 +81,11 @@ class Reason(StrEnum):
     POD_UNSCHEDULABLE = "PodUnschedulable"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     NODE_LOST = "NodeLost"
+    SERVER_UNAVAILABLE = "ServerUnavailable"
     REPLICAS_NOT_READY = "ReplicasNotReady"
     AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
+    ROUTING_UNAVAILABLE = "RoutingUnavailable"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
 
     # the operator's own
     NAME_CONFLICT = "NameConflict"
@@ -96,6 +103,7 @@ ENVIRONMENT = frozenset(
         Reason.POD_UNSCHEDULABLE,
         Reason.IMAGE_UNAVAILABLE,
         Reason.NODE_LOST,
+        Reason.SERVER_UNAVAILABLE,
     }
 )
 """Reasons that a later attempt with the same input may not meet again."""

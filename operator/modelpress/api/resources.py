@@ -13,6 +13,7 @@ from .figures import Figures
 from .rollout import RolloutStatus
 from .source import Source
 from .spec import CompressedModelSpec
+from .verification import DisagreementFigure, ServedFigures, VerificationRecord
 
 
 class Condition(ApiType):
@@ -77,6 +78,19 @@ class CompressionStatus(Figures):
     """Sentences that a person should read."""
 
 
+class VerificationStatus(ServedFigures):
+    """What the revision that the spec asks for answered before it got any request."""
+
+    revision: str
+    """Name of the ModelRevision."""
+    node: str = ""
+    """Node that its pod ran on: latency depends on it."""
+    gates: tuple[GateOutcome, ...] = ()
+    """The gates that are measured on the serving runtime, judged."""
+    disagreement: DisagreementFigure | None = None
+    """How far it and the revision that served disagree, if that was asked."""
+
+
 class Endpoint(ApiType):
     """Where clients ask."""
 
@@ -84,6 +98,10 @@ class Endpoint(ApiType):
     """URL of the HTTP endpoint inside the cluster."""
     grpc: str
     """host:port of the gRPC endpoint inside the cluster."""
+    hostname: str | None = None
+    """Hostname of HTTP requests at the Gateway, if there is one."""
+    grpc_hostname: str | None = None
+    """Hostname of gRPC requests there."""
 
 
 class Rejection(ApiType):
@@ -136,6 +154,8 @@ class CompressedModelStatus(ApiType):
     """How far it is on its way."""
     compression: CompressionStatus | None = None
     """What compression cost and brought."""
+    verification: VerificationStatus | None = None
+    """What the serving runtime answered before requests came, if the spec asks for that."""
     rejected: Rejection | None = None
     """What was last refused."""
     progress: ProgressStatus | None = None
@@ -229,9 +249,13 @@ class ModelRevisionStatus(ApiType):
     """What became of it."""
 
     conditions: tuple[Condition, ...] = ()
-    """Verified: pods gave the judge's reference answers."""
+    """Verified: pods gave the judge's reference answers, and kept the gates on the serving runtime if there are any."""
+    verification: VerificationRecord | None = None
+    """What a pod of it answered before it got any request, if the spec asks for that."""
     rejected: Rejection | None = None
     """Why its pods are not started again, and what that was judged by."""
+    served_at: str | None = None
+    """When all traffic last went over to it, RFC 3339; none if it never had all of it."""
 
 
 class ObjectMeta(ApiType):

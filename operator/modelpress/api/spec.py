@@ -60,7 +60,12 @@ class CompressedModelSpec(ApiType):
                 "prune, cut, distill and finetune work on a torch module: with source.format onnx or torch-export,"
                 " compression.stages"
                 " may have fuse and quantize",
-            )
+            ),
+            (
+                "!has(self.rollout) || !has(self.rollout.analysis) || !has(self.rollout.analysis.disagreement)"
+                " || has(self.evaluation) && has(self.evaluation.test)",
+                "rollout.analysis.disagreement needs evaluation.test, the data that both revisions are asked for",
+            ),
         )
     )
 

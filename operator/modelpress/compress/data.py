@@ -13,9 +13,11 @@ from .signature import Signature
 class Data:
     """The datasets of a task, below a folder."""
 
-    def __init__(self, task: CompressTask, folder: Path) -> None:
+    def __init__(self, task: CompressTask, folder: Path, source: Path) -> None:
+        """`source`: the folder of the source, whose tokenizer reads text."""
         self.task = task
         self.folder = folder
+        self.source = source
         self.signature: Signature | None = None
         """Of the model, once it is loaded; nothing is read before."""
         self.known: dict[str, Samples] = {}
@@ -26,5 +28,6 @@ class Data:
             return None
         if role not in self.known:
             dataset, folder = self.task.datasets[role], self.folder / role
-            self.known[role] = read(dataset, folder, self.signature.inputs, self.signature.outputs, self.task.seed)
+            specs = self.signature.inputs, self.signature.outputs
+            self.known[role] = read(dataset, folder, *specs, self.task.seed, tokenizer=self.source)
         return self.known[role]

@@ -17,9 +17,9 @@ from .data import Data
 from .errors import Judged
 from .export import export
 from .facts import CompressionFacts, StageFacts
-from .formats import FORMATS, assets_of, torch_source
+from .formats import FORMATS, Loader, assets_of, torch_source
 from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, STAGES, Layout
-from .models import GraphModel, ModuleModel
+from .models import GraphModel, Medium, ModuleModel
 from .recipe import Step
 from .recipe_run import RecipeRun, Report, seed_everything
 from .search.searching import Searching
@@ -35,7 +35,7 @@ class Compression:
     def __init__(self, task: CompressTask, layout: Layout, report: Report) -> None:
         self.task = task
         self.layout = layout
-        self.data = Data(task, layout.data)
+        self.data = Data(task, layout.data, layout.source)
         self.work = RecipeRun(task, layout, self.data, report)
 
     def run(self) -> CompressionFacts:
@@ -45,17 +45,16 @@ class Compression:
         seed_everything(self.task.seed)
         medium, load = FORMATS[source.format]
         steps = recipe.plan(source, medium, self.task.stages, WORKS_ON, self.task.objective, self.task.datasets)
-        self.work.tell("load", 0.0)
-        model = load(source, self.layout.source, self.layout.scratch)
-        self.data.signature = model.signature
         original, compressed = self.layout.out / ORIGINAL, self.layout.out / COMPRESSED
-        self._write_original(model, original)
+        self.work.tell("load", 0.0)
         asset_names = assets.carry(assets_of(source, self.layout.source), self.layout.source, self.layout.out / ASSETS)
-        result, stages, found = self._result(model, steps, original)
+        if self.layout.cache is not None and medium is not Medium.GRAPH:
+            self.work.checkpoints = Checkpoints(self.layout.cache / STAGES, self.task, self.layout)
+        result, stages, found = self._result(load, steps, original)
         place(result, compressed)
         facts = CompressionFacts(
             format=source.format,
-            batched=model.signature.batched,
+            batched=result.signature.batched,
             stages=tuple(stages),
             original_bytes=graph.size_of_graph(original).bytes or 0,
             compressed_bytes=graph.size_of_graph(compressed).bytes or 0,
@@ -69,15 +68,24 @@ class Compression:
         return facts
 
     def _result(
-        self, model: ModuleModel | GraphModel, steps: list[Step], original: Path
+        self, load: Loader, steps: list[Step], original: Path
     ) -> tuple[GraphModel, list[StageFacts], Search | None]:
-        """Return what the recipe made of the model, what its stages did, and, if it was searched for, all trials."""
+        """Return what the recipe made of the source, what its stages did, and, if it was searched for, all trials.
+
+        Nobody here holds on to the source, so that a module is freed once it is exported.
+        """
         if self.task.auto is not None:
-            outcome = Searching(self.task, self.layout, model, original, self.data, self.work.report).run()
+            source = self._loaded(load, original)
+            outcome = Searching(self.task, self.layout, source, original, self.data, self.work.report).run()
             return outcome.model, outcome.facts, outcome.search
-        if self.layout.cache is not None and isinstance(model, ModuleModel):
-            self.work.checkpoints = Checkpoints(self.layout.cache / STAGES, self.task, self.layout)
-        return self.work.run(model, steps, original), self.work.facts, None
+        return self.work.run(self._loaded(load, original), steps, original), self.work.facts, None
+
+    def _loaded(self, load: Loader, original: Path) -> ModuleModel | GraphModel:
+        """Load the source, and write the untouched original."""
+        model = load(self.task.source, self.layout.source, self.layout.scratch)
+        self.data.signature = model.signature
+        self._write_original(model, original)
+        return model
 
     def _write_original(self, model: ModuleModel | GraphModel, path: Path) -> None:
         """Export or copy the untouched source."""

@@ -8,6 +8,7 @@ from modelpress.api.rollout import RolloutStatus
 from modelpress.control.draft import Draft
 from modelpress.control.readiness import Health, health
 from modelpress.control.replicas import full_set, stable_size
+from modelpress.control.routing import doubt, lacking
 from modelpress.control.standing import Course, Standing
 from modelpress.control.traffic import main_service, revision_behind
 from modelpress.rollout.situation import Decision, Situation
@@ -34,6 +35,8 @@ def _held(draft: Draft, name: str, seen: Situation) -> Standing | None:
     """Return that the user wants nothing started or moved, if so."""
     if not seen.held:
         return None
+    if not (draft.suspended or draft.rollout.paused):
+        return lacking(draft)
     field, reason = ("suspend", Reason.SUSPENDED) if draft.suspended else ("rollout.paused", Reason.PAUSED)
     does = "is not started"
     if seen.side(name).exists:
@@ -46,6 +49,9 @@ def _under_way(
 ) -> Standing:
     if found.trouble is not None:
         return Standing(Course.WAITING, found.trouble.reason, f"{name} does not start: {found.trouble.message}")
+    unrouted = doubt(draft) if decision.beside is not None else None
+    if unrouted is not None and unrouted.course is Course.WAITING:
+        return unrouted
     if decision.awaits and status is not None:
         return Standing(Course.HELD, Reason.AWAITING_PROMOTION, f"{status.message} {decision.awaits}")
     reason = Reason.ROLLING_OUT if seen.traffic.stable else Reason.STARTING

@@ -19,6 +19,8 @@ from modelpress.control.plan import Manifest
 from modelpress.control.readiness import health
 from modelpress.control.revisions import verdict_key
 from modelpress.control.situations import is_asked, pods_of
+from modelpress.control.standing import Trouble
+from modelpress.control.upkeep import made_at_token
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.situation import Outcome, Situation, Stage
 
@@ -31,9 +33,8 @@ def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verd
     """Return why `candidate` goes back, if it does. `verdict`: of its requests, while they are counted."""
     name = candidate.metadata.name
     failure = health(draft.observed, name).verdict
-    if failure is None and is_asked(draft, ActionKind.ABORT, name):
-        told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
-        return rejection(draft, candidate, Failure(reason=Reason.ABORTED, message=told), hint="")
+    if failure is None and (found := aborted(draft, candidate)) is not None:
+        return found
     if failure is None and seen.traffic.beside == name:
         failure = _unwell(draft, name, seen.traffic.since) or _failed(verdict, seen)
     if failure is None and seen.traffic.stable is not None and not seen.held:
@@ -41,12 +42,25 @@ def judge(draft: Draft, candidate: ModelRevision, seen: Situation, verdict: Verd
     return rejection(draft, candidate, failure) if failure is not None else None
 
 
-def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, hint: str = HINT) -> Rejection:
-    """Return the rejection of `candidate` for `failure`."""
+def aborted(draft: Draft, candidate: ModelRevision) -> Rejection | None:
+    """Return that a person sends `candidate` back, if somebody does."""
+    if not is_asked(draft, ActionKind.ABORT, candidate.metadata.name):
+        return None
+    told = "spec.rollout.action aborts it. To have it tried again, remove that and change spec.rollout.retryToken."
+    return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
+
+
+def rejection(draft: Draft, candidate: ModelRevision, failure: Failure) -> Rejection:
+    """Return the rejection of `candidate` for `failure` of its pods.
+
+    It counts for the word to try again that they were made at: who has changed it since gets the try that it asks for.
+    """
+    return _rejection(candidate, failure, verdict_key(draft, made_at_token(draft, candidate.metadata.name)))
+
+
+def _rejection(candidate: ModelRevision, failure: Failure, judged_by: str, hint: str = HINT) -> Rejection:
     told = f"{candidate.metadata.name} is not served: {pods.full_sentence(failure.message)} {hint}".rstrip()
-    return Rejection(
-        artifact=candidate.spec.artifact, judged_by=verdict_key(draft), reason=failure.reason, message=told
-    )
+    return Rejection(artifact=candidate.spec.artifact, judged_by=judged_by, reason=failure.reason, message=told)
 
 
 def _failed(verdict: Verdict | None, seen: Situation) -> Failure | None:
@@ -84,12 +98,16 @@ def _late(draft: Draft, seen: Situation) -> Failure | None:
         draft.look_again(due)
         return None
     trouble = health(draft.observed, seen.candidate).trouble if seen.candidate else None
+    return too_late(f"{side.answering} of {side.asked} pods answered", limit, trouble)
+
+
+def too_late(answered: str, limit: str, trouble: Trouble | None) -> Failure:
+    """Return that within `limit` no more `answered`, for want of room if `trouble` is that."""
     why = f": {trouble.message}" if trouble is not None else "."
     reason = Reason.PROGRESS_DEADLINE_EXCEEDED
     if trouble is not None and trouble.reason in NO_ROOM:
         reason = Reason.INSUFFICIENT_CAPACITY
-    told = f"{side.answering} of {side.asked} pods answered within rollout.progressDeadline, {limit}{why}"
-    return Failure(reason=reason, message=told)
+    return Failure(reason=reason, message=f"{answered} within rollout.progressDeadline, {limit}{why}")
 
 
 def _begun(draft: Draft, seen: Situation) -> datetime | None:

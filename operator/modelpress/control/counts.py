@@ -54,7 +54,7 @@ class CountsPoller:
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Read each pod once, and have a round made on each model that has a canary."""
-        windows = dict(self._windows())
+        windows = {key: window_of(status) for key, _, status in steps_with_requests(self._objects)}
         if not windows:
             self.counts.clear()
             return
@@ -70,20 +70,21 @@ class CountsPoller:
         for key in windows:
             self._changed(key)
 
-    def _windows(self) -> Iterator[tuple[Key, str]]:
-        """Yield the models whose canary answers, each with the step that requests are counted for."""
-        for key in self._objects.models():
-            model = self._objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
-            status = _rollout(model) if model is not None else None
-            if status is not None and status.stage != "Starting":
-                yield key, window_of(status)
-
     async def _read(self, session: aiohttp.ClientSession, pod: Manifest) -> InferenceCounters | None:
         address = (pod.get("status") or {}).get("podIP")
         if not address or (pod.get("spec") or {}).get("hostNetwork"):
             return None
         async with self._slots:
             return await read(session, address, self._port, pod["metadata"]["labels"][MODEL_LABEL])
+
+
+def steps_with_requests(objects: Objects) -> Iterator[tuple[Key, Manifest, RolloutStatus]]:
+    """Yield the models whose canary answers, each with how far that is."""
+    for key in objects.models():
+        model = objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
+        status = _rollout(model) if model is not None else None
+        if model is not None and status is not None and status.stage != "Starting":
+            yield key, model, status
 
 
 async def read(session: aiohttp.ClientSession, address: str, port: int, model: str) -> InferenceCounters | None:

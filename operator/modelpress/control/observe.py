@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
 from modelpress.rollout.counting import Counted
+from modelpress.rollout.queries import Answered
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,12 @@ class Observer:
         reader: Reader,
         progress: Mapping[str, Mapping[str, Any]],
         counts: Mapping[str, Counted],
+        answers: Mapping[Key, Mapping[str, Answered]],
     ) -> None:
-        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
-        by `namespace/pod`."""
-        self._objects, self._reader, self._progress, self._counts = objects, reader, progress, counts
+        """All are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
+        by `namespace/pod`; what Prometheus said of each model, by the names of its queries."""
+        self._objects, self._reader = objects, reader
+        self._progress, self._counts, self._answers = progress, counts, answers
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
     def expect(self, key: Key, reference: Reference, version: int) -> None:
@@ -75,6 +78,7 @@ class Observer:
             progress=_of(self._progress, key, children, "Job"),
             problems=dict(problems),
             counts=_of(self._counts, key, children, "Pod"),
+            answers=dict(self._answers.get(key, {})),
             extensions=self._objects.extensions,
         )
 

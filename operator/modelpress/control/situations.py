@@ -13,11 +13,13 @@ from modelpress.control.draft import Draft
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
 from modelpress.control.replicas import full_set
+from modelpress.control.routing import doubt, lacking, routing
 from modelpress.control.traffic import traffic
 from modelpress.control.upkeep import revisions_with_objects
-from modelpress.rollout.analysis import Version, version
+from modelpress.rollout import queries
+from modelpress.rollout.analysis import Verdict, Version, version
 from modelpress.rollout.counting import window_of
-from modelpress.rollout.situation import CanaryStep, Memory, Side, Situation, Stage
+from modelpress.rollout.situation import CanaryStep, Memory, Outcome, Side, Situation, Stage
 
 OVER = ("Failed", "Succeeded")
 """Phases of pods that hold nothing any more."""
@@ -29,16 +31,19 @@ def situation(draft: Draft, candidate: str | None, abandoned: Iterable[str]) -> 
     strategy = rollout.strategy
     if rollout.pin_revision is not None and strategy is Strategy.CANARY:
         strategy = Strategy.BLUE_GREEN  # it is no news: it served before, and somebody waits for it
+    leads = traffic(draft.observed)
     return Situation(
         sides=sides(draft),
-        traffic=traffic(draft.observed),
+        traffic=leads,
         candidate=candidate,
         now=draft.now,
         full=full_set(draft),
         abandoned=tuple(sorted(abandoned)),
-        held=draft.suspended or rollout.paused,
+        held=draft.suspended or rollout.paused or (leads.stable is not None and lacking(draft) is not None),
         promoted=candidate is not None and is_asked(draft, ActionKind.PROMOTE, candidate),
         strategy=strategy,
+        routing=routing(draft),
+        routed=doubt(draft) is None,
         steps=tuple(
             CanaryStep(step.weight, timedelta(seconds=seconds(step.pause)) if step.pause is not None else None)
             for step in rollout.steps
@@ -100,6 +105,21 @@ def _serving_pods(observed: Observed) -> list[Manifest]:
         for pod in observed.of_kind("Pod")
         if marks.label(pod, names.ROLE_LABEL) == names.ROLE_SERVE and (pod.get("status") or {}).get("phase") not in OVER
     ]
+
+
+NOT_ALLOWED = (
+    "spec.rollout.analysis.queries cannot be asked: this installation lets models ask no Prometheus, by the chart's "
+    "values prometheus.address and prometheus.analysisQueries."
+)
+
+
+def figures(draft: Draft) -> Verdict:
+    """Return what the queries of the spec come to in the present step."""
+    asked, prometheus = draft.rollout.analysis.queries, draft.installation.prometheus
+    if asked and (prometheus is None or not prometheus.analysis_queries):
+        return Verdict(Outcome.INCONCLUSIVE, NOT_ALLOWED)
+    status = draft.old.rollout
+    return queries.judge(asked, draft.observed.answers, window_of(status) if status is not None else "")
 
 
 def requests_of(draft: Draft, revision: str | None) -> Version:

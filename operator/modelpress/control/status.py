@@ -21,6 +21,7 @@ from modelpress.control.draft import Draft
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
 from modelpress.control.reading import lenient
+from modelpress.control.routing import entrance
 from modelpress.control.serving import Served
 from modelpress.render.serving import endpoint
 
@@ -57,9 +58,10 @@ def model_status(
         candidate_revision=served.candidate,
         rollout=served.rollout,
         compression=figures,
+        verification=served.verification,
         rejected=rejected,
         progress=_progress(draft, artifact),
-        endpoint=endpoint(draft.model, draft.installation) if served.current else None,
+        endpoint=endpoint(draft.model, draft.installation, entrance(draft)) if served.current else None,
         replicas=served.health.replicas,
         ready_replicas=served.health.ready,
         autoscaling=autoscaling_status(draft),

@@ -175,7 +175,7 @@ def _count(dataset: Dataset | None, place: Workspace, role: str) -> int:
         return 0
     folder = place.folder(TEST_FOLDER) if role == "test" else place.folder(DATA_FOLDER) / role
     opened = open_dataset(dataset, folder)
-    count = len(opened.load(opened.names[0])) if opened.names else 0
+    count = len(opened.load(opened.names[0], text=True)) if opened.names else 0
     return min(count, dataset.samples or count)
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelpress.api.figures import Figures, LatencyFigure, MetricFigure
-from modelpress.api.gate_sentences import figure
+from modelpress.api.gate_sentences import counted, figure
 from modelpress.api.gates import change_bounds
 from modelpress.api.resources import GateOutcome
 from modelpress.compress.page.numbers import signed
@@ -93,11 +93,11 @@ def figures_table(title: str, figures: Figures) -> Table:
 def change(metric: MetricFigure, confidence: float = CONFIDENCE) -> str:
     """Return by how much a metric got better or worse, and the bounds of that: `−0.002 (95 % −0.009…+0.005), n=500`."""
     moved = signed(metric.compressed - metric.original)
-    bounds = change_bounds(metric, confidence)
+    bounds, of = change_bounds(metric, confidence), counted(metric.samples, metric.groups)
     if bounds is None:
-        return f"{moved}, n={metric.samples}: too few to say how sure"
+        return f"{moved}, {of}: too few to say how sure"
     low, high = (-bounds.high, -bounds.low) if metric.higher_is_better else bounds
-    return f"{moved} ({100 * confidence:g} % {signed(low)}…{signed(high)}), n={metric.samples}"
+    return f"{moved} ({100 * confidence:g} % {signed(low)}…{signed(high)}), {of}"
 
 
 def gates_table(gates: list[GateOutcome]) -> Table:

@@ -120,7 +120,7 @@ class Stages(RecipeRun):
 def compressed(where: Layout, stages: Recipe, **more: Any) -> Stages:
     work = task("Normalized", stages, **more)
     kept = Checkpoints(where.cache, work, where) if where.cache is not None else None
-    data = Data(work, where.data)
+    data = Data(work, where.data, where.source)
     found = Stages(work, where, data, lambda _progress: None, kept)
     source = torch_source.load(work.source, where.source, where.scratch)
     data.signature = source.signature

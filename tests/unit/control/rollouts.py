@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.support.models import a_failure, a_spec, stamp
+from tests.support.models import INSTALLATION, a_failure, a_spec, stamp
 from tests.support.world import World, healthy
+
+from modelpress.render.installation import Installation
 
 Pods = Callable[[dict[str, Any], int], dict[str, Any]]
 
@@ -23,12 +25,12 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 
 
-def serving(rollout: dict[str, Any], replicas: int | None = 4) -> World:
+def serving(rollout: dict[str, Any], replicas: int | None = 4, installation: Installation = INSTALLATION) -> World:
     """Return a world in which the first version serves."""
     spec = a_spec(rollout=rollout)
     if replicas is not None:
         spec["serving"] = {"replicas": replicas}
-    world = World(spec)
+    world = World(spec, installation)
     world.settle()
     world.now += timedelta(hours=1)
     assert world.status["currentRevision"]
@@ -66,6 +68,13 @@ def reached_by_traffic(world: World) -> set[str]:
     return {pod["metadata"]["labels"]["modelpress.io/revision"] for pod in pods}
 
 
+def shares(world: World, kind: str = "HTTPRoute") -> dict[str, int]:
+    """Return the Services that the model's route leads to, by name, each with its weight."""
+    (route,) = world.of(kind)
+    (rule,) = route["spec"]["rules"]
+    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+
+
 def only(revision: str, bad: Pods, good: Pods = healthy) -> Pods:
     """Have the pods of `revision` be `bad`, and all others `good`."""
     return lambda deployment, index: (bad if deployment["metadata"]["name"] == revision else good)(deployment, index)
@@ -83,6 +92,11 @@ def starting(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
 def differing(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
     over = {"exitCode": 10, "message": a_failure("AnswersDiffer", "3 of 8 answers differ.")}
     return {"initContainerStatuses": [{"name": "agent", "restartCount": 1, "lastState": {"terminated": over}}]}
+
+
+def crash_looping(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
+    over = {"lastState": {"terminated": {"exitCode": 139}}, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    return {"conditions": [], "containerStatuses": [{"name": "triton", "restartCount": 6, **over}]}
 
 
 def restarted(world: World, code: int = 139) -> Pods:

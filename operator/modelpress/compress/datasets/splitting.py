@@ -14,10 +14,10 @@ from .rows import Digests, digests_of
 def hold_out(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
     """Return the samples without about that share of them, and that share, chosen by the seed; both are never empty.
 
-    Samples of equal inputs stay together, so that neither side holds one of the other's. Raises ValueError if all
-    samples are equal, or there is but one.
+    Samples of one group stay together, without groups those of equal inputs, so that neither side holds one of the
+    other's. Raises ValueError if all samples belong together, or there is but one.
     """
-    digests = _digests(samples)
+    digests = _digests(samples) if samples.group is None else samples.group
     kinds = numpy.unique(digests)
     if len(kinds) < 2:
         raise ValueError("there is but one sample to split")
@@ -45,4 +45,5 @@ def _where(samples: Samples, rows: NDArray[numpy.bool_]) -> Samples:
         targets={name: array[rows] for name, array in samples.targets.items()},
         count=int(rows.sum()),
         columns={name: array[rows] for name, array in samples.columns.items()},
+        group=None if samples.group is None else samples.group[rows],
     )

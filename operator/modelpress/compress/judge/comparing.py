@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy
@@ -13,7 +13,7 @@ from modelpress.api.reasons import Reason
 
 from ..datasets import Samples
 from ..errors import Judged
-from .answers import agreeing, ask, batches
+from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
 from .metrics import OF_CLASSES, Scorer
 from .models import Model
 
@@ -45,13 +45,24 @@ def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer
     return Scorer(metric, output)
 
 
-def compare_answers(original: Model, result: Model, samples: Samples, scorers: Iterable[Scorer]) -> Comparison:
-    """Run both models over all samples, batch by batch, and count."""
+def compare_answers(
+    original: Model,
+    result: Answering,
+    samples: Samples,
+    scorers: Iterable[Scorer],
+    seen: Callable[[slice, Arrays], None] = lambda rows, answers: None,
+    most: int = MOST_SAMPLES,
+) -> Comparison:
+    """Run both models over all samples, batch by batch of at most `most`, and count.
+
+    `seen` is told which samples were asked and what the result answered. Raises Judged.
+    """
     scorers = tuple(scorers)
     highest = _highest(original, scorers)
     agreed, largest = 0, 0.0
-    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched):
+    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
         before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
+        seen(rows, after)
         for scorer in scorers:
             truth = (
                 samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)

@@ -5,7 +5,6 @@ report.json holds all figures, report.html shows them, reference.npz holds answe
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,20 +14,19 @@ import numpy
 from numpy.typing import NDArray
 
 from modelpress.api import gates
-from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Latency
+from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn
 from modelpress.api.figures import Figures
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
 from modelpress.store import reference
 from modelpress.store.locations import in_root
 from modelpress.store.manifest import MODEL_FILE, PAGE_FILE, REFERENCE_FILE, REPORT_FILE
-from modelpress.store.report import Histogram, LayerFigure, Report
+from modelpress.store.report import Histogram, LayerFigure, Leaks, Report
 from modelpress.store.search import Search
 
 from .. import page
 from ..datasets import Samples, read
-from ..layout import FACTS
+from ..layout import ASSETS, FACTS
 from . import memory
 from .answers import ask
 from .arguments import check_arguments
@@ -42,7 +40,7 @@ Arrays = dict[str, NDArray[Any]]
 
 ORIGINAL, COMPRESSED = "original", "compressed"
 LEAKS_FILE = "leaks.json"
-"""Left by `fetch` in TEST_FOLDER: sentences about test samples that others may have seen."""
+"""Left by `fetch` in TEST_FOLDER: what it found of test samples that others may have seen."""
 REFERENCE_SAMPLES = 8
 RANDOM_SAMPLES, DYNAMIC_LENGTH = 32, 8
 """Without test data: how many random samples, and how long their dynamic axes are."""
@@ -72,7 +70,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     original = open_model(out, ORIGINAL, "the original", threads)
     result = open_model(out, COMPRESSED, "the result", threads)
     check_same(original, result)
-    samples = _samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
+    samples = test_samples(task.evaluation, evaluation.metrics, original, test, out / ASSETS, task.seed)
     scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     batched = original.batched and result.batched
     found = compare_answers(original, result, samples, scorers)
@@ -82,11 +80,12 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     figures = Figures(
         original_bytes=original.size,
         compressed_bytes=result.size,
-        metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
+        metrics=tuple(scorer.figure(task.seed, samples.group) for scorer in scorers),
         latency=tuple(summary(detail) for detail in latency),
         agreement=found.agreement,
     )
     layers, weights = _describe(out, warnings)
+    leaks = _leaks(test)
     if result.size >= original.size:
         warnings.append(f"the result has {result.size} bytes, the original {original.size}: it became no smaller")
     report = Report(
@@ -100,9 +99,10 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
         seed=task.seed,
         evaluation=task.evaluation.to_wire(),
         environment=describe_environment(threads),
-        warnings=(*_leaks(test), *warnings),
+        warnings=(*leaks.warnings, *_nearly(leaks), *warnings),
+        near_duplicates=leaks.near_duplicates,
         name=task.name,
-        gates=tuple(gates.judge(figures, task.evaluation.gates or ())),
+        gates=tuple(gates.judge(figures, gates.measured_on(MeasuredOn.COMPRESSION, task.evaluation.gates))),
         latency=tuple(latency),
         layers=layers,
         weights=weights,
@@ -133,14 +133,14 @@ def _search(out: Path) -> Search | None:
     return facts.search if facts is not None else None
 
 
-def _samples(
-    dataset: Dataset | None, metrics: Iterable[EffectiveMetric], model: Model, test: Path, seed: int
+def test_samples(
+    evaluation: Evaluation, metrics: Iterable[EffectiveMetric], model: Model, test: Path, assets: Path, seed: int
 ) -> Samples:
     """Return the test samples with every column that a metric names; random ones without test data."""
-    if dataset is None:
+    if evaluation.test is None:
         return random_samples(model, seed)
     columns = {metric.target for metric in metrics if metric.target}
-    return read(dataset, test, model.input_specs(), model.output_specs(), seed, columns)
+    return read(evaluation.test, test, model.input_specs(), model.output_specs(), seed, columns, assets)
 
 
 def random_samples(model: Model, seed: int) -> Samples:
@@ -188,9 +188,17 @@ def _one_by_one(model: Model, inputs: Arrays, rows: slice) -> Arrays:
     return {name: numpy.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
-def _leaks(test: Path) -> list[str]:
-    """Return the sentences that fetch left about leaks."""
+def _leaks(test: Path) -> Leaks:
+    """Return what fetch left about leaks."""
     path = test / LEAKS_FILE
-    if not path.is_file():
-        return []
-    return [str(text) for text in json.loads(path.read_text(encoding="utf-8"))]
+    return Leaks.model_validate_json(path.read_bytes()) if path.is_file() else Leaks()
+
+
+def _nearly(leaks: Leaks) -> list[str]:
+    """Return a sentence for each dataset that test samples are nearly in."""
+    return [
+        f"{near.count} of {near.of} test samples are nearly the same as one in {near.role}, as number "
+        f"{', '.join(f'{row} and its {other}' for row, other in near.pairs)}"
+        for near in leaks.near_duplicates
+        if near.count
+    ]

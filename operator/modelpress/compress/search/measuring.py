@@ -108,7 +108,7 @@ class Measuring:
         return Figures(
             original_bytes=self.original.size,
             compressed_bytes=result.size,
-            metrics=tuple(scorer.figure(self.seed) for scorer in scorers),
+            metrics=tuple(scorer.figure(self.seed, self.samples.group) for scorer in scorers),
             agreement=found.agreement,
         )
 
@@ -129,7 +129,7 @@ class Measuring:
         try:
             scorer = scorer_of(metric, self.original, self.samples)
             compare_answers(self.original, self.original, self.samples, (scorer,))
-            scorer.figure(self.seed)
+            scorer.figure(self.seed, self.samples.group)
         except Judged as error:
             return error.message.rstrip(".")
         return ""

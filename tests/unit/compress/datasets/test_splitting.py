@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.unit.compress.sources import samples_of
@@ -31,6 +33,14 @@ def test_a_share_is_held_out_by_the_seed_and_nothing_is_lost() -> None:
 def test_equal_samples_stay_together() -> None:
     kept, held = hold_out(rows(*range(10), *range(10), *[3.0] * 30), 0.5, 0)
     assert not set(values(kept)) & set(values(held))
+
+
+def test_samples_of_one_group_stay_together() -> None:
+    whole = replace(rows(*range(20)), group=np.repeat(np.arange(5), 4))
+    kept, held = hold_out(whole, 0.2, 0)
+    assert kept.group is not None and held.group is not None
+    assert (len(set(kept.group)), len(set(held.group))) == (4, 1)
+    assert not set(kept.group) & set(held.group)
 
 
 def test_neither_side_is_ever_empty() -> None:

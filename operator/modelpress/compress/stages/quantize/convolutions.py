@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from ... import external
+
 OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
 GREATEST = 127
 LEAST_ELEMENTS = 64
@@ -47,7 +49,7 @@ def _worth(tensor: Any) -> bool:
 
 def _widen(proto: Any, tensor: Any, axis: int | None) -> Any:
     """Add the int8 form of a weight, symmetric, and return the node that widens it."""
-    values = numpy_helper.to_array(tensor)
+    values = external.array(tensor)
     others = tuple(index for index in range(values.ndim) if index != axis)
     largest = np.abs(values).max(axis=others if axis is not None else None, keepdims=True)
     scale = np.where(largest > 0, largest / GREATEST, 1).astype(np.float32)

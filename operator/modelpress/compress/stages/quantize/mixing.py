@@ -23,7 +23,7 @@ from . import mixed
 from .awq import output_error
 from .candidates import Candidate
 from .mixed import FLOAT, Choice, Option
-from .rounding import Floats, Scheme, nearest
+from .rounding import Floats, Scheme
 from .scheme import matrix_scheme, table_scheme
 from .sensitivity import Trial
 from .weights import Work
@@ -55,9 +55,7 @@ class Mixing:
             fixed |= select(override.targets, self.fewest, "node", nested=True, field="overrides.targets")
         self.fixed = {name: self.fewest[name] for name in fixed}
         self.free = [item for item in self.candidates if item.name not in fixed]
-        self.more = {
-            item.name: Stored(item, nearest(item.rows(self.work.tensors), self._raised(item))) for item in self.free
-        }
+        self.more = {item.name: Stored(item, self.work.nearest(item, self._raised(item))) for item in self.free}
         model = self.work.model
         data = some(self.data, self.work.context.seed)
         self.samples = len(next(iter(data.values())))

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import onnx
-
 from modelpress.api.stages import Quantize, QuantizePreset, QuantizeWeights
 from modelpress.store.search import Sensitivity
 
@@ -35,10 +33,9 @@ def scan(model: GraphModel, context: Context, enough: Callable[[], bool]) -> tup
     data = context.calibration()
     if data is None:
         return ()
-    prepared = replace(model, path=context.scratch / "prepared.onnx")
-    external = (graph.size_of_graph(model.path).bytes or 0) > graph.EXTERNAL_FROM
-    prepare(model.path, prepared.path, context.scratch, external)
-    proto = onnx.load(prepared.path)
+    prepared = replace(model, path=context.scratch / "prepared" / "model.onnx")
+    prepare(model.path, prepared.path, context.scratch)
+    proto = graph.load(prepared.path)
     candidates = list({item.weight: item for item in find(proto)}.values())
     if not candidates:
         return ()
