@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.support.models import INSTALLATION, a_failure, a_spec, stamp
-from tests.support.world import World, healthy
+from tests.support.world import ROLE, World, healthy
 
 from modelpress.api.reasons import Reason
 from modelpress.api.results import Failure
@@ -63,8 +63,9 @@ def set_rollout(world: World, **fields: Any) -> None:
 
 
 def of(world: World, revision: str) -> int:
-    """Return how many pods a revision is asked to have; 0 if it has none."""
-    return sum(item["spec"]["replicas"] for item in world.of("Deployment") if holds(world, item) == revision)
+    """Return how many pods that serve a revision is asked to have; 0 if it has none."""
+    serving = [item for item in world.of("Deployment") if item["metadata"]["labels"][ROLE] == "serve"]
+    return sum(item["spec"]["replicas"] for item in serving if holds(world, item) == revision)
 
 
 def holds(world: World, item: dict[str, Any]) -> str:

@@ -7,12 +7,22 @@ from typing import Any
 import pytest
 from tests.support.models import condition, summary
 from tests.support.world import Requests, World, healthy
-from tests.unit.control.rollouts import CANARY, STRATEGIES, change, differing, only, serving, set_rollout, starting
+from tests.unit.control.rollouts import (
+    CANARY,
+    STRATEGIES,
+    WITH_SETS_OF_THEIR_OWN,
+    change,
+    differing,
+    only,
+    serving,
+    set_rollout,
+    starting,
+)
 
 from modelpress.cli import rollout_words
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_SETS_OF_THEIR_OWN)
 def test_who_asks_for_another_try_before_the_failure_was_judged_gets_it(strategy: str) -> None:
     world = serving(STRATEGIES[strategy], 1)
     world.pods = only(world.status["currentRevision"], healthy, starting)
