@@ -177,7 +177,9 @@ def verification_of(model: CompressedModel, installation: Installation = INSTALL
     artifact, revision = artifact_of(model, installation), revision_of(model, installation)
     limit = EffectiveDisagreement(max=0.02, at_least=0.9)
     stable = f"{model.metadata.name}-{'c' * 10}"
-    ask = jobs.ask_job(model, artifact, revision, 1, installation, stable=stable, disagreement=limit)
+    ask = jobs.ask_job(
+        model, artifact, revision, 1, installation, stable=stable, stable_service=stable, disagreement=limit
+    )
     return [*serving.verification_set(model, revision), ask]
 
 

@@ -22,6 +22,7 @@ from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.inputs import runs_as
 from modelpress.control.plan import Manifest
 from modelpress.control.proof import Question
+from modelpress.control.sets import set_of
 from modelpress.control.standing import Course, Standing
 from modelpress.render.installation import job_settings
 from modelpress.render.jobs import ask_job
@@ -99,6 +100,7 @@ def ask(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked
         number,
         draft.installation,
         stable=asked.stable,
+        stable_service=set_of(draft.observed, asked.stable) if asked.stable is not None else None,
         disagreement=asked.disagreement,
     )
     measured_for, compared_for = _keys(asked)

@@ -74,9 +74,9 @@ def served_at(draft: Draft, revision: ModelRevision) -> str | None:
 def verdict_key(draft: Draft, retry_token: str | None = None) -> str:
     """Return what a verdict on a revision depends on beside the revision.
 
-    The word to try again, the limits, whether it was to be loaded into pods that are there, where it may fail for their
-    sake, and where there are gates on the serving runtime, those and their test data. `retry_token`: the word that the
-    attempt began with; default: the present one.
+    The word to try again, the limits, and where there are gates on the serving runtime, those and their test data. And
+    whether it was to be loaded into pods that are there, where it may fail for their sake. `retry_token`: the word that
+    the attempt began with; default: the present one.
     """
     asked = draft.model.spec.rollout or Rollout()
     limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.models import INSTALLATION, a_failure, a_publication, a_resolution, a_spec, summary
+from tests.support.models import INSTALLATION, a_failure, a_publication, a_resolution, a_spec, an_answer, summary
 from tests.support.world import ROLE, Ends, Hangs, World, accepting, healthy
 
 from modelpress.control.plan import Reference
@@ -22,8 +22,40 @@ WITH_ALL = INSTALLATION.model_copy(
 EXAMPLES = int(os.environ.get("WALKS", "10"))
 
 
-def job(outcome: Any) -> Any:
-    return lambda item: Ends(message=a_resolution()) if item["metadata"]["labels"][ROLE] == "resolve" else outcome
+VERIFIED = 0.98
+"""The accuracy of answers that keep the gate on the serving runtime."""
+
+
+def job(outcome: Any, answered: Any = None) -> Any:
+    """Have Jobs that compress or measure end so, and those that ask as `answered` says; all resolve."""
+
+    def script(item: dict[str, Any]) -> Any:
+        role = item["metadata"]["labels"][ROLE]
+        if role == "resolve":
+            return Ends(message=a_resolution())
+        return outcome if role != "ask" or answered is None else answered(item)
+
+    return script
+
+
+def answers(top1: float) -> Any:
+    return lambda item: Ends(message=an_answer(item, top1))
+
+
+def demands(world: World) -> bool:
+    """Say whether a gate on the serving runtime is set."""
+    return any("measuredOn" in gate for gate in world.model["spec"]["evaluation"]["gates"])
+
+
+def accuracy(world: World, revision: str) -> float:
+    """Return what a revision answered when it was asked."""
+    status = world.objects[Reference("modelpress.io/v1alpha1", "ModelRevision", "team-a", revision)].get("status", {})
+    figures = (status.get("verification") or {}).get("figures") or {"metrics": [{"compressed": 0.0}]}
+    found: float = figures["metrics"][0]["compressed"]
+    return found
+
+
+TEST_DATA_GONE = Ends(10, a_failure("DatasetNotFound"), container="fetch")
 
 
 def differ(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
@@ -103,6 +135,7 @@ def routed(world: World) -> set[str]:
     return {backend["name"] for backend in backends if backend["weight"]}
 
 
+ON_THE_SERVER = {"metric": "top1", "goal": "MaxDegradation", "value": 0.05, "measuredOn": "ServingRuntime"}
 STEPS: dict[str, Any] = {
     **{f"seed {n}": edit(lambda spec, n=n: spec["compression"].__setitem__("seed", n)) for n in range(3)},
     **{
@@ -125,6 +158,7 @@ STEPS: dict[str, Any] = {
     "strict gate": edit(
         lambda spec: spec["evaluation"].__setitem__("gates", [{"metric": "size", "goal": "Threshold", "value": 1}])
     ),
+    "gate on the server": edit(lambda spec: spec["evaluation"].__setitem__("gates", [dict(ON_THE_SERVER)])),
     "no gate": edit(lambda spec: spec["evaluation"].__setitem__("gates", [])),
     "other metric": edit(lambda spec: spec["evaluation"].__setitem__("latency", {"threads": 2})),
     "one recipe": recipe(stages=[{"fuse": {}}]),
@@ -138,7 +172,10 @@ STEPS: dict[str, Any] = {
     "resume": edit(lambda spec: spec.pop("suspend", None)),
     "pause": edit(lambda spec: spec["rollout"].__setitem__("paused", True)),
     "go on": edit(lambda spec: spec["rollout"].pop("paused", None)),
-    "jobs succeed": assign("jobs", job(Ends(message=a_publication()))),
+    "jobs succeed": assign("jobs", job(Ends(message=a_publication()), answers(VERIFIED))),
+    "servers are wrong": assign("jobs", job(Ends(message=a_publication()), answers(0.5))),
+    "servers do not answer": assign("jobs", job(Ends(message=a_publication()), lambda item: Hangs())),
+    "test data gone": assign("jobs", job(Ends(message=a_publication()), lambda item: TEST_DATA_GONE)),
     "jobs hang": assign("jobs", job(Hangs())),
     "jobs are judged": assign("jobs", job(Ends(10, a_failure("StageFailed"), container="compress"))),
     "jobs crash": assign("jobs", job(Ends(139, container="compress"))),
@@ -173,9 +210,13 @@ def walk(world: World, rounds: int) -> None:
                 assert after == before or health(seen, revision_in(seen, after)).settled, (
                     "traffic moves to pods that all answer"
                 )
+        began = [wish.manifest["metadata"]["name"] for wish in made.apply if wish.manifest["kind"] == "Deployment"]
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
         world.run_controllers()
+        others = [name for name in began if name != before and not name.endswith("-verify")]
+        if demands(world) and before is not None:
+            assert all(accuracy(world, name) == VERIFIED for name in others), "no pod serves that was not verified"
         assert len(autoscalers(world)) <= 1
         said = summary(world.status)
         assert sum(said[kind].startswith("True") for kind in kept) <= 1, said

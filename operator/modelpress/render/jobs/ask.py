@@ -34,11 +34,12 @@ def ask_job(
     installation: Installation,
     *,
     stable: str | None = None,
+    stable_service: str | None = None,
     disagreement: EffectiveDisagreement | None = None,
 ) -> dict[str, Any]:
     """Return attempt number `attempt` at asking a pod of `revision`, named `<revision>-ask-<attempt>`.
 
-    With `disagreement`, the revision `stable`, which serves, is asked the same. Raises MissingFactError for test data
+    With `disagreement`, the revision `stable`, which serves, is asked the same through `stable_service`. Raises MissingFactError for test data
     that was never resolved.
     """
     settings, store = job_settings(model, installation), store_settings(model, installation)
@@ -56,7 +57,7 @@ def ask_job(
         address=_grpc(verification_name(name), model, installation),
         model=model.metadata.name,
         evaluation=evaluation,
-        comparison=_comparison(model, stable, disagreement, installation),
+        comparison=_comparison(model, stable, stable_service, disagreement, installation),
         seed=model.spec.compression.seed or 0,
     )
     return job(
@@ -80,13 +81,17 @@ def ask_job(
 
 
 def _comparison(
-    model: CompressedModel, stable: str | None, asked: EffectiveDisagreement | None, installation: Installation
+    model: CompressedModel,
+    stable: str | None,
+    service: str | None,
+    asked: EffectiveDisagreement | None,
+    installation: Installation,
 ) -> Comparison | None:
-    if stable is None or asked is None:
+    if stable is None or service is None or asked is None:
         return None
     return Comparison(
         revision=stable,
-        address=_grpc(stable, model, installation),
+        address=_grpc(service, model, installation),
         compare=asked.compare,
         output=asked.output,
         at_least=asked.at_least,
