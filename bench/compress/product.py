@@ -6,6 +6,7 @@ URIs in recipes begin with `bench://`; that stands for the folder that a row pre
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from modelpress.api.durations import seconds
 from modelpress.api.results import Progress
 from modelpress.api.stages import Stage
 from modelpress.compress.facts import CompressionFacts
-from modelpress.compress.layout import COMPRESSED, ORIGINAL, Layout
+from modelpress.compress.layout import COMPRESSED, FACTS, ORIGINAL, Layout
 from modelpress.compress.run import Compression
 from modelpress.local import asking, making
 
@@ -56,10 +57,15 @@ def press(
 ) -> Product:
     """Run `recipes/<recipe>.yaml` on what lies in `prepared`; the result is below `work`, which is emptied first.
 
+    What a run before left there of the same recipe and the same weights is taken as it is.
     `epochs`: of every stage that trains, instead of the recipe's: for harnesses that are only tried out.
 
     Raises Judged for a recipe that cannot be carried out.
     """
+    key, kept = _key(recipe, prepared, seed, epochs), work / "key"
+    if kept.is_file() and kept.read_text() == key:
+        facts = CompressionFacts.model_validate_json((work / "out" / FACTS).read_text())
+        return Product(work / "out" / ORIGINAL, work / "out" / COMPRESSED, facts)
     shutil.rmtree(work, ignore_errors=True)
     asked = asking.from_file(RECIPES / f"{recipe}.yaml", {}, {START: f"{prepared}/"})
     stages = tuple(_shortened(stage, epochs) for stage in asked.spec.compression.recipe)
@@ -79,7 +85,15 @@ def press(
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         facts = Compression(task, layout, report).run()
     shutil.rmtree(layout.scratch)
+    kept.write_text(key)
     return Product(layout.out / ORIGINAL, layout.out / COMPRESSED, facts)
+
+
+def _key(recipe: str, prepared: Path, seed: int, epochs: int | None) -> str:
+    """Return what tells one product from another: its recipe, weights and seed."""
+    weights = [path.read_bytes() for path in sorted((prepared / "source").glob("*.safetensors"))]
+    parts = [(RECIPES / f"{recipe}.yaml").read_bytes(), *weights, f"{seed} {epochs}".encode()]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def _shortened(stage: Stage, epochs: int | None) -> Stage:

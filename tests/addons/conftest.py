@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import installation
@@ -22,8 +23,8 @@ VALUES = {
 
 @pytest.fixture(scope="session")
 def cluster() -> Path:
-    """The kubeconfig of the local cluster, with the add-ons in it."""
-    ground("up", "--addons", "keda,prometheus,gateway")
+    """The kubeconfig of the local cluster, with the add-ons in it, or those that ADDONS lists."""
+    ground("up", "--addons", os.environ.get("ADDONS", "keda,prometheus,gateway"))
     return installation.LOCAL_KUBECONFIG
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from modelpress.api.tasks import CompressTask
@@ -27,7 +28,11 @@ class Data:
         if role not in self.task.datasets or self.signature is None:
             return None
         if role not in self.known:
-            dataset, folder = self.task.datasets[role], self.folder / role
-            specs = self.signature.inputs, self.signature.outputs
-            self.known[role] = read(dataset, folder, *specs, self.task.seed, tokenizer=self.source)
+            self.known[role] = self.read(role)
         return self.known[role]
+
+    def read(self, role: str, columns: Collection[str] = ()) -> Samples:
+        """Return the samples of a role, anew, with these further columns. Raises Judged as reading does."""
+        assert self.signature is not None, "the model is loaded"
+        dataset, specs = self.task.datasets[role], (self.signature.inputs, self.signature.outputs)
+        return read(dataset, self.folder / role, *specs, self.task.seed, columns, tokenizer=self.source)

@@ -24,7 +24,6 @@ from modelpress.rollout import weights
 from modelpress.rollout.situation import Decision, Routing, Situation
 
 KINDS = (HTTP_ROUTE.kind, GRPC_ROUTE.kind)
-CHANGED = "it has not looked at it yet since it last changed."
 PATIENCE = timedelta(seconds=30)
 """How long a Gateway may say nothing of a new route before that is a complaint."""
 
@@ -79,9 +78,9 @@ def keep_up_routes(draft: Draft, seen: Situation, decision: Decision) -> None:
 
 
 def doubt(draft: Draft) -> Standing | None:
-    """Return which route its Gateway has not accepted as it is now, and why; None if it has each.
+    """Return which route its Gateway has not accepted, and why; None if it has each.
 
-    A Gateway that has not said anything yet is waited for: that takes a moment after each change.
+    Of a route that was made a moment ago that is no complaint yet.
     """
     at = entrance(draft)
     for route in routes(draft.observed) if at is not None else ():
@@ -90,8 +89,7 @@ def doubt(draft: Draft) -> Standing | None:
         if why is None:
             continue
         told = f"{at} has not accepted {route['kind']} {route['metadata']['name']}"
-        patient = why == CHANGED or _is_new(draft, route)
-        course = Course.MOVING if patient else Course.WAITING
+        course = Course.MOVING if _is_new(draft, route) else Course.WAITING
         return Standing(course, Reason.ROUTE_NOT_ACCEPTED, f"{told}: {why}")
     return None
 
@@ -147,19 +145,20 @@ def _shares(route: Manifest) -> dict[str, int]:
 
 
 def _objection(route: Manifest, at: Entrance) -> str | None:
-    """Return why it is not known that the Gateway does what `route` says; None: it says that it does."""
+    """Return why it is not known that the Gateway does what `route` says; None: it says that it does.
+
+    For which generation it said so is no matter: Contour 1.33 leaves that as it was while nothing else changes.
+    """
     for parent in (route.get("status") or {}).get("parents") or ():
         named = parent.get("parentRef") or {}
         if (named.get("name"), named.get("namespace", route["metadata"]["namespace"])) != (at.name, at.namespace):
             continue
         conditions = {item["type"]: item for item in parent.get("conditions") or ()}
-        accepted = conditions.get("Accepted")
-        if accepted is None or int(accepted.get("observedGeneration") or 0) < int(route["metadata"]["generation"]):
-            return CHANGED
-        for condition in (accepted, conditions.get("ResolvedRefs")):
+        for condition in (conditions.get("Accepted"), conditions.get("ResolvedRefs")):
             if condition is not None and condition.get("status") == "False":
                 return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
-        return None
+        if "Accepted" in conditions:
+            return None
     return "it says nothing of it; is there such a Gateway?"
 
 

@@ -18,6 +18,7 @@ from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation
+from modelpress.api.stages import Quantize
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, TEST_FOLDER, CompressTask
 from modelpress.compress import recipe
 from modelpress.compress.datasets.reading import open_dataset
@@ -29,6 +30,7 @@ from modelpress.compress.judge.models import Model, open_model
 from modelpress.compress.layout import FACTS
 from modelpress.compress.recipe import Step
 from modelpress.compress.stages import WORKS_ON
+from modelpress.compress.stages.quantize.scheme import Engine, engine
 
 from . import making, steps
 from .asking import Asked
@@ -40,7 +42,14 @@ TRAINING = 4.0
 QUANTIZED_BYTES_A_SECOND = 60e6
 """How fast weights are quantized."""
 QUANTIZING_MEMORY = 3.1
-"""Memory of quantization, by the bytes of the weights."""
+"""Memory of quantization with 8-bit activations, by the bytes of the weights."""
+GROUPED_MEMORY = 0.5
+"""The same of weights in groups, which stay in files and are rounded one by one, above LIBRARIES."""
+JUDGING_MEMORY = 1.3
+"""Memory of the judge, by the bytes of the weights: runtimes pack them anew, those of original and result, above
+LIBRARIES."""
+LIBRARIES = 600_000_000
+"""Bytes of a process that computes, without any model."""
 TRAINING_MEMORY = 4.0
 """Memory of training, by the bytes of the weights: they, their gradients, and the optimizer's two averages."""
 START_SECONDS = 4.0
@@ -112,8 +121,8 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
         for step in plan:
             cost = _stage_seconds(step, task, place, each, weights)
             lines.append(StageEstimate(f"{which}{step.kind}", step.medium, cost))
-            peak = max(peak, _stage_memory(step, peak, weights))
-        memory = max(memory, peak)
+            peak = max(peak, stage_memory(step, peak, weights))
+        memory = max(memory, peak, LIBRARIES + round(JUDGING_MEMORY * weights))
         if any(step.medium == "module" for step in plan):
             lines.append(StageEstimate(f"{which}export compressed", "", facts.seconds))
         lines.append(StageEstimate(f"{which}measure", "", _judge_seconds(asked, place, each)))
@@ -157,7 +166,10 @@ def _stage_seconds(step: Step, task: CompressTask, place: Workspace, each: float
     return 1 + 20 * each * BATCH
 
 
-def _stage_memory(step: Step, memory: int, weights: int) -> int:
+def stage_memory(step: Step, memory: int, weights: int) -> int:
+    """Return the greatest memory, in bytes, once the stage is done; `memory` is that before, `weights` the model's."""
+    if isinstance(step.settings, Quantize) and engine(step.settings) is Engine.GROUPS:
+        return max(memory, LIBRARIES + round(GROUPED_MEMORY * weights))
     if step.kind == recipe.QUANTIZE:
         return memory + round((QUANTIZING_MEMORY - 1) * weights)
     return memory + round((TRAINING_MEMORY - 1) * weights) if hasattr(step.settings, "epochs") else memory

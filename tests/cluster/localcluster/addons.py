@@ -115,7 +115,10 @@ ADDONS = {
         ),
         Addon(
             "prometheus",
-            {"prometheus": lambda: debian_program("prometheus", "prometheus")},
+            {
+                "prometheus": lambda: debian_program("prometheus", "prometheus"),
+                "targets": functools.partial(program, "targets"),
+            },
             "monitoring",
             ("prometheus",),
         ),

@@ -91,6 +91,7 @@ GO_PROGRAMS = {
         GoProgram("keda-operator", "./cmd/operator", KEDA_MODULE, _KEDA_STAMPS),
         GoProgram("keda-adapter", "./cmd/adapter", KEDA_MODULE, _KEDA_STAMPS),
         GoProgram("contour", "./cmd/contour", CONTOUR_MODULE),
+        GoProgram("targets", "./targets"),
         GoProgram("pause", "./pause"),
         GoProgram("coredns", "./coredns"),
         GoProgram("rclone", "./rclone"),

@@ -68,4 +68,4 @@ def test_a_dry_run_names_the_budget(model: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     stages = {stage["name"]: stage["seconds"] for stage in lines(done.stdout)[-1]["stages"]}
     assert stages["search, at most 12 trials"] == 600
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "modelpress").exists()

@@ -105,19 +105,25 @@ def test_pods_come_before_the_requests_that_need_them() -> None:
     assert shares(world) == {first: 40, second: 60}
 
 
-def test_a_step_begins_when_the_gateway_has_taken_the_weight() -> None:
+def test_a_step_does_not_begin_while_the_gateway_refuses_the_route() -> None:
     world = behind_gateway()
     first = world.status["currentRevision"]
-    world.gateway = lambda _route: None
+    world.gateway = lambda _route: {"type": "Accepted", "status": "False", "reason": "NotAllowed", "message": "No."}
     second = change(world, 7)
     world.pass_time(300)
     assert shares(world) == {first: 90, second: 10}
     assert "reachedAt" not in world.status["rollout"]
-    world.gateway = lambda _route: {"type": "Accepted", "status": "False", "reason": "NotAllowed", "message": "No."}
-    world.settle()
     assert ready(world) == "RouteNotAccepted"
     assert "Gateway gateways/public has not accepted" in condition(world.status, "Ready")["message"]
     world.gateway = World(a_spec()).gateway
+    world.pass_time(160)
+    assert world.status["currentRevision"] == second
+
+
+def test_a_gateway_that_does_not_say_for_which_weight_it_accepted_the_route_is_believed() -> None:
+    world = behind_gateway()
+    world.gateway = lambda _route: None
+    second = change(world, 7)
     world.pass_time(160)
     assert world.status["currentRevision"] == second
 

@@ -45,6 +45,7 @@ def found(outcome: Outcome) -> Search:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_what_is_found_is_not_dominated_by_the_recipe_that_was_written_by_hand(prepared: Path, tmp_path: Path) -> None:
     by_hand = point(run(spec_of("digits"), prepared, tmp_path / "hand"))
     outcome = run(searching(AutoObjective.SIZE, 8), prepared, tmp_path / "auto")
@@ -57,6 +58,7 @@ def test_what_is_found_is_not_dominated_by_the_recipe_that_was_written_by_hand(p
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_static_integers_that_are_slower_here_are_tried_and_not_chosen(prepared: Path, tmp_path: Path) -> None:
     outcome = run(searching(AutoObjective.LATENCY, 4), prepared, tmp_path / "auto")
     search = found(outcome)

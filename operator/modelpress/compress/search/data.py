@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from modelpress.api.reasons import Reason
 
 from ..data import Data
-from ..datasets import Samples, hold_out, read, without
+from ..datasets import Samples, hold_out, without
 from ..datasets.reading import open_dataset
 from ..errors import Judged
 
@@ -57,8 +57,7 @@ def search_data(data: Data, wanted: Collection[str]) -> SearchData:
         return SearchData(data, None, "random inputs, since there is no data: losses say little")
     dataset, folder = data.task.datasets[role], data.folder / role
     columns = frozenset(wanted) & set(open_dataset(dataset, folder).names)
-    signature = data.signature
-    samples = read(dataset, folder, signature.inputs, signature.outputs, data.task.seed, sorted(columns))
+    samples = data.read(role, sorted(columns))
     others = [item for name in (TRAIN, CALIBRATION) if name != role and (item := data(name)) is not None]
     if role == VALIDATION:
         judged = _apart(samples, others, f"all {samples.count} validation samples are in the training data")

@@ -132,7 +132,8 @@ class Look:
         if not epochs:
             self.notes.append("Nothing was trained: a single epoch would take too much of maxTime.")
             return traits
-        return replace(traits, epochs=epochs, loss=objective.loss, pruning=self._pruning(model))
+        traits = replace(traits, epochs=epochs, loss=objective.loss, width=_width(model.module))
+        return replace(traits, pruning=self._pruning(model))
 
     def _epoch_seconds(self, model: ModuleModel) -> float:
         """Return about how long an epoch of distillation takes."""
@@ -176,6 +177,12 @@ class Look:
 
     def _late(self) -> bool:
         return time.monotonic() - self.started > LOOKING * self.budget.seconds
+
+
+def _width(module: nn.Module) -> float:
+    """Return how many channels layers answer with, at the median."""
+    weights = [item for item in module.parameters() if item.ndim > 1]
+    return float(np.median([len(item) for item in weights])) if weights else 0.0
 
 
 def _copy(model: ModuleModel) -> ModuleModel:

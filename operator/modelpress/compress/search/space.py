@@ -36,6 +36,8 @@ AMOUNTS = (0.3, 0.5, 0.7, 0.8, 0.9)
 """Parts of the parameters, or of the multiplications, that pruning takes away, mildest first."""
 WHOLE_VECTORS = 8
 """For latency, channels stay in multiples of this: a vector of the processor holds so many floats."""
+WIDE = 64
+"""Channels of a layer, at the median, from which whole vectors are kept: of fewer, next to none would be left."""
 LARGE_TABLES = 0.2
 """Part of the bytes in embedding tables from which their bits are worth a trial of their own."""
 SHARES = (1 / 20, 1 / 4)
@@ -74,6 +76,8 @@ class Traits:
     pruning: Prune | None = None
     """How channels are ranked best, as was measured; the amount is not looked at. None: none can go, or nothing would
     train what is left."""
+    width: float = 0.0
+    """Channels that layers answer with, at the median."""
     blocks: BlockList | None = None
     epochs: int = 0
     """Epochs that a trial may train; 0: nothing trains."""
@@ -216,7 +220,7 @@ def _pruned(traits: Traits, objective: AutoObjective) -> tuple[Part, ...]:
         return ()
     counted = "parameters" if objective is AutoObjective.SIZE else "macs"
     what = "parameters" if counted == "parameters" else "multiplications"
-    multiple = WHOLE_VECTORS if objective is AutoObjective.LATENCY else None
+    multiple = WHOLE_VECTORS if objective is AutoObjective.LATENCY and traits.width >= WIDE else None
     found = []
     for amount in AMOUNTS:
         settings = traits.pruning.model_copy(

@@ -39,8 +39,8 @@ def ask_job(
 ) -> dict[str, Any]:
     """Return attempt number `attempt` at asking a pod of `revision`, named `<revision>-ask-<attempt>`.
 
-    With `disagreement`, the revision `stable`, which serves, is asked the same through `stable_service`. Raises MissingFactError for test data
-    that was never resolved.
+    With `disagreement`, the revision `stable`, which serves, is asked the same through `stable_service`. Raises
+    MissingFactError for test data that was never resolved.
     """
     settings, store = job_settings(model, installation), store_settings(model, installation)
     name, data = revision.metadata.name, test_dataset(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -188,9 +189,14 @@ def test_training_imitates_the_original_as_the_objective_compares() -> None:
 
 
 def test_for_latency_multiplications_go_in_whole_vectors() -> None:
-    (prune, *_), *_ = (part.stages for part in space(CONVOLUTIONAL, LATENCY).shapes[0])
+    (prune, *_), *_ = (part.stages for part in space(replace(CONVOLUTIONAL, width=128), LATENCY).shapes[0])
     assert prune.prune is not None and prune.prune.round_to == 8
     assert prune.prune.amount is not None and prune.prune.amount.macs == 0.3
+
+
+def test_of_few_channels_any_number_may_stay() -> None:
+    (prune, *_), *_ = (part.stages for part in space(replace(CONVOLUTIONAL, width=16), LATENCY).shapes[0])
+    assert prune.prune is not None and prune.prune.round_to is None
 
 
 def test_bits_follow_sensitivity() -> None:

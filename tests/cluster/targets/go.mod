@@ -1,0 +1,3 @@
+module modelpress.test/targets
+
+go 1.24
