@@ -186,7 +186,7 @@ def _step(layer: Any, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor
     batch = () if input.dim() == 2 else (input.shape[0 if layer.batch_first else 1],)
     shapes = [(*input.shape[:-1], directions * hidden)]
     shapes += [(layer.num_layers * directions, *batch, hidden)] * (2 if layer.mode == "LSTM" else 1)
-    answers, *states = _Step.apply(input, layer.weight_hh_l0, shapes)
+    answers, *states = _Step.apply(input, layer.weight_hh_l0, shapes)  # type: ignore[no-untyped-call]
     return answers, tuple(states) if layer.mode == "LSTM" else states[0]
 
 
