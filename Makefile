@@ -13,6 +13,7 @@ GROUND := $(PYTHON) tests/cluster/cluster.py
 include make/cluster.mk
 include make/test.mk
 include make/develop.mk
+include make/bench.mk
 
 .PHONY: help
 help: ## list the targets

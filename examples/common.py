@@ -66,6 +66,24 @@ def train(
     return module.eval()
 
 
+def prepare_digits(folder: Path, build: Callable[[], torch.nn.Module], example: Path, epochs: int) -> None:
+    """Train what `build` returns to tell digits apart; write source and data below `folder`."""
+    torch.manual_seed(0)
+    splits = digits()
+    write_arrays(folder, splits)
+    images, labels = (torch.from_numpy(splits["train"][name]) for name in ("image", "label"))
+    module = build()
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(module(images[rows]), labels[rows])
+
+    train(module, loss, len(labels), epochs)
+    write_source(folder, module, example)
+    with torch.no_grad():
+        right = module(torch.from_numpy(splits["test"]["image"])).argmax(1).numpy() == splits["test"]["label"]
+    print(f"trained: {right.mean():.1%} of {len(right)} held-out images right; written to {folder}")
+
+
 def write_source(folder: Path, module: torch.nn.Module, example: Path) -> None:
     """Write `model.py` of the example and the module's weights to `folder`/source."""
     (folder / "source").mkdir(parents=True, exist_ok=True)

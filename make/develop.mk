@@ -27,3 +27,4 @@ lock: $(VENV) ## resolve the dependencies anew and write requirements/*.txt
 	$(LOCK) pyproject.toml --extra compress -o requirements/compressor.txt
 	$(LOCK) --group triton -o requirements/triton.txt
 	$(LOCK) pyproject.toml --extra compress --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra compress --group bench --constraint requirements/dev.txt -o requirements/bench.txt

@@ -30,14 +30,14 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 @pytest.fixture(scope="session")
 def cluster() -> Path:
     """The kubeconfig of the local cluster, which `make cluster` started; brought up again if a part of it died."""
-    _ground("up")
+    ground("up")
     return _ROOT / ".cluster" / "kubeconfig"
 
 
 @pytest.fixture(scope="session")
 def images(cluster: Path) -> dict[str, str]:
     """The names of our images on the node: operator, compressor, triton. `make images` built them."""
-    _ground("images")
+    ground("images")
     lines = (_ROOT / ".cluster" / "images.env").read_text().splitlines()
     pairs = (line.split("=", 1) for line in lines if "=" in line)
     return {name.removesuffix("_IMAGE").lower(): image for name, image in pairs}
@@ -46,7 +46,7 @@ def images(cluster: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def store(cluster: Path) -> Path:
     """The kubeconfig of the local cluster, with the S3 store running in it."""
-    _ground("store")
+    ground("store")
     return cluster
 
 
@@ -55,9 +55,10 @@ def one_at_a_time() -> FileLock:
     return FileLock(_ROOT / ".venv" / "tests.lock")
 
 
-def _ground(command: str) -> None:
-    argv = [sys.executable, str(_ROOT / "tests/cluster/cluster.py"), command]
+def ground(*command: str) -> None:
+    """Have `cluster.py` do what `command` says; the test fails with its words if it cannot."""
+    argv = [sys.executable, str(_ROOT / "tests/cluster/cluster.py"), *command]
     with one_at_a_time():
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"the local cluster's `{command}` failed:\n{done.stdout}\n{done.stderr}", pytrace=False)
+        pytest.fail(f"the local cluster's `{command[0]}` failed:\n{done.stdout}\n{done.stderr}", pytrace=False)

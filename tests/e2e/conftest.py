@@ -31,11 +31,12 @@ def installed(cluster: Path, images: dict[str, str], store: Path, testrun_uid: s
 
 @pytest.fixture(scope="module")
 def workplace(installed: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
-    """A namespace named after the test module, with the store's Secrets; deleted afterwards."""
+    """A namespace named after the test module, with the store's Secrets; its deletion is not awaited."""
     name = re.sub("[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))[:40].strip("-")
     found = stores.find(installed)
+    kubectl.run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=180s")  # an earlier run's
     kubectl.ensure_namespace(name)
     for document in found.secrets(name):
         kubectl.apply(document, name)
     yield Workplace(name, found)
-    kubectl.run("kubectl", "delete", "namespace", name, "--wait=true", "--timeout=180s")
+    kubectl.run("kubectl", "delete", "namespace", name, "--wait=false")

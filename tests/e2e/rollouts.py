@@ -11,7 +11,7 @@ from typing import Any
 
 import kubectl
 import numpy as np
-from tests.support import lookup
+from tests.support import lookup, reading
 from tests.support.load import Load, Question
 from tests.support.waves import Waves
 from tests.support.workplace import Workplace, sparing, wait_for
@@ -19,9 +19,14 @@ from tests.support.workplace import Workplace, sparing, wait_for
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL, ROLE_LABEL, ROLE_SERVE
 
 NAME = "lookup"
-FIRST, SECOND, SHORT = "first", "second", "short"
+FIRST, SECOND, THIRD, SHORT = "first", "second", "third", "short"
 """Versions of the source: SHORT lacks the rows from ASKED_IN_TESTS on."""
-TABLES = {FIRST: lookup.table(1), SECOND: lookup.table(2), SHORT: lookup.table(3, lookup.ASKED_IN_TESTS)}
+TABLES = {
+    FIRST: lookup.table(1),
+    SECOND: lookup.table(2),
+    THIRD: lookup.table(4),
+    SHORT: lookup.table(3, lookup.ASKED_IN_TESTS),
+}
 EVERY_VERSION_KNOWS, SHORT_LACKS = 2, 6
 """Rows to ask for."""
 AT_ONCE: Mapping[str, Any] = {"strategy": "BlueGreen", "scaleDownDelay": "0s"}
@@ -99,8 +104,26 @@ def current(workplace: Workplace) -> str:
 def pods(workplace: Workplace, revision: str, *, leaving: bool = True) -> set[str]:
     """Return the names of a revision's serving pods, those on their way out included unless `leaving` is False."""
     selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE},{REVISION_LABEL}={revision}"
-    found = [item["metadata"] for item in kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]]
+    found = [item["metadata"] for item in reading.pods(workplace.namespace, selector)]
     return {item["name"] for item in found if leaving or "deletionTimestamp" not in item}
+
+
+def revisions_with_pods(workplace: Workplace) -> set[str]:
+    """Return the revisions that have serving pods, those on their way out included."""
+    selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}"
+    found = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
+    return {item["metadata"]["labels"][REVISION_LABEL] for item in found}
+
+
+def a_pod(workplace: Workplace, revision: str) -> dict[str, Any]:
+    """Return a pod of a revision that is there to stay, once there is one."""
+    selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE},{REVISION_LABEL}={revision}"
+
+    def look() -> dict[str, Any] | None:
+        found = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
+        return next((pod for pod in found if "deletionTimestamp" not in pod["metadata"]), None)
+
+    return wait_for(look, f"a pod of {revision}", explain=lambda: workplace.explain(NAME))
 
 
 def await_gone(workplace: Workplace, revision: str) -> None:

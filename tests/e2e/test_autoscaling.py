@@ -4,68 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import kubectl
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
-from tests.e2e.bad_inputs import BadInput, manifest, write_good
+from tests.e2e.elastic import (
+    CALM,
+    NAME,
+    assert_clean,
+    await_pods,
+    current,
+    deployment,
+    explain,
+    scaled_by,
+    serve,
+    shown,
+    under_load,
+    upload,
+    wanted,
+)
 from tests.support.audit import HPA_CONTROLLER, OPERATOR, Write, writes
-from tests.support.load import Load, Question
-from tests.support.workplace import Workplace, sparing, wait_for
+from tests.support.load import Load
+from tests.support.workplace import Workplace, wait_for
 
-NAME, WEIGHTS = "elastic", "weights.safetensors"
-ROW = {"row": np.linspace(-1, 1, 128, dtype=np.float32).reshape(32, 4)}
-WIDTH = 768
-"""Of the network: a request takes a millisecond or more, so that load is told from idling on a busy machine, too."""
-CODE = f"""
-from torch import nn
-
-def build():
-    first, second, last = nn.Linear(4, {WIDTH}), nn.Linear({WIDTH}, {WIDTH}), nn.Linear({WIDTH}, 3)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
-"""
 MOST = 3
 AUTOSCALING = {"minReplicas": 1, "maxReplicas": MOST, "target": {"cpu": 60}}
-REQUESTS = {"cpu": "40m", "memory": "300Mi"}
-"""Of each pod's Triton: with `target.cpu` 60, a pod is added for every 24m that are used."""
-BUSY, CALM = 0.5, 10.0
-"""Seconds from one request of a client to its next: 100 requests a second take 100m, 5 a second next to nothing."""
-T = TypeVar("T")
 
 pytestmark = pytest.mark.long
-
-
-def wanted(workplace: Workplace, batch: int = 64, **serving: object) -> dict[str, Any]:
-    """A small model with `serving`; another `batch` is another revision that gives the same answers."""
-    found = manifest(BadInput(NAME, "", ""), workplace.namespace)
-    found["spec"]["serving"] = {"batching": {"maxBatchSize": batch}, "resources": {"requests": REQUESTS}, **serving}
-    return sparing(found)
 
 
 @pytest.fixture(scope="module")
 def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """The model with an autoscaler and one pod, Ready."""
-    folder = tmp_path_factory.mktemp(NAME)
-    write_good(folder)
-    _widen(folder / "source")
-    workplace.put(folder, NAME)
+    upload(workplace, tmp_path_factory.mktemp(NAME))
     workplace.apply(wanted(workplace, autoscaling=AUTOSCALING))
     workplace.await_ready(NAME, seconds=600)
     return workplace
-
-
-def _widen(source: Path) -> None:
-    rng = np.random.default_rng(0)
-    shapes = {"0": (WIDTH, 4), "2": (WIDTH, WIDTH), "4": (3, WIDTH)}
-    weights = {f"{name}.weight": rng.normal(size=shape) / shape[1] ** 0.5 for name, shape in shapes.items()}
-    biases = {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
-    save_file({name: array.astype(np.float32) for name, array in (weights | biases).items()}, source / WEIGHTS)
-    (source / "net.py").write_text(CODE)
 
 
 @dataclass(frozen=True)
@@ -93,48 +69,9 @@ def risen(served: Workplace, installed: Path) -> Rise:
     return Rise(load, seconds, written(served, installed, since))
 
 
-async def under_load(workplace: Workplace, act: Callable[[], T], interval: float = BUSY) -> tuple[Load, T]:
-    """Ask over 25 connections of each protocol before, while and after `act` runs; return what it returned, too."""
-    answer = await asyncio.to_thread(workplace.ask, NAME, ROW, ["scores"])
-    load = Load(
-        Question(NAME, ROW, {"any": answer}),
-        http=workplace.service_address(NAME, 8000),
-        grpc=workplace.service_address(NAME, 8001),
-        connections=25,
-        interval=interval,
-    )
-    async with load:
-        await load.until_sent(50)
-        result = await asyncio.to_thread(act)
-        await load.until_sent(50)
-    return load, result
-
-
-def serve(workplace: Workplace, **serving: object) -> None:
-    """Change how the model is served, but not its revision."""
-    batch = workplace.model(NAME)["spec"]["serving"]["batching"]["maxBatchSize"]
-    workplace.apply(wanted(workplace, batch, **serving))
-
-
-def assert_clean(load: Load) -> None:
-    """No request was lost, and none got a wrong answer."""
-    print(f"HTTP: {load.http}", f"gRPC: {load.grpc}", sep="\n")
-    assert load.http.clean, f"HTTP: {load.http}"
-    assert load.grpc.clean, f"gRPC: {load.grpc}"
-
-
 def written(workplace: Workplace, installed: Path, since: float) -> list[Write]:
     """Return who wrote what in the namespace."""
     return writes(installed.parent / "audit.log", {workplace.namespace}, since)
-
-
-def current(workplace: Workplace) -> str:
-    return str(workplace.model(NAME)["status"]["currentRevision"])
-
-
-def deployment(workplace: Workplace) -> dict[str, Any]:
-    """The Deployment of the revision that serves."""
-    return kubectl.get(workplace.namespace, "deployment", current(workplace))
 
 
 def autoscalers(workplace: Workplace) -> list[dict[str, Any]]:
@@ -146,40 +83,6 @@ def target(workplace: Workplace) -> str:
     """Which Deployment the one autoscaler scales."""
     (found,) = autoscalers(workplace)
     return str(found["spec"]["scaleTargetRef"]["name"])
-
-
-def await_pods(workplace: Workplace, count: int, seconds: float = 300.0) -> None:
-    """Wait until what serves has `count` pods, all answer, no other pod is left, and the status says so."""
-
-    def look() -> bool:
-        status = workplace.model(NAME)["status"]
-        told = (status.get("replicas"), status.get("readyReplicas"))
-        asked = deployment(workplace)["spec"]["replicas"]
-        selector = f"--selector=modelpress.io/model={NAME},modelpress.io/role=serve"
-        return asked == count and told == (count, count) and len(_pods(workplace, selector)) == count
-
-    wait_for(look, f"{count} pods that serve", seconds, lambda: explain(workplace))
-
-
-def _pods(workplace: Workplace, selector: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = kubectl.get(workplace.namespace, "pods", selector)["items"]
-    return found
-
-
-def explain(workplace: Workplace) -> str:
-    """Say what the cluster knows of the model and its autoscaler, for a failed test."""
-    described = kubectl.run("kubectl", "describe", "horizontalpodautoscalers", "--namespace", workplace.namespace)
-    return f"{workplace.explain(NAME)}\n{described}"
-
-
-def shown(workplace: Workplace, column: str) -> str:
-    """Return what `kubectl get cmodel` shows in `column`."""
-    heads, cells = kubectl.run("kubectl", "get", "cmodel", NAME, "--namespace", workplace.namespace).splitlines()
-    return cells[heads.index(column) :].split()[0]
-
-
-def scaled_by(found: list[Write], user: str) -> list[Write]:
-    return [write for write in found if write.user == user and write.resource == "deployments/scale"]
 
 
 def test_one_autoscaler_named_as_the_model_is_on_what_serves_and_the_status_says_who_counts(served: Workplace) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +14,10 @@ import kubectl
 import numpy as np
 import pytest
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
+from tests.support import node
 from tests.support.load import Load, Question
 from tests.support.workplace import Array, Workplace, sparing
 
-from localcluster import processes
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL
 
 NAME = "steady"
@@ -135,11 +133,7 @@ async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
 
 def _kill_a_pod(workplace: Workplace) -> None:
     """End all processes of a pod at once, from the node, as a lost machine does."""
-    uid = _a_pod(workplace)["metadata"]["uid"]
-    pids = processes.with_cgroup(f"pod{uid}") or processes.with_cgroup(f"pod{uid.replace('-', '_')}")
-    assert pids, "the pod has no process on this machine"
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    node.kill(_a_pod(workplace))
 
 
 def _delete_a_pod(workplace: Workplace) -> None:

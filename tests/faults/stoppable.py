@@ -69,9 +69,11 @@ class StoppableOperator:
     def __init__(self, settings: Settings, planner: Any, installation: Any, log: Path) -> None:
         self._settings, self._planner, self._installation, self._log = settings, planner, installation, log
         self._pid = 0
+        self._armed = False
 
     def start(self, stop: Stop | None = None) -> None:
         sys.stdout.flush()
+        self._armed = stop is not None
         self._pid = os.fork()
         if self._pid == 0:
             code = 99
@@ -94,9 +96,15 @@ class StoppableOperator:
         assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, f"the operator ended with {status}"
         return True
 
-    def end(self) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGTERM)
-            _, status = os.waitpid(self._pid, 0)
-            self._pid = 0
-            assert status == 0, f"told to stop, the operator ended with {os.waitstatus_to_exitcode(status)}"
+    def end(self) -> bool:
+        """Tell it to stop and wait until it has. False: its SIGKILL came first, at one of its last writes."""
+        if not self._pid:
+            return True
+        os.kill(self._pid, signal.SIGTERM)
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        code = os.waitstatus_to_exitcode(status)
+        if self._armed and code == -signal.SIGKILL:
+            return False
+        assert code == 0, f"told to stop, the operator ended with {code}"
+        return True

@@ -65,6 +65,9 @@ class Scenario:
             live = self._hands.send("GET", path_of(self._reference))
             self._hands.send("PUT", path_of(self._reference), live | {"spec": SECOND})
             self._await_settled()
+            while not self._operator.end():
+                self._operator.start()
+                self._await_settled()
         finally:
             self._operator.end()
         return self._state()

@@ -65,6 +65,9 @@ class Life:
             yield from self._until_ready()
             self._hands.send("PATCH", self._path, {"spec": {"serving": NEW_BATCHING}})
             yield from self._until_ready()
+            while not self._operator.end():
+                self._operator.start()
+                yield from self._until_ready()
         finally:
             self._operator.end()
         self.end_state = self._state()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 OPERATOR = "system:serviceaccount:modelpress-system:modelpress"
+_RECEIVED = '"requestReceivedTimestamp":"'
 HPA_CONTROLLER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 
 
@@ -31,7 +32,7 @@ def writes(audit_log: Path, namespaces: Collection[str], since: float) -> list[W
 
     The namespace of what belongs to none is empty. Reads are not in the log.
     """
-    found = (_write(entry) for entry in _entries(audit_log) if _namespace(entry) in namespaces)
+    found = [_write(entry) for entry in _entries(audit_log, since) if _namespace(entry) in namespaces]
     return [write for write in found if write.at >= since]
 
 
@@ -46,8 +47,11 @@ def _write(entry: dict[str, Any]) -> Write:
     return Write(at, entry["user"]["username"], entry["verb"], resource, reference.get("name", ""))
 
 
-def _entries(audit_log: Path) -> Iterator[dict[str, Any]]:
+def _entries(audit_log: Path, since: float) -> Iterator[dict[str, Any]]:
+    """Read what was received since `since`; of older lines, which are many, nothing but their time is looked at."""
+    first = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")[:19]
     with audit_log.open() as lines:
         for line in lines:
-            if line.endswith("\n"):  # the last one may still be on its way
+            received = line.find(_RECEIVED) + len(_RECEIVED)
+            if line.endswith("\n") and line[received : received + 19] >= first:  # the last one may still be on its way
                 yield json.loads(line)

@@ -9,7 +9,8 @@ from typing import Any
 
 from modelpress.api.base import API_VERSION
 from modelpress.api.figures import DiscordantPairs, Figures, MetricFigure
-from modelpress.api.results import PublishResult, ResolveResult
+from modelpress.api.results import AskResult, PublishResult, ResolveResult
+from modelpress.api.verification import DisagreementFigure, ServedFigures, ServedLatency
 from modelpress.render.installation import Installation
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -103,6 +104,26 @@ def a_publication(manifest: str = "manifest", **figure: Any) -> str:
     """Return what a compress or an evaluate Job answers."""
     result = PublishResult(
         manifest_digest=digest(manifest), report_digest=digest("report"), figures=figures(**figure), batched=True
+    )
+    return json.dumps(result.to_wire())
+
+
+def an_answer(
+    job: dict[str, Any], top1: float = 0.98, milliseconds: float = 5.0, different: int = 0, compared: int = 10_000
+) -> str:
+    """Return what a Job answers that asks a server: it compares if it was told to."""
+    ask = json.loads(job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"])
+    comparison = ask.get("comparison")
+    latency = ServedLatency(batch_size=1, requests=100, p50=milliseconds, p95=2 * milliseconds, p99=3 * milliseconds)
+    disagreement = None
+    if comparison is not None:
+        disagreement = DisagreementFigure(
+            stable=comparison["revision"], compare=comparison["compare"], samples=compared, different=different
+        )
+    result = AskResult(
+        figures=ServedFigures(samples=10_000, metrics=figures(top1).metrics, latency=(latency,), agreement=0.99),
+        disagreement=disagreement,
+        answers_digest=digest("answers"),
     )
     return json.dumps(result.to_wire())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from modelpress.api.autoscaling import AutoscalingTarget
-from modelpress.api.defaults import EffectiveAutoscaling
+from modelpress.api.defaults import EffectiveAutoscaling, EffectiveDisagreement
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.render import jobs, serving
-from modelpress.render.installation import Installation, Prometheus
+from modelpress.render.installation import GatewayDefaults, Installation, Prometheus
 from modelpress.render.places import artifact_folder
 
 DIGESTS = {role: f"sha256:{number:064x}" for number, role in enumerate(("train", "validation", "calibration", "test"))}
@@ -172,6 +172,15 @@ def served_of(model: CompressedModel, installation: Installation = INSTALLATION)
     ]
 
 
+def verification_of(model: CompressedModel, installation: Installation = INSTALLATION) -> list[dict[str, Any]]:
+    """Return everything that verifies the revision of `model` before it gets requests, beside another that serves."""
+    artifact, revision = artifact_of(model, installation), revision_of(model, installation)
+    limit = EffectiveDisagreement(max=0.02, at_least=0.9)
+    stable = f"{model.metadata.name}-{'c' * 10}"
+    ask = jobs.ask_job(model, artifact, revision, 1, installation, stable=stable, disagreement=limit)
+    return [*serving.verification_set(model, revision), ask]
+
+
 ASLEEP = {"minReplicas": 0, "maxReplicas": 4, "activation": {"prometheus": {"query": "sum(rate(asked[1m]))"}}}
 
 
@@ -189,6 +198,20 @@ def autoscalers_of() -> list[dict[str, Any]]:
     return [*found, serving.scaled_object(model, name, asleep, asked, prometheus)]
 
 
+def routes_of() -> list[dict[str, Any]]:
+    """Return both routes of a model: to what serves, and to two versions by weight."""
+    gateway = GatewayDefaults(name="public", namespace="gateways", domain="example.org")
+    model, installation = model_of(MINIMAL), INSTALLATION.model_copy(update={"gateway": gateway})
+    at = serving.entrance(model, installation)
+    assert at is not None
+    stable = f"{model.metadata.name}-{REVISION_KEY[:10]}"
+    return [
+        serving.http_route(model, at, {stable: 100}),
+        serving.http_route(model, at, {stable: 90, "digits-cccccccccc": 10}),
+        serving.grpc_route(model, at, {stable: 90, "digits-cccccccccc": 10}),
+    ]
+
+
 def everything_of(model: CompressedModel, installation: Installation = INSTALLATION) -> list[dict[str, Any]]:
     """Return every object that is rendered for `model`."""
-    return jobs_of(model, installation) + served_of(model, installation)
+    return jobs_of(model, installation) + served_of(model, installation) + verification_of(model, installation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from modelpress.api.auto import AutoObjective
 from modelpress.api.figures import DiscordantPairs, Figures, MetricFigure
 from modelpress.api.gates import judge
 from modelpress.api.spec import Evaluation
@@ -12,6 +13,7 @@ from modelpress.compress.facts import CompressionFacts, LayerFacts, Size, StageF
 from modelpress.compress.judge.latency import PERCENTS, summary
 from modelpress.store.manifest import ManifestFile
 from modelpress.store.report import Histogram, LatencyDetail, LayerFigure, Memory, Report
+from modelpress.store.search import Search, Sensitivity, Trial
 
 BELL = tuple(math.exp(-((place - 30) ** 2) / 80) / 16 for place in range(61))
 EVALUATION: dict[str, Any] = {
@@ -80,6 +82,53 @@ def full_report(name: str = "digits", warning: str = "3 of 500 test samples are 
         ),
         weights=spread,
         memory=Memory(original=9_000_000, compressed=4_000_000),
+        search=full_search(),
+    )
+
+
+def full_search() -> Search:
+    """Return a search with a trial of each kind: chosen, on the front, dominated, refused, come to nothing."""
+    told = [  # name, bytes, loss, bound, speedup, failing, front
+        ("as it came", 81_160, 0.0, 0.0, 1.0, ("size",), True),
+        ("INT8 static", 22_104, 0.002, 0.011, 0.62, (), False),
+        ("weights in 4 bits, GPTQ", 17_400, 0.003, 0.014, 0.9, (), True),
+        ("70 % of the parameters pruned, distilled, INT8 static", 9_300, 0.005, 0.017, 0.8, (), True),
+        ("90 % of the parameters pruned, distilled, INT8 static", 5_100, 0.062, 0.094, 0.9, ("top1",), True),
+    ]
+    trials = [
+        Trial(
+            number=number,
+            name=name,
+            stages=({"quantize": {"preset": "INT8"}},) if number else (),
+            seconds=3.2 * number,
+            figures=Figures(original_bytes=81_160, compressed_bytes=size),
+            loss=loss,
+            loss_bound=bound,
+            speedup=speed,
+            speedup_low=0.97 * speed,
+            speedup_high=1.03 * speed,
+            failing=failing,
+            front=front,
+        )
+        for number, (name, size, loss, bound, speed, failing, front) in enumerate(told)
+    ]
+    broken = Trial(number=5, name="INT8 dynamic", failure="quantize stored no weight as integers.")
+    return Search(
+        objective=AutoObjective.SIZE,
+        max_trials=12,
+        max_seconds=600,
+        seconds=94,
+        loss="top1",
+        data="validation data",
+        samples=197,
+        trials=(*trials, broken),
+        chosen=3,
+        why="It is the smallest among the 3 that passed the gates, of 5 trials and the model as it came.",
+        notes=("The objective without half of the parameters, untrained: 0.52 by L1, Layer; 0.61 by Taylor, Global.",),
+        sensitivities=tuple(
+            Sensitivity(name=f"classifier.{2 * number}.Gemm", parameters=1000, loss=0.01 / 4**number)
+            for number in range(3)
+        ),
     )
 
 

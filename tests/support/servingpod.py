@@ -65,15 +65,15 @@ class Pod:
             (root / folder.lstrip("/")).mkdir(parents=True)
         self.hold(models)
 
-    def hold(self, models: list[ServedModel]) -> None:
+    def hold(self, models: list[ServedModel], candidates: tuple[ServedModel, ...] = ()) -> None:
         """Write models.json, as a changed ConfigMap does."""
         path = self.root / MODELS_FOLDER.lstrip("/") / MODELS_KEY
         beside = path.with_suffix(".new")
-        beside.write_text(ServingPod(models=tuple(models)).model_dump_json(by_alias=True))
+        beside.write_text(ServingPod(models=tuple(models), candidates=candidates).model_dump_json(by_alias=True))
         beside.rename(path)
 
     def start(self, *names: str, delay: float = 1.0) -> None:
-        """Start the processes `names` (default: all), `delay` being the agent's wait before a drain."""
+        """Start the processes `names` (default: all); new connections may come until `delay` after the announcement."""
         variables = {
             **os.environ,
             "PYTHONPATH": str(_ROOT / "operator"),

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from stores import Store
+from tests.support import reading
 from tritonclient.utils import np_to_triton_dtype
 
 PATIENCE = 300.0
@@ -67,7 +68,7 @@ class Workplace:
 
     def model(self, name: str) -> dict[str, Any]:
         """Return the CompressedModel."""
-        return kubectl.get(self.namespace, "compressedmodel", name)
+        return reading.model(self.namespace, name)
 
     def conditions(self, name: str) -> dict[str, dict[str, Any]]:
         """Return the model's conditions by type; none while they speak of an older generation."""
@@ -104,7 +105,7 @@ class Workplace:
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Return (reason, message) of the model's Events."""
-        found = kubectl.get(self.namespace, "events", "--field-selector", f"involvedObject.name={name}")["items"]
+        found = reading.events(self.namespace, name)
         return [
             (event["reason"], event["message"])
             for event in found

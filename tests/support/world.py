@@ -14,20 +14,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, stamp
+from tests.support.models import INSTALLATION, NOON, a_model, a_publication, a_resolution, an_answer, stamp
 
+from modelpress.api.results import Failure
 from modelpress.api.rollout import RolloutStatus
+from modelpress.api.servingpod import HeldModel, PodAnswer, ServedModel
 from modelpress.control.draft import attempt_of
 from modelpress.control.plan import Observed, Plan, Problem, Reference
 from modelpress.control.planner import plan
 from modelpress.control.pods import is_ready
+from modelpress.control.sets import wanted
 from modelpress.render.installation import Installation
 from modelpress.rollout.counting import NOTHING, Counted, count, total, window_of
+from modelpress.rollout.queries import Answered, answered
 from modelpress.triton.metrics import InferenceCounters
+
+
+def loads(_pod: dict[str, Any], _revision: str) -> Failure | bool:
+    """Have every pod prove what it is to load beside what it serves; False: it does not tell, a failure: it refuses."""
+    return True
+
 
 COUNTS_EVERY = 5.0
 """Seconds between two readings of counters."""
-ROLE = "modelpress.io/role"
+ROLE, REVISION = "modelpress.io/role", "modelpress.io/revision"
 
 
 @dataclass(frozen=True)
@@ -54,8 +64,10 @@ Script = Callable[[dict[str, Any]], Ends | Hangs]
 
 def obliging(job: dict[str, Any]) -> Ends | Hangs:
     """Have every Job succeed."""
-    resolves = job["metadata"]["labels"][ROLE] == "resolve"
-    return Ends(message=a_resolution() if resolves else a_publication())
+    role = job["metadata"]["labels"][ROLE]
+    if role == "ask":
+        return Ends(message=an_answer(job))
+    return Ends(message=a_resolution() if role == "resolve" else a_publication())
 
 
 def healthy(deployment: dict[str, Any], index: int) -> dict[str, Any]:
@@ -70,11 +82,20 @@ def healthy(deployment: dict[str, Any], index: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Requests:
-    """What a pod gets to do: requests a second that succeed, their duration in milliseconds, and such that fail."""
+    """What a pod gets to do: requests a second that succeed, their duration in milliseconds, and such that fail.
+
+    `queued`: how much of the duration they wait in the queue.
+    """
 
     good: float = 20.0
     milliseconds: float = 10.0
     bad: float = 0.0
+    queued: float = 0.0
+
+
+def accepting(_route: dict[str, Any]) -> dict[str, Any] | None:
+    """Have the Gateway accept every route at once; None would mean that it says nothing."""
+    return {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
 
 
 def steady(_pod: dict[str, Any]) -> Requests | None:
@@ -105,8 +126,12 @@ class World:
         self.problems: dict[Reference, Problem] = {}
         self.progress: dict[str, dict[str, Any]] = {}
         self.extensions: frozenset[str] = frozenset()
+        self.gateway: Callable[[dict[str, Any]], dict[str, Any] | None] = accepting
         self.requests: Callable[[dict[str, Any]], Requests | None] = steady
         self.counts: dict[str, Counted] = {}
+        self.loads: Callable[[dict[str, Any], str], Failure | bool] = loads
+        self.figures: Callable[[str], float | str] = lambda query: "nobody knows"
+        self.answers: dict[str, Answered] = {}
         self._counters: dict[str, InferenceCounters] = {}
         self._counted_at: datetime = NOON
         self.events: list[tuple[str, str, str]] = []
@@ -157,7 +182,34 @@ class World:
             dict(self.progress),
             dict(self.problems),
             counts=dict(self.counts),
+            holdings=self.holdings(),
+            answers=dict(self.answers),
             extensions=self.extensions,
+        )
+
+    def holdings(self) -> dict[str, PodAnswer]:
+        """Return what each pod that answers says of the versions that it holds, as its ConfigMap asks."""
+        found = {}
+        for pod in self.of("Pod", "serve"):
+            config_map = self.objects.get(Reference("v1", "ConfigMap", "team-a", pod["metadata"]["labels"][REVISION]))
+            asked = wanted(config_map) if config_map is not None else None
+            if asked is not None and is_ready(pod):
+                models = tuple(self._held(pod, model, serves=True) for model in asked.models)
+                candidates = tuple(self._held(pod, model, serves=False) for model in asked.candidates)
+                found[pod["metadata"]["name"]] = PodAnswer(ready=True, models=models, candidates=candidates)
+        return found
+
+    def _held(self, pod: dict[str, Any], model: ServedModel, *, serves: bool) -> HeldModel:
+        revision = model.revision or pod["metadata"]["labels"][REVISION]
+        said = self.loads(pod, revision)
+        return HeldModel(
+            name=model.name,
+            version=model.version,
+            revision=model.revision,
+            manifest_digest=model.manifest_digest,
+            verified=said is True,
+            serves=serves and said is True,
+            failure=said if isinstance(said, Failure) else None,
         )
 
     def plan(self) -> Plan:
@@ -166,13 +218,13 @@ class World:
 
     def round(self) -> bool:
         """Let the operator make one round, then the controllers. Return whether anything changed."""
-        before = self._print()
+        before = self.fingerprint()
         self.read_counters()
         made = self.plan()
         self.history.append(made)
         self.carry_out(made)
         self.run_controllers()
-        return self._print() != before
+        return self.fingerprint() != before
 
     def settle(self, limit: int = 60) -> None:
         """Make rounds until nothing changes at this moment."""
@@ -212,16 +264,26 @@ class World:
                     requests=does.good * passed,
                     failures=does.bad * passed,
                     request_microseconds=does.good * passed * does.milliseconds * 1000,
+                    queue_microseconds=does.good * passed * does.queued * 1000,
                 )
                 self._counters[name] = total((self._counters.get(name, NOTHING), done))
             if window is not None and is_ready(pod):
                 told = self._counters.get(name, NOTHING) if does is not None else None
                 read[name] = count(self.counts.get(name), window, told, self.now)
         self.counts = read
+        self.answers = self._ask_prometheus(window) if window is not None else {}
+
+    def _ask_prometheus(self, window: str) -> dict[str, Answered]:
+        """Let Prometheus answer the queries of the spec, as `figures` says by name."""
+        queries = (self.model["spec"].get("rollout") or {}).get("analysis", {}).get("queries", ())
+        return {
+            item["name"]: answered(self.answers.get(item["name"]), window, item["query"], self.figures(item["name"]))
+            for item in queries
+        }
 
     def restart_operator(self) -> None:
         """Forget what an operator knows that has just started."""
-        self.counts = {}
+        self.counts, self.answers = {}, {}
 
     def carry_out(self, made: Plan) -> None:
         """Do what a plan says."""
@@ -279,7 +341,8 @@ class World:
                     live["metadata"]["annotations"] = annotations
                 self._touch(live, generation=changed)
 
-    def _print(self) -> bytes:
+    def fingerprint(self) -> bytes:
+        """Return what tells this state of all objects from every other one."""
         return orjson.dumps(list(self.objects.values()))
 
     def _touch(self, item: dict[str, Any], *, generation: bool = False) -> None:
@@ -289,12 +352,20 @@ class World:
             item["metadata"]["generation"] = item["metadata"].get("generation", 1) + 1
 
     def run_controllers(self) -> None:
-        """Let Jobs run and Deployments come up."""
+        """Let Jobs run, Deployments come up and the Gateway look at routes."""
         for job in self.of("Job"):
             if not (job.get("status") or {}).get("conditions"):
                 self._run_job(job)
         for deployment in self.of("Deployment"):
             self._run_deployment(deployment)
+        for route in self.of("HTTPRoute") + self.of("GRPCRoute"):
+            self._run_route(route)
+
+    def _run_route(self, route: dict[str, Any]) -> None:
+        said = self.gateway(route)
+        if said is not None:
+            condition = {**said, "observedGeneration": route["metadata"]["generation"]}
+            route["status"] = {"parents": [{"parentRef": route["spec"]["parentRefs"][0], "conditions": [condition]}]}
 
     def _run_job(self, job: dict[str, Any]) -> None:
         script = self.jobs(job)

@@ -78,8 +78,13 @@ helperResources: {{ toJson .Values.pods.helperResources }}
 drainSeconds: {{ .Values.pods.drainSeconds }}
 clusterDomain: {{ .Values.clusterDomain | quote }}
 operatorNamespace: {{ .Release.Namespace | quote }}
-{{- with .Values.prometheus.address }}
-prometheus: {{ toJson (dict "address" .) }}
+{{- if .Values.prometheus.address }}
+prometheus: {{ toJson .Values.prometheus }}
+{{- end }}
+{{- $gateway := dict -}}
+{{- range $name, $value := .Values.gateway -}}{{- if $value -}}{{- $_ := set $gateway $name $value -}}{{- end -}}{{- end }}
+{{- with $gateway }}
+gateway: {{ toJson . }}
 {{- end }}
 {{- with $proxy }}
 proxy: {{ toJson . }}
@@ -125,6 +130,9 @@ certificateAuthorities: {{ toJson (dict "configMap" .configMap "key" .key) }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]

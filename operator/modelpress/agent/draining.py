@@ -1,11 +1,14 @@
 """Ending without losing a request.
 
-    stopping appears     readiness goes off; Kubernetes takes the pod out of the Services' endpoints
-    + drain_delay        by now no node sends new connections here; Envoy asks every connection to end with its next
-                         answer: `Connection: close` in HTTP/1, GOAWAY in HTTP/2. New connections are still taken
-    connections gone     or drain_seconds are over: what is left then is idle, or slower than the limit
+    stopping appears     readiness goes off; Kubernetes takes the pod out of the Services' endpoints. From now on Envoy
+                         asks every connection to end with its next answer: `Connection: close` in HTTP/1, GOAWAY in
+                         HTTP/2. New connections are still taken: some nodes have yet to hear of the change
+    + drain_delay        by now no node sends new connections here
+    connections gone     or drain_seconds more are over: what is left then is idle, or slower than the limit
     drained appears      Triton's preStop hook ends, Triton gets its SIGTERM, and after it the sidecars
 
+Nothing is lost by asking at once: who comes back before its node has heard is answered once more, and asked again. And
+a version that was sent back, which no Service leads to any more, is left by kept connections with their next answer.
 A client whose connection is idle all that time sees it closed; it has no request in flight.
 If `stopping` goes away again (Triton's container was restarted in its pod), the pod serves as before.
 """
@@ -51,9 +54,9 @@ class Drain:
 
     async def _drain(self, admin: Admin) -> None:
         clock = asyncio.get_running_loop().time
-        log.info("the pod is to end; waiting %s s for clients to be sent elsewhere", self._settings.drain_delay)
-        await asyncio.sleep(self._settings.drain_delay)
-        end = clock() + self._settings.task.drain_seconds
+        elsewhere = clock() + self._settings.drain_delay
+        end = elsewhere + self._settings.task.drain_seconds
+        log.info("the pod is to end; its clients are asked to connect anew")
         await self._tell(admin.begin_drain())
         while self.begun and clock() < end:
             try:
@@ -61,7 +64,7 @@ class Drain:
             except _AWAY as error:
                 log.warning("Envoy is gone, nothing is left to drain: %s", error)
                 break
-            if connections == 0:
+            if connections == 0 and clock() >= elsewhere:
                 break
             log.debug("%d connections, %d requests", connections, requests)
             await asyncio.sleep(INTERVAL)

@@ -1,14 +1,17 @@
-"""From a ServedModel to files in Triton's model repository: fetched, checked by digest, configured, put in place.
+"""From a ServedModel to a version in Triton's model repository: fetched, checked by digest, configured, put in place.
 
-What was fetched stays below `.fetched/<manifest digest>` in the repository's volume and is hashed again when the agent
-restarts: so a pod needs its store once. The model's files in the repository are links to it.
+What was fetched stays in `fetched/<manifest digest>` beside the repository and is hashed again when the agent restarts:
+so a pod needs its store once. The model's files in the repository are links to it.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from modelpress.api.reasons import Reason
 from modelpress.api.servingpod import ServedModel
@@ -21,15 +24,12 @@ from modelpress.triton import config, repository
 from modelpress.triton.config import Backend
 
 from .failure import AgentError
-
-FETCHED = ".fetched"
-MARK = "served.json"
-"""Beside config.pbtxt: the ServedModel that this folder was made from."""
+from .settings import Settings
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model whose files lie in the repository."""
+    """A model whose files lie in the pod."""
 
     model: ServedModel
     """What was asked for."""
@@ -39,30 +39,78 @@ class Prepared:
     """The judge's answers."""
 
 
-def prepare(model: ServedModel, folder: Path, task: AgentTask) -> Prepared:
-    """Bring `model` into the repository `folder`. Blocks.
+def prepare(model: ServedModel, settings: Settings) -> Prepared:
+    """Fetch what `model` is made of, unless it is there. Blocks.
 
     Raises AgentError: what the store says, ArtifactChanged if the files are not what was accepted, ModelLoadFailed if
     Triton cannot be configured for the model.
     """
     try:
-        fetched = folder / FETCHED / model.manifest_digest.partition(":")[2]
+        fetched = _folder(model, settings)
         described = _kept(model, fetched) or _fetch(model, fetched)
-        answers = reference.read(fetched / described.reference)
-        if not _in_place(model, folder):
-            _put(model, described, fetched, folder, task)
+        found = Prepared(model, described, reference.read(fetched / described.reference))
+        configured(found, settings.task, (model.version,))
     except StoreError as error:
         raise AgentError(error.reason, error.message) from error
     except ValueError as error:
         raise AgentError(Reason.MODEL_LOAD_FAILED, f"{model.name} cannot be served: {error}") from error
     except OSError as error:
-        raise AgentError(Reason.OUT_OF_SCRATCH, f"{model.name} cannot be written to {folder}: {error}") from error
-    return Prepared(model, described, answers)
+        raise AgentError(Reason.OUT_OF_SCRATCH, f"{model.name} cannot be written to {fetched}: {error}") from error
+    return found
 
 
-def forget(name: str, folder: Path) -> None:
-    """Take the model `name` out of the repository `folder`. What was fetched for it stays."""
-    repository.remove(folder, name)
+def configured(prepared: Prepared, task: AgentTask, versions: Iterable[int]) -> str:
+    """Return config.pbtxt for `versions` of a model, if all of them are such as `prepared`."""
+    model = prepared.model
+    return config.config(
+        model.name,
+        prepared.manifest,
+        Backend(task.backend),
+        threads=task.threads,
+        versions=versions,
+        max_batch_size=model.max_batch_size,
+        queue_delay_microseconds=model.max_queue_delay_microseconds,
+    )
+
+
+def place(prepared: Prepared, settings: Settings, versions: Iterable[int]) -> None:
+    """Put the model into the repository and have Triton load `versions`, this one among them. Blocks.
+
+    Raises AgentError: there is no room for the files.
+    """
+    model = prepared.model
+    files = _folder(model, settings) / prepared.manifest.variants[manifest.ONNX]
+    text = configured(prepared, settings.task, versions)
+    try:
+        repository.put(
+            settings.repository,
+            model.name,
+            model.version,
+            config=text,
+            files=files,
+            backend=Backend(settings.task.backend),
+            mark=model.model_dump_json(),
+        )
+    except OSError as error:
+        told = f"{model.name} cannot be written to {settings.repository}: {error}"
+        raise AgentError(Reason.OUT_OF_SCRATCH, told) from error
+
+
+def placed(name: str, settings: Settings) -> dict[int, ServedModel | None]:
+    """Return the versions of a model that are in the repository, and what they were made from if that can be read."""
+    return {version: _parsed(mark) for version, mark in repository.marks(settings.repository, name).items()}
+
+
+def keep_only(models: Collection[ServedModel], settings: Settings) -> None:
+    """Remove what was fetched for others than `models`."""
+    needed = {_folder(model, settings).name for model in models}
+    for folder in settings.fetched.iterdir() if settings.fetched.exists() else ():
+        if folder.name not in needed:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(model: ServedModel, settings: Settings) -> Path:
+    return settings.fetched / model.manifest_digest.partition(":")[2]
 
 
 def _kept(model: ServedModel, fetched: Path) -> Manifest | None:
@@ -85,24 +133,8 @@ def _fetch(model: ServedModel, fetched: Path) -> Manifest:
     return found
 
 
-def _put(model: ServedModel, described: Manifest, fetched: Path, folder: Path, task: AgentTask) -> None:
-    backend = Backend(task.backend)
-    text = config.config(
-        model.name,
-        described,
-        backend,
-        threads=task.threads,
-        version=model.version,
-        max_batch_size=model.max_batch_size,
-        queue_delay_microseconds=model.max_queue_delay_microseconds,
-    )
-    files = fetched / described.variants[manifest.ONNX]
-    written = repository.write(folder, model.name, model.version, config=text, files=files, backend=backend)
-    (written / MARK).write_text(model.model_dump_json(), encoding="utf-8")
-
-
-def _in_place(model: ServedModel, folder: Path) -> bool:
+def _parsed(mark: str) -> ServedModel | None:
     try:
-        return (folder / model.name / MARK).read_text(encoding="utf-8") == model.model_dump_json()
-    except OSError:
-        return False
+        return ServedModel.model_validate_json(mark)
+    except ValidationError:
+        return None

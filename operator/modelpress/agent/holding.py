@@ -1,10 +1,14 @@
 """Keeping Triton in the state that models.json asks for, whatever restarts.
 
 Two loops share one table of models. `work` brings in what is missing: files, load, warm-up, proof. `watch` asks Triton
-every INTERVAL what it holds; what it lost (its container was restarted) is loaded and proved again by `work`.
+every INTERVAL what it holds; what it lost (its container was restarted) is proved again by `work`.
+
+Of each model there are up to three versions: `serving` answers; `current` is to answer, and takes over once it is
+proved, which it mostly is already, since it was the candidate before; `candidate` is loaded and proved beside them.
+Whatever goes wrong with one of the others, `serving` stays.
 
 Nothing is remembered that could be wrong after a restart: an agent that starts beside a running Triton hashes its files
-again, and proves again that the answers are the judge's; it loads again only if Triton may hold something else.
+again, and proves again that the answers are the judge's; Triton is given nothing that it has.
 """
 
 from __future__ import annotations
@@ -19,12 +23,12 @@ from pydantic import ValidationError
 from modelpress.api.reasons import Reason
 from modelpress.api.results import Failure
 from modelpress.api.servingpod import ServedModel, ServingPod
-from modelpress.triton.client import TritonAwayError, TritonClient, TritonError
+from modelpress.triton.client import TritonAwayError, TritonClient
 
-from . import fetching, verification
+from . import fetching
 from .failure import AgentError
-from .fetching import Prepared
 from .settings import Settings
+from .versions import Held, Versions
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +39,26 @@ RETRY_SECONDS = 30.0
 
 
 @dataclass
-class Held:
-    """One model of the pod, as far as it has come."""
+class Slot:
+    """The versions of one model."""
 
-    wanted: ServedModel
-    prepared: Prepared | None = None
-    """Its files are in the repository."""
-    loaded: ServedModel | None = None
-    """What Triton was last told to load."""
-    verified: bool = False
-    """This Triton gave the reference answers, and has not lost the model since."""
-    failure: Failure | None = None
-    """Why the last try failed."""
-    not_before: float = 0.0
-    """Time of the loop's clock before which it is not tried again."""
+    current: Held
+    """What is to answer."""
+    candidate: Held | None = None
+    """What is loaded beside it."""
+    serving: Held | None = None
+    """What answers; another than `current` only until that is proved."""
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """All versions, each once, the most important first."""
+        named = (self.serving, self.current, self.candidate)
+        return tuple({id(held): held for held in named if held is not None}.values())
+
+    @property
+    def answers(self) -> bool:
+        """Whether clients get right answers."""
+        return self.serving is not None and self.serving.verified
 
 
 class Keeper:
@@ -56,20 +66,26 @@ class Keeper:
 
     def __init__(self, settings: Settings, triton: TritonClient) -> None:
         self._settings, self._triton = settings, triton
-        self.models: dict[str, Held] = {}
-        """By name."""
+        self._versions = Versions(settings, triton)
+        self.slots: dict[str, Slot] = {}
+        """By name of the model."""
         self.proxy_answers = False
         """Whether a request from outside reaches Triton."""
         self._complete: frozenset[str] = frozenset()
 
     @property
+    def models(self) -> dict[str, Held]:
+        """What is to answer, by name."""
+        return {name: slot.current for name, slot in self.slots.items()}
+
+    @property
     def ready(self) -> bool:
-        """Whether the pod should get requests: every model it ever had complete, or else every model, is verified.
+        """Whether the pod should get requests: every model it ever had complete, or else every model, answers.
 
         So a model that is added to a running pod does not take the others' clients away.
         """
-        needed = [held for name, held in self.models.items() if name in (self._complete or self.models)]
-        return self.proxy_answers and bool(needed) and all(held.verified for held in needed)
+        needed = [slot for name, slot in self.slots.items() if name in (self._complete or self.slots)]
+        return self.proxy_answers and bool(needed) and all(slot.answers for slot in needed)
 
     async def work(self) -> None:
         """Bring in what is missing, for ever. Raises AgentError if a model fails and no other is served."""
@@ -90,18 +106,35 @@ class Keeper:
         """Do once what `work` does for ever."""
         for name in self._read_wanted():
             await self._drop(name)
-        for held in list(self.models.values()):
-            if not held.verified and asyncio.get_running_loop().time() >= held.not_before:
-                await self._advance(held)
-        if self.models and all(held.verified for held in self.models.values()):
-            self._complete = frozenset(self.models)
+        for slot in list(self.slots.values()):
+            try:
+                await self._advance(slot)
+            except TritonAwayError as error:
+                log.debug("%s: %s", slot.current.wanted.name, error)
+        if self.slots and all(slot.answers for slot in self.slots.values()):
+            self._complete = frozenset(self.slots)
 
     async def look(self) -> None:
         """Ask Triton once what it still has."""
-        for name, held in list(self.models.items()):
-            if held.verified and not await self._triton.ready(name, held.wanted.version):
-                log.warning("Triton no longer has %s; it is loaded again", name)
-                held.verified, held.loaded = False, None
+        for name, slot in list(self.slots.items()):
+            lost = [held for held in slot.held if held.verified and not await self._has(held)]
+            for held in lost:
+                log.warning("Triton no longer has version %d of %s", held.wanted.version, name)
+                held.verified = False
+            if slot.serving in lost and slot.candidate is not None and not await self._triton.live():
+                self._give_up(slot, slot.candidate)
+
+    async def _has(self, held: Held) -> bool:
+        return await self._triton.ready(held.wanted.name, held.wanted.version)
+
+    def _give_up(self, slot: Slot, candidate: Held) -> None:
+        """Have a Triton that ended beside a candidate start without it."""
+        name = slot.current.wanted.name
+        why = f"Triton ended while it held two versions of {name}; if memory was short, it needs more for both."
+        log.error(why)
+        candidate.failure = Failure(reason=Reason.IN_PLACE_INCOMPATIBLE, message=why)
+        if slot.current.prepared is not None:
+            self._versions.withdraw(slot.current.prepared, candidate.wanted.version)
 
     def _read_wanted(self) -> list[str]:
         """Bring the table of models in line with models.json; return the names of those that are no longer wanted.
@@ -111,90 +144,58 @@ class Keeper:
         try:
             pod = ServingPod.model_validate_json(self._settings.models_file.read_bytes())
         except (OSError, ValidationError) as error:
-            if not self.models:
+            if not self.slots:
                 raise AgentError(Reason.OPERATOR_ERROR, f"models.json cannot be read: {error}") from error
             log.error("models.json cannot be read, what is there stays: %s", error)
             return []
+        candidates = {model.name: model for model in pod.candidates}
         wanted = {model.name: model for model in pod.models}
         for name, model in wanted.items():
-            if name not in self.models:
-                self.models[name] = Held(model)
-            elif self.models[name].wanted != model:
-                self.models[name] = Held(model, loaded=self.models[name].loaded)
-        return [name for name in self.models if name not in wanted]
+            slot = self.slots.setdefault(name, Slot(Held(model)))
+            slot.current = _known(slot, model) or Held(model)
+            candidate = candidates.get(name)
+            slot.candidate = (_known(slot, candidate) or Held(candidate)) if candidate not in (None, model) else None
+        return [name for name in self.slots if name not in wanted]
 
     async def _drop(self, name: str) -> None:
         """Unload a model and take its files away. What Triton cannot do now is asked of it again at the next look."""
         try:
-            await self._triton.unload(name)
-        except (TritonAwayError, TritonError) as error:
+            await self._versions.remove(name)
+        except TritonAwayError as error:
             log.warning("%s is not unloaded yet: %s", name, error)
             return
-        fetching.forget(name, self._settings.repository)
         self._complete -= {name}
-        del self.models[name]
+        del self.slots[name]
 
-    async def _advance(self, held: Held) -> None:
+    async def _advance(self, slot: Slot) -> None:
+        """Bring a model one step further. Raises AgentError if it fails and nothing is served, or TritonAwayError."""
+        for held in slot.held:
+            if held.verified or asyncio.get_running_loop().time() < held.not_before:
+                continue
+            if held is slot.candidate and (held.is_judged or not (slot.serving is slot.current and slot.answers)):
+                continue
+            await self._bring(slot, held)
+        current = slot.current
+        if current.verified and current.prepared is not None:
+            keep = [held.wanted for held in (current, slot.candidate) if held is not None and not held.is_judged]
+            if await self._versions.leave_only(current.prepared, keep):
+                needed = [held.wanted for slot in self.slots.values() for held in slot.held]
+                await asyncio.to_thread(fetching.keep_only, needed, self._settings)
+            slot.serving = current
+
+    async def _bring(self, slot: Slot, held: Held) -> None:
         name = held.wanted.name
         try:
-            if held.prepared is None:
-                log.info("bringing in %s from %s", name, held.wanted.uri)
-                held.prepared = await asyncio.to_thread(
-                    fetching.prepare, held.wanted, self._settings.repository, self._settings.task
-                )
-            await self._load(held)
-            await self._prove(held.prepared)
-        except TritonAwayError:
-            return
+            await self._versions.bring(held, beside=held is slot.candidate)
         except AgentError as error:
             log.error("%s: %s", name, error)
             held.failure = error.failure
             held.not_before = asyncio.get_running_loop().time() + RETRY_SECONDS
-            if not any(other.verified for other in self.models.values()):
+            if not any(other.answers for other in self.slots.values()):
                 raise
             return
         held.verified, held.failure = True, None
-        log.info("%s gives the judge's reference answers", name)
-
-    async def _load(self, held: Held) -> None:
-        """Have Triton load the model unless it has exactly this one. Raises TritonAwayError, AgentError."""
-        name = held.wanted.name
-        mark = self._settings.run / f"loaded-{name}.json"
-        text = held.wanted.model_dump_json()
-        same = held.loaded == held.wanted or (mark.exists() and mark.read_text() == text)
-        if not await self._triton.live():
-            raise TritonAwayError("Triton does not answer")
-        if same and await self._triton.ready(name, held.wanted.version):
-            return
-        mark.unlink(missing_ok=True)
-        try:
-            await self._triton.load(name)
-        except TritonError as error:
-            raise AgentError(Reason.MODEL_LOAD_FAILED, f"Triton cannot load {name}: {error}") from error
-        mark.write_text(text)
-        held.loaded = held.wanted
-
-    async def _prove(self, prepared: Prepared) -> None:
-        """Raise AgentError with AnswersDiffer unless Triton gives the reference answers, or TritonAwayError."""
-        name, limit = prepared.model.name, prepared.model.max_batch_size
-        reference, manifest = prepared.reference, prepared.manifest
-        outputs = list(reference.outputs)
-        try:
-            for arrays in verification.warm_up(reference, manifest, limit):
-                await self._triton.infer(name, arrays, outputs)
-            answers = [
-                await self._triton.infer(name, arrays, outputs)
-                for arrays in verification.requests(reference, manifest, limit)
-            ]
-            found = verification.difference(reference, answers)
-        except (TritonError, ValueError, KeyError) as error:
-            found = f"the reference input is refused: {error}"
-        if found:
-            raise AgentError(
-                Reason.ANSWERS_DIFFER,
-                f"{name} does not give the answers here that it gave when it was judged: {found}. "
-                "Serve it on the kind of machine it was compressed on, or choose a milder recipe.",
-            )
+        log.info("version %d of %s gives the judge's reference answers", held.wanted.version, name)
 
     async def _ask_proxy(self, session: aiohttp.ClientSession) -> bool:
         try:
@@ -202,3 +203,8 @@ class Keeper:
                 return response.status == 200
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
+
+
+def _known(slot: Slot, model: ServedModel | None) -> Held | None:
+    """Return what is known of a version of the slot, if it is one."""
+    return next((held for held in slot.held if held.wanted == model), None)

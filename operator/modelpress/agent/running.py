@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> ExitCode:
     """Run until SIGTERM or SIGINT (DONE), or until the pod's models cannot be served (JUDGED, ENVIRONMENT)."""
+    settings.repository.mkdir(exist_ok=True)  # before the key, which Triton waits for
     secret = key.ensure(settings.key_file)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

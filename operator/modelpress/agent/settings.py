@@ -26,7 +26,9 @@ from modelpress.api.tasks import TERMINATION_MESSAGE_PATH, AgentTask
 from modelpress.store.locations import in_root
 
 DRAIN_DELAY_SECONDS = 5.0
-"""From the pod's end being announced until no new connections come: endpoints travel to every node's kube-proxy."""
+"""From the pod's end being announced until no new connections come: endpoints travel to every node's kube-proxy.
+
+A pod stays for so long, even if no connection is left."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Settings:
     port_offset: int = 0
     """Added to every port, so that several pods' processes fit on one machine."""
     drain_delay: float = DRAIN_DELAY_SECONDS
-    """Seconds between `stopping` and the drain."""
+    """Seconds after `stopping` for which new connections may still come."""
 
     @property
     def ports(self) -> Ports:
@@ -74,6 +76,11 @@ class Settings:
     def repository(self) -> Path:
         """Triton's model repository."""
         return in_root(REPOSITORY_FOLDER)
+
+    @property
+    def fetched(self) -> Path:
+        """What was fetched from stores, on the repository's file system."""
+        return self.repository.parent / "fetched"
 
     @property
     def run(self) -> Path:

@@ -100,4 +100,5 @@ class Autoscaling(ApiType):
     """What each pod should have to do. Default: with KEDA a queueTime of 20ms, or ten times `batching.maxQueueDelay` if
     that is longer; with HPA 70 percent of the CPU that is requested."""
     activation: Activation | None = None
-    """What wakes the model once it has no pods; the first request waits until one is ready. Default: none."""
+    """What wakes the model once it has no pods. Requests fail until one answers, unless what is in front of it waits or
+    asks again. Default: none."""

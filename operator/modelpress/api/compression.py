@@ -1,4 +1,4 @@
-"""`spec.compression`: the recipe or a ladder of them, what it may learn from, and how its pod runs."""
+"""`spec.compression`: the recipe, a ladder of them or a search for one, what it may learn from, how its pod runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from .auto import Auto
 from .base import ApiType, Duration, rules
 from .data import CompressionData
+from .durations import seconds
 from .fields import Entrypoint, Name, Quantity, ResourceRequirements, SecretName
 from .stages import Stage
 from .stages.quantize import calibrated
@@ -176,6 +178,15 @@ def each_recipe(rule: Callable[[str], str], compression: str = "self") -> str:
     return f"(!has({stages}) || {rule(stages)}) && (!has({ladder}) || {ladder}.all(rung, {rule('rung.stages')}))"
 
 
+TIMEOUT, SEARCH_TIME = "1h", "10m"
+"""What `job.timeout` and `auto.maxTime` are if they are unset."""
+IN_TIME = (
+    f"!has(self.auto) || duration(has(self.auto.maxTime) ? self.auto.maxTime : '{SEARCH_TIME}')"
+    f" < duration(has(self.job) && has(self.job.timeout) ? self.job.timeout : '{TIMEOUT}')"
+)
+TOO_LONG = f"auto.maxTime must be shorter than job.timeout, which is {TIMEOUT} if it is unset"
+
+
 class Rung(ApiType):
     """One recipe of a ladder."""
 
@@ -190,7 +201,11 @@ class Compression(ApiType):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("has(self.stages) != has(self.ladder)", "compression has exactly one of stages, ladder"),
+            (
+                "[has(self.stages), has(self.ladder), has(self.auto)].filter(set, set).size() == 1",
+                "compression has exactly one of stages, ladder, auto",
+            ),
+            (IN_TIME, TOO_LONG),
             *((each_recipe(rule), message) for rule, message in NEEDS),
             (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
@@ -204,47 +219,57 @@ class Compression(ApiType):
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seed of everything random. Default: 0."""
     stages: Stages | None = None
-    """Steps of the recipe, in order. An empty list only exports, measures and serves. Default: none, ladder stands
-    instead."""
+    """Steps of the recipe, in order. An empty list only exports, measures and serves. Default: none, ladder or auto
+    stands instead."""
     ladder: Annotated[tuple[Rung, ...], Field(min_length=1, max_length=8)] | None = None
     """Recipes in the order in which they are tried, the boldest first: the first whose result passes the gates is
-    served. Default: none, stages stands instead."""
+    served. Default: none, stages or auto stands instead."""
+    auto: Auto | None = None
+    """A search for a recipe, by trials on the machine that compresses. Default: none, stages or ladder stands
+    instead."""
     job: JobSettings | None = None
     """How the compression pod runs."""
 
     @model_validator(mode="after")
-    def _stages_or_ladder(self) -> Self:
-        if (self.stages is None) == (self.ladder is None):
-            raise ValueError("exactly one of stages, ladder must be set")
+    def _one_way(self) -> Self:
+        if sum(way is not None for way in (self.stages, self.ladder, self.auto)) != 1:
+            raise ValueError("exactly one of stages, ladder, auto must be set")
+        timeout = (self.job.timeout if self.job is not None else None) or TIMEOUT
+        if self.auto is not None and seconds(self.auto.max_time or SEARCH_TIME) >= seconds(timeout):
+            raise ValueError(TOO_LONG)
         return self
 
     @property
     def recipe(self) -> tuple[Stage, ...]:
-        """The steps of the one recipe that this is. Raises ValueError for a ladder: each of its rungs is one."""
-        if self.stages is None:
+        """The steps of the one recipe that this is; none of a search, which has yet to find them.
+
+        Raises ValueError for a ladder: each of its rungs is one.
+        """
+        if self.ladder is not None:
             raise ValueError("a ladder is no recipe: choose one of its rungs")
-        return self.stages
+        return self.stages or ()
 
     def rungs(self) -> tuple[Recipe, ...]:
-        """Return every recipe that this is, in the order in which they are tried."""
-        tried = [rung.stages for rung in self.ladder] if self.ladder is not None else [self.recipe]
+        """Return every recipe that this is, in the order in which they are tried; of a search there is one."""
+        tried = [rung.stages for rung in self.ladder] if self.ladder is not None else [self.stages]
         return tuple(
-            Recipe(data=self.data, objective=self.objective, seed=self.seed, stages=stages, job=self.job)
+            Recipe(
+                data=self.data, objective=self.objective, seed=self.seed, stages=stages, auto=self.auto, job=self.job
+            )
             for stages in tried
         )
 
 
 class Recipe(Compression):
-    """The recipe, and what it may learn from."""
+    """One recipe, given or searched for, and what it may learn from."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            *((rule("self.stages"), message) for rule, message in NEEDS),
-            (_quantizes_last("self.stages"), QUANTIZES_LAST),
+            ("has(self.stages) != has(self.auto)", "a recipe has exactly one of stages, auto"),
+            *((f"!has(self.stages) || {rule('self.stages')}", message) for rule, message in NEEDS),
+            (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
     )
 
-    stages: Stages
-    """Steps of the recipe, in order. An empty list only exports, measures and serves."""
     ladder: SkipJsonSchema[None] = None
     """Nothing: this is one recipe."""

@@ -20,6 +20,33 @@ class DatasetFormat(StrEnum):
     JSONL = "jsonl"
 
 
+TOKEN_COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "labels", "next_ids")
+"""Columns that a dataset with `text` has of the tokens, in int64."""
+
+
+class Text(ApiType):
+    """Text that the source's own tokenizer.json makes tokens of, in further columns: input_ids, attention_mask,
+    token_type_ids, labels (the tokens, -100 at padding), next_ids (the token after each, -100 where there is none)."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.blocks) || !self.blocks || !has(self.pair)",
+                "text.blocks joins all texts to one, which has no pair",
+            )
+        )
+    )
+
+    column: str
+    """Column of text."""
+    pair: str | None = None
+    """Column of a second text for each sample. Default: none."""
+    length: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of a sample. Default: what the model takes, or what the tokenizer says, or 512."""
+    blocks: bool | None = None
+    """Join all texts and cut them into samples of `length` tokens, for language models. Default: false."""
+
+
 class Dataset(ApiType):
     """Samples: columns of equal length, the first axis counts samples. Inputs of a model without a batch axis may be of
     another size in every sample, as graphs are: lists of lists in parquet or jsonl."""
@@ -43,8 +70,13 @@ class Dataset(ApiType):
     """Default: by the ending of the URI. Pickled objects in an npz are refused."""
     inputs: dict[str, str] | None = None
     """Column of each input of the model. Default: the column of the same name."""
+    text: Text | None = None
+    """A column of text, and how it becomes tokens. Default: none, all columns hold numbers."""
     targets: dict[str, str] | None = None
     """Column of the target of each output of the model. Default: the column `label` for the first output."""
+    group: str | None = None
+    """Column with equal values where samples belong together, as passages of one document. Bounds on test data then
+    count groups; groups that other data shares are reported. Default: each sample stands for itself."""
     samples: Annotated[int, Field(ge=1)] | None = None
     """Use only this many samples, chosen by the seed. Default: all."""
 

@@ -15,13 +15,23 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
+from .auto import Auto
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
-from .compression import Compression, JobSettings, Recipe, Scratch
-from .data import CompressionData, Dataset, DatasetFormat
-from .evaluation import Evaluation, Gate, Latency, Metric, MetricType, OnInconclusive
+from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe, Scratch
+from .data import CompressionData, Dataset, DatasetFormat, Text
+from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import Analysis, OnInconclusiveAnalysis, Rollout, RolloutStep, Strategy
+from .rollout import (
+    Analysis,
+    AnalysisQuery,
+    Disagreement,
+    OnInconclusiveAnalysis,
+    Rollout,
+    RolloutStep,
+    Routing,
+    Strategy,
+)
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -44,6 +54,7 @@ from .stages import (
     QuantizeWeights,
     Training,
 )
+from .verification import Compare
 
 CALIBRATION_SAMPLES = 256
 """Samples of the training data that calibrate when no calibration data is given."""
@@ -125,6 +136,12 @@ class EffectiveSource(Source):
     assets: tuple[str, ...] = ()
 
 
+class EffectiveText(Text):
+    """Text without gaps. `length` None: what the model takes, or what the tokenizer says, or 512."""
+
+    blocks: bool = False
+
+
 class EffectiveDataset(Dataset):
     """Dataset without gaps. `samples` None: all of them."""
 
@@ -137,11 +154,18 @@ class EffectiveJobSettings(JobSettings):
     """How the compression pod runs, without gaps."""
 
     resources: ResourceRequirements = ResourceRequirements(requests={"cpu": "500m", "memory": "1Gi"})
-    timeout: str = "1h"
+    timeout: str = TIMEOUT
     retries: int = 2
     scratch: Scratch = Scratch(size="20Gi")
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
+
+
+class EffectiveAuto(Auto):
+    """A search without gaps."""
+
+    max_trials: int = 12
+    max_time: str = SEARCH_TIME
 
 
 class EffectiveCompression(Compression):
@@ -171,6 +195,7 @@ class EffectiveGate(Gate):
 
     confidence: float = 0.95
     on_inconclusive: OnInconclusive = OnInconclusive.FAIL
+    measured_on: MeasuredOn = MeasuredOn.COMPRESSION
 
 
 class EffectiveEvaluation(Evaluation):
@@ -213,11 +238,21 @@ class EffectiveServing(Serving):
     image_pull_secrets: tuple[str, ...] = ()
 
 
+class EffectiveDisagreement(Disagreement):
+    """Disagreement without gaps. `output` None: the first."""
+
+    compare: Compare = Compare.ARGMAX
+    at_least: float = 0.99
+
+
 class EffectiveAnalysis(Analysis):
-    """Analysis without gaps; no `max_latency_increase` means that latency is not judged."""
+    """Analysis without gaps; what has no default is not judged unless it is set."""
+
+    disagreement: EffectiveDisagreement | None = None
 
     min_requests: int = 100
     max_error_rate: float = 0.01
+    queries: tuple[AnalysisQuery, ...] = ()
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
 
 
@@ -225,6 +260,7 @@ class EffectiveRollout(Rollout):
     """Rollout without gaps."""
 
     strategy: Strategy = Strategy.CANARY
+    routing: Routing = Routing.AUTO
     steps: tuple[RolloutStep, ...] = (RolloutStep(weight=10, pause="1m"), RolloutStep(weight=50, pause="1m"))
     analysis: EffectiveAnalysis = EffectiveAnalysis()
     progress_deadline: str = "30m"
@@ -243,8 +279,10 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         QuantizeMixed: EffectiveQuantizeMixed,
         QuantizeWeights: EffectiveQuantizeWeights,
         Source: EffectiveSource,
+        Text: EffectiveText,
         Dataset: EffectiveDataset,
         JobSettings: EffectiveJobSettings,
+        Auto: EffectiveAuto,
         Compression: EffectiveCompression,
         Recipe: EffectiveCompression,
         Metric: EffectiveMetric,
@@ -255,6 +293,7 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
         Autoscaling: EffectiveAutoscaling,
         Batching: EffectiveBatching,
         Serving: EffectiveServing,
+        Disagreement: EffectiveDisagreement,
         Analysis: EffectiveAnalysis,
         Rollout: EffectiveRollout,
     }
@@ -273,6 +312,8 @@ def with_defaults(value: Quantize) -> EffectiveQuantize: ...
 @overload
 def with_defaults(value: QuantizeMixed) -> EffectiveQuantizeMixed: ...
 @overload
+def with_defaults(value: Text) -> EffectiveText: ...
+@overload
 def with_defaults(value: QuantizeWeights) -> EffectiveQuantizeWeights: ...
 @overload
 def with_defaults(value: Source) -> EffectiveSource: ...
@@ -280,6 +321,8 @@ def with_defaults(value: Source) -> EffectiveSource: ...
 def with_defaults(value: Dataset) -> EffectiveDataset: ...
 @overload
 def with_defaults(value: JobSettings) -> EffectiveJobSettings: ...
+@overload
+def with_defaults(value: Auto) -> EffectiveAuto: ...
 @overload
 def with_defaults(value: Compression) -> EffectiveCompression: ...
 @overload
@@ -298,6 +341,8 @@ def with_defaults(value: Autoscaling) -> EffectiveAutoscaling: ...
 def with_defaults(value: Batching) -> EffectiveBatching: ...
 @overload
 def with_defaults(value: Serving) -> EffectiveServing: ...
+@overload
+def with_defaults(value: Disagreement) -> EffectiveDisagreement: ...
 @overload
 def with_defaults(value: Analysis) -> EffectiveAnalysis: ...
 @overload

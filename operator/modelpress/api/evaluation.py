@@ -84,6 +84,13 @@ class OnInconclusive(StrEnum):
     PASS = "Pass"
 
 
+class MeasuredOn(StrEnum):
+    """Whose answers a gate judges."""
+
+    COMPRESSION = "Compression"
+    SERVING_RUNTIME = "ServingRuntime"
+
+
 class Gate(ApiType):
     """A demand on one figure. Without it being met, nothing is served."""
 
@@ -92,7 +99,13 @@ class Gate(ApiType):
             (
                 "self.goal == 'Threshold' || self.value >= 0.0",
                 "value must not be negative: the goal says already whether it is a loss or a gain",
-            )
+            ),
+            (
+                "!has(self.measuredOn) || self.measuredOn == 'Compression'"
+                " || self.metric != 'size' && (self.metric != 'latency' || self.goal == 'Threshold')",
+                "measuredOn: ServingRuntime is for answers, and for latency with goal Threshold: the serving runtime"
+                " has no size, and the original, with which the other goals compare, is not served",
+            ),
         )
     )
 
@@ -110,6 +123,11 @@ class Gate(ApiType):
     on_inconclusive: OnInconclusive | None = None
     """What it means that the interval lies on both sides of the limit, so that there are too few samples to tell.
     Default: Fail."""
+    measured_on: MeasuredOn | None = None
+    """Compression: on the report of the compression. ServingRuntime: on the answers of a pod of the new revision that
+    gets no requests, asked over gRPC, before any serving pod of it exists; the metric is paired with the original's
+    answers to the same samples. Of `latency` that is the median round trip in milliseconds, one request at a time.
+    Default: Compression."""
 
 
 class Evaluation(ApiType):

@@ -27,8 +27,14 @@ class MetricFigure(ApiType):
     """Direction of the metric."""
     samples: int
     """Number of test samples."""
+    groups: int | None = None
+    """Number of groups that the samples came in, as `evaluation.group` says. None: each sample stands for itself."""
     pairs: DiscordantPairs | None = None
     """For metrics that count right answers: where the two differ. The interval of the difference comes from it."""
+    design_effect: float | None = None
+    """For `pairs` of samples in groups: how many samples say as much about the difference as one drawn by itself."""
+    compressed_design_effect: float | None = None
+    """The same about the value of the result."""
     standard_error: float | None = None
     """Standard error of (compressed - original), paired, by bootstrap; for metrics without `pairs`."""
     compressed_standard_error: float | None = None

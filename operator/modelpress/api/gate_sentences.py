@@ -21,6 +21,7 @@ def change(
     percent: bool,
     confidence: float,
     samples: int | None,
+    groups: int | None = None,
 ) -> str:
     """Return how `metric` changed: `top1 fell from 0.990 to 0.960 (by 0.030, 95 % bounds 0.012…0.049, n=500)`.
 
@@ -35,19 +36,27 @@ def change(
         low, high = figure(ends.low, percent), figure(ends.high, percent)
         details.append(f"{100 * confidence:g} % bounds{expected} {low}…{high}{unit}")
     if samples is not None:
-        details.append(f"n={samples}")
+        details.append(counted(samples, groups))
     verb = "fell" if compressed < original else "rose" if compressed > original else "stayed"
     values = f"from {figure(original)} to {figure(compressed)}" if verb != "stayed" else f"at {figure(original)}"
     return f"{metric} {verb} {values}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
 
 
-def level(metric: str, value: float, bounds: Interval | None, *, confidence: float, samples: int | None) -> str:
+def level(
+    metric: str,
+    value: float,
+    bounds: Interval | None,
+    *,
+    confidence: float,
+    samples: int | None,
+    groups: int | None = None,
+) -> str:
     """Return where `metric` is: `top1 is 0.960 (95 % bounds 0.942…0.973, n=500)`."""
     details = []
     if bounds is not None:
         details.append(f"{100 * confidence:g} % bounds {figure(bounds.low)}…{figure(bounds.high)}")
     if samples is not None:
-        details.append(f"n={samples}")
+        details.append(counted(samples, groups))
     return f"{metric} is {figure(value)}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
 
 
@@ -57,10 +66,15 @@ def demand(metric: str, value: float, *, at_least: bool, percent: bool) -> str:
     return f"at least {amount} is demanded" if at_least else f"at most {amount} is allowed"
 
 
-def too_few(samples: int, enough: int | None) -> str:
-    """Return that `samples` cannot tell, and how many might: `500 samples cannot tell; about 1,400 might`."""
+def too_few(count: int, kind: str, enough: int | None) -> str:
+    """Return that so many cannot tell, and how many might: `500 samples cannot tell; about 1,400 might`."""
     hint = f"; about {enough:,} might" if enough is not None else ""
-    return f"{samples} samples cannot tell{hint}"
+    return f"{count} {kind} cannot tell{hint}"
+
+
+def counted(samples: int, groups: int | None) -> str:
+    """Return of how many samples, and how many groups of them, something was said: `n=500 in 40 groups`."""
+    return f"n={samples}" if groups is None else f"n={samples} in {groups} groups"
 
 
 def figure(value: float, percent: bool = False) -> str:

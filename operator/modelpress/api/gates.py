@@ -16,16 +16,17 @@ from typing import Literal
 from . import gate_sentences as sentences
 from . import intervals
 from .defaults import EffectiveGate, with_defaults
-from .evaluation import LATENCY_METRIC, SIZE_METRIC, Gate, Goal, OnInconclusive
+from .evaluation import LATENCY_METRIC, SIZE_METRIC, Gate, Goal, MeasuredOn, OnInconclusive
 from .figures import Figures, MetricFigure
 from .intervals import Interval
 from .reasons import Reason
 from .resources import GateOutcome
+from .verification import ServedFigures
 
 Outcome = Literal["Pass", "Fail", "Inconclusive"]
 
 LEAST_SAMPLES = 30
-"""Test samples below which a standard error by bootstrap is not relied on."""
+"""Test samples, or groups of them, below which a standard error by bootstrap is not relied on."""
 MOST_SAMPLES = 1e7
 """More than this is not asked of anybody."""
 
@@ -47,7 +48,17 @@ class Verdict:
 
 def judge(figures: Figures, gates: Sequence[Gate]) -> list[GateOutcome]:
     """Return the outcome of each gate, in order. A metric that was not measured is Inconclusive."""
-    return [_judge(figures, with_defaults(gate)) for gate in gates]
+    return [_judge(_find(figures, gate.metric), with_defaults(gate)) for gate in gates]
+
+
+def judge_served(figures: ServedFigures, gates: Sequence[Gate]) -> list[GateOutcome]:
+    """Return the outcome of each gate on a serving runtime's own answers, in order."""
+    return [_judge(_find_served(figures, gate.metric), with_defaults(gate)) for gate in gates]
+
+
+def measured_on(place: MeasuredOn, gates: Sequence[Gate] | None) -> tuple[Gate, ...]:
+    """Return those of `gates` that judge what was measured there, in order."""
+    return tuple(gate for gate in gates or () if with_defaults(gate).measured_on is place)
 
 
 def overall(outcomes: Sequence[GateOutcome], gates: Sequence[Gate]) -> Verdict:
@@ -74,8 +85,7 @@ def _joined(outcomes: Sequence[GateOutcome]) -> str:
     return " ".join(f"{outcome.message}." for outcome in outcomes)
 
 
-def _judge(figures: Figures, gate: EffectiveGate) -> GateOutcome:
-    found = _find(figures, gate.metric)
+def _judge(found: MetricFigure | None, gate: EffectiveGate) -> GateOutcome:
     if found is None:
         return _outcome(gate, "Inconclusive", f"{gate.metric} was not measured")
     if not (math.isfinite(found.original) and math.isfinite(found.compressed)):
@@ -97,10 +107,11 @@ def _judge_level(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         bounds if sampled else None,
         confidence=gate.confidence,
         samples=found.samples if sampled else None,
+        groups=found.groups,
     )
     demand = sentences.demand(gate.metric, gate.value, at_least=found.higher_is_better, percent=False)
     turned = bounds and Interval(*sorted((sign * bounds.low, sign * bounds.high)))
-    comparison = _Comparison(turned, sign * found.compressed, sign * gate.value, found.samples)
+    comparison = _Comparison(turned, sign * found.compressed, sign * gate.value, *_counted(found))
     return _outcome(gate, comparison.outcome, f"{said}; {demand}{comparison.doubt}")
 
 
@@ -113,7 +124,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
     bounds = change_bounds(found, gate.confidence)
     scaled = bounds and Interval(scale * bounds.low, scale * bounds.high)
     limit = -gate.value if improving else gate.value
-    comparison = _Comparison(scaled, scale * _worse(found), limit, found.samples)
+    comparison = _Comparison(scaled, scale * _worse(found), limit, *_counted(found))
     said = sentences.change(
         gate.metric,
         found.original,
@@ -124,6 +135,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         percent=percent,
         confidence=gate.confidence,
         samples=found.samples if sampled else None,
+        groups=found.groups,
     )
     demand = sentences.demand(gate.metric, gate.value, at_least=improving, percent=percent)
     return _outcome(gate, comparison.outcome, f"{said}; {demand}{comparison.doubt}")
@@ -137,7 +149,9 @@ class _Comparison:
     """None: its error is not known."""
     estimate: float
     limit: float
-    samples: int
+    units: int
+    kind: str
+    """What `units` counts: samples or groups."""
 
     @property
     def outcome(self) -> Outcome:
@@ -149,20 +163,20 @@ class _Comparison:
 
     @property
     def doubt(self) -> str:
-        """The end of the sentence: that these samples cannot tell, and about how many might."""
+        """The end of the sentence: that so few cannot tell, and about how many might."""
         if self.outcome != "Inconclusive":
             return ""
-        return f"; {sentences.too_few(self.samples, self._enough())}"
+        return f"; {sentences.too_few(self.units, self.kind, self._enough())}"
 
     def _enough(self) -> int | None:
-        """Return how many samples would tell if nothing but the width of the interval changed; None: no telling."""
+        """Return how many units would tell if nothing but the width of the interval changed; None: no telling."""
         if self.bounds is None or self.estimate == self.limit:
             return None
         reach = self.bounds.high - self.estimate if self.estimate < self.limit else self.estimate - self.bounds.low
         excess = reach / abs(self.limit - self.estimate)
-        if not excess < math.sqrt(MOST_SAMPLES / max(self.samples, 1)):
+        if not excess < math.sqrt(MOST_SAMPLES / max(self.units, 1)):
             return None
-        wanted = self.samples * excess**2
+        wanted = self.units * excess**2
         step = int(10 ** max(len(str(math.ceil(wanted))) - 2, 0))
         return math.ceil(wanted / step) * step
 
@@ -181,6 +195,14 @@ def _find(figures: Figures, metric: str) -> MetricFigure | None:
     return next((figure for figure in figures.metrics if figure.name == metric), None)
 
 
+def _find_served(figures: ServedFigures, metric: str) -> MetricFigure | None:
+    """Return the figure of `metric`; of latency the server's alone, as a Threshold looks at nothing else."""
+    if metric == LATENCY_METRIC:
+        first = next(iter(figures.latency), None)
+        return None if first is None else _exact(metric, first.p50, first.p50)
+    return next((figure for figure in figures.metrics if figure.name == metric), None)
+
+
 def _exact(metric: str, original: float, compressed: float) -> MetricFigure:
     return MetricFigure(name=metric, original=original, compressed=compressed, higher_is_better=False, samples=0)
 
@@ -188,6 +210,11 @@ def _exact(metric: str, original: float, compressed: float) -> MetricFigure:
 def _is_sampled(found: MetricFigure) -> bool:
     """Return whether the figure stands for more than was measured, and so has an error."""
     return found.name not in {SIZE_METRIC, LATENCY_METRIC}
+
+
+def _counted(found: MetricFigure) -> tuple[int, str]:
+    """Return how many were drawn from the world, and what they are."""
+    return (found.samples, "samples") if found.groups is None else (found.groups, "groups")
 
 
 def _worse(found: MetricFigure) -> float:
@@ -199,8 +226,12 @@ def _level_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     if not _is_sampled(found):
         return Interval(found.compressed, found.compressed)
     if found.pairs is not None and found.samples > 0:
-        return intervals.proportion(round(found.compressed * found.samples), found.samples, confidence)
-    return _normal_bounds(found.compressed, found.compressed_standard_error, found.samples, confidence)
+        worth = _worth(found, found.compressed_design_effect, confidence)
+        if worth is None:
+            return None
+        right = round(found.compressed * found.samples)
+        return intervals.proportion(right * worth / found.samples, worth, confidence)
+    return _normal_bounds(found.compressed, found.compressed_standard_error, found, confidence)
 
 
 def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
@@ -209,12 +240,26 @@ def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
     if not _is_sampled(found):
         return Interval(worse, worse)
     if found.pairs is not None and found.samples > 0:
-        pairs = found.pairs
-        return intervals.paired_difference(pairs.original_only, pairs.compressed_only, found.samples, confidence)
-    return _normal_bounds(worse, found.standard_error, found.samples, confidence)
+        worth = _worth(found, found.design_effect, confidence)
+        if worth is None:
+            return None
+        lost, won = (
+            count * worth / found.samples for count in (found.pairs.original_only, found.pairs.compressed_only)
+        )
+        return intervals.paired_difference(lost, won, worth, confidence)
+    return _normal_bounds(worse, found.standard_error, found, confidence)
 
 
-def _normal_bounds(estimate: float, error: float | None, samples: int, confidence: float) -> Interval | None:
-    if error is None or not math.isfinite(error) or samples < LEAST_SAMPLES:
+def _worth(found: MetricFigure, design_effect: float | None, confidence: float) -> float | None:
+    """Return how many samples drawn one by one say as much as these; None: too few groups to tell."""
+    if found.groups is None:
+        return found.samples
+    if found.groups < LEAST_SAMPLES or design_effect is None:
         return None
-    return intervals.normal(estimate, error, confidence)
+    return intervals.worth(found.samples, design_effect, found.groups, confidence)
+
+
+def _normal_bounds(estimate: float, error: float | None, found: MetricFigure, confidence: float) -> Interval | None:
+    if error is None or not math.isfinite(error) or _counted(found)[0] < LEAST_SAMPLES:
+        return None
+    return intervals.normal(estimate, error, confidence, found.groups)

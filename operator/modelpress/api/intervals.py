@@ -24,13 +24,31 @@ class Interval(NamedTuple):
     high: float
 
 
-def normal(estimate: float, standard_error: float, confidence: float) -> Interval:
-    """Return estimate ± z · standard error."""
-    reach = NormalDist().inv_cdf(confidence) * standard_error
-    return Interval(estimate - reach, estimate + reach)
+def normal(estimate: float, standard_error: float, confidence: float, groups: int | None = None) -> Interval:
+    """Return estimate ± z · standard error; where the error is that of so many groups, Student's t in place of z."""
+    z = NormalDist().inv_cdf(confidence) if groups is None else student(confidence, groups - 1)
+    return Interval(estimate - z * standard_error, estimate + z * standard_error)
 
 
-def proportion(successes: int, samples: int, confidence: float) -> Interval:
+def student(confidence: float, degrees: int) -> float:
+    """Return the quantile of Student's t at `confidence`, 0.5 to 1, with so many degrees of freedom, 1 at least."""
+
+    def beyond(t: float) -> float:
+        return 0.5 * _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
+
+    return _bisect(lambda t: beyond(t) > 1 - confidence, 0.0, 1e4)
+
+
+def worth(samples: int, design_effect: float, groups: int, confidence: float) -> float:
+    """Return how many samples drawn one by one say as much as `samples` in `groups`.
+
+    Korn and Graubard 1998 (Survey Methodology 24:193): divided by the design effect, and, since that was estimated from
+    so many groups, by the square of t over z.
+    """
+    return samples / design_effect * (NormalDist().inv_cdf(confidence) / student(confidence, groups - 1)) ** 2
+
+
+def proportion(successes: float, samples: float, confidence: float) -> Interval:
     """Return the exact bounds of a proportion (Clopper and Pearson 1934), from `successes` of `samples` > 0."""
     tail = 1 - confidence
     low = 0.0
@@ -42,7 +60,7 @@ def proportion(successes: int, samples: int, confidence: float) -> Interval:
     return Interval(low, high)
 
 
-def paired_difference(first_only: int, second_only: int, samples: int, confidence: float) -> Interval:
+def paired_difference(first_only: float, second_only: float, samples: float, confidence: float) -> Interval:
     """Return the bounds of the difference of two proportions, first minus second, on the same `samples` > 0.
 
     `first_only` counts samples that only the first got right. Tango's score interval (1998) with a continuity
@@ -50,14 +68,14 @@ def paired_difference(first_only: int, second_only: int, samples: int, confidenc
     """
     z = NormalDist().inv_cdf(confidence)
 
-    def highest(ours: int, theirs: int) -> float:
+    def highest(ours: float, theirs: float) -> float:
         estimate = (ours - theirs) / samples
         return _bisect(lambda limit: tango(ours, theirs, samples, limit) > -z, estimate, 1.0)
 
     return Interval(-highest(second_only, first_only), highest(first_only, second_only))
 
 
-def tango(first_only: int, second_only: int, samples: int, limit: float, correction: float = 1.0) -> float:
+def tango(first_only: float, second_only: float, samples: float, limit: float, correction: float = 1.0) -> float:
     """Return how many standard errors the difference lies above `limit`, were `limit` the truth.
 
     `correction`, in samples, is added to the difference, against the steps that counts come in.
@@ -85,7 +103,7 @@ def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def _at_least(successes: int, samples: int, p: float) -> float:
+def _at_least(successes: float, samples: float, p: float) -> float:
     """Return the chance of `successes` > 0 or more in `samples`: the regularized incomplete beta function."""
     return _incomplete_beta(successes, samples - successes + 1, p)
 

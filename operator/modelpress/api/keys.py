@@ -37,6 +37,7 @@ def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mappin
 
     `datasets` are digests by role; `test` is not looked at. Not in the key: where things lie (URIs), which Secrets open
     them, how the Job runs, and whether code is trusted, since none of them changes what comes out. The target is ONNX.
+    What a search chooses by, metrics, latency and gates, is in the key of a search alone.
     Raises ValueError for a dataset whose format cannot be told, and for a ladder, each rung of which has a key; the API
     server refuses the former.
     """
@@ -46,6 +47,7 @@ def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mappin
         {
             "source": {"digest": source_digest} | _source(spec.source),
             "stages": [_stage(stage) for stage in spec.compression.recipe],
+            "search": _search(spec),
             "objective": _canonical(spec.compression.objective),
             "seed": spec.compression.seed or None,
             "data": {
@@ -61,9 +63,9 @@ def revision_key(artifact: str, spec: CompressedModelSpec, *, runtime_image: str
     """Return the key of everything that decides how the ModelArtifact named `artifact` is served.
 
     In it: batching, resources, scheduling, service account, pull secrets, the Secret that pods read the store with, and
-    the server's image. Not in it: replicas, autoscaling, gates, rollout.
+    the server's image. Not in it: replicas, autoscaling, gateway, gates, rollout.
     """
-    serving = _canonical(spec.serving or Serving(), without=("replicas", "autoscaling"))
+    serving = _canonical(spec.serving or Serving(), without=("replicas", "autoscaling", "gateway"))
     artifacts = spec.artifacts or Artifacts()
     return _key(
         "revision",
@@ -129,6 +131,19 @@ def _source(source: Source) -> dict[str, Any]:
         if "dtype" in tensor and tensor["dtype"] == INPUT_DTYPES.get(source.format):
             del tensor["dtype"]
     return _without_gaps({**found, "inputs": tensors})
+
+
+def _search(spec: CompressedModelSpec) -> dict[str, Any] | None:
+    """Return how a recipe is searched for, and by what it is chosen; None if it is given."""
+    if spec.compression.auto is None:
+        return None
+    evaluation = spec.evaluation or Evaluation()
+    return {
+        "auto": _canonical(spec.compression.auto),
+        "metrics": [_canonical(metric) for metric in evaluation.metrics or ()],
+        "latency": _canonical(evaluation.latency),
+        "gates": [_canonical(gate) for gate in evaluation.gates or ()],
+    }
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

@@ -12,6 +12,9 @@ ROLE_SERVE = "serve"
 ROLE_RESOLVE = "resolve"
 ROLE_COMPRESS = "compress"
 ROLE_EVALUATE = "evaluate"
+ROLE_VERIFY = "verify"
+"""A serving pod that gets no requests: only a Job of ROLE_ASK reaches it."""
+ROLE_ASK = "ask"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 FIELD_MANAGER = "modelpress"
 
@@ -22,6 +25,11 @@ MODEL_NAME_LIMIT = 40
 def keyed_name(model: str, key: str) -> str:
     """Return the name of the artifact or revision of `model` with `key` (64 hexadecimal digits)."""
     return f"{model}-{key[:10]}"
+
+
+def verification_name(revision: str) -> str:
+    """Return the name of what verifies `revision` before it gets requests: Deployment, Service, ConfigMap, policy."""
+    return f"{revision}-verify"
 
 
 def labels(

@@ -32,10 +32,22 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.EVALUATING: ReasonText("A Job measures a result that is already there anew.", _NOTHING),
         Reason.COMPRESSED: ReasonText("The result is in the store and measured.", _NOTHING),
         Reason.GATES_PASSED: ReasonText("The result keeps every gate.", _NONE),
+        Reason.VERIFYING: ReasonText(
+            "A pod of the new revision that gets no requests is asked for the test data.", _NOTHING
+        ),
+        Reason.VERIFICATION_PASSED: ReasonText(
+            "The serving runtime's own answers to the test data keep every gate that is measured on them, and agree"
+            " with the version that serves as far as `rollout.analysis.disagreement` asks.",
+            _NONE,
+        ),
         Reason.STARTING: ReasonText("Pods of the revision are starting.", _NOTHING),
         Reason.SERVING: ReasonText("What the spec says is what answers.", _NONE),
         Reason.ROLLING_OUT: ReasonText("A new revision starts beside the old one, which answers until then.", _NOTHING),
         Reason.ROLLED_OUT: ReasonText("The revision that the spec asks for has arrived.", _NONE),
+        Reason.STRATEGY_CHOSEN: ReasonText(
+            "`rollout.strategy` is Auto, or the revision's own pods serve another one: its way was chosen for it.",
+            _NONE,
+        ),
         Reason.WEIGHT_COARSE: ReasonText(
             "A step of the canary gets another share of requests than it asks for: it has whole pods to share by.",
             "Nothing; more `serving.replicas` make finer steps.",
@@ -166,6 +178,15 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
             "A container ended without saying why, more often than `compression.job.retries` allows.",
             "Look at the pod's log; change `rollout.retryToken` to try again.",
         ),
+        Reason.VERIFICATION_TIMEOUT: ReasonText(
+            "The serving runtime did not answer all of the test data in `compression.job.timeout`.",
+            "Give it more resources, ask for fewer samples (`evaluation.test.samples`), or allow more time.",
+        ),
+        Reason.DISAGREEMENT: ReasonText(
+            "The new revision answers otherwise than the one that serves, on more samples than"
+            " `rollout.analysis.disagreement` allows. It got no request.",
+            "If the difference is meant, raise the limit or leave it out; else mend the model.",
+        ),
         Reason.ANALYSIS_FAILED: ReasonText(
             "The new revision failed more requests, or was slower beside the old one, than `rollout.analysis` allows.",
             "Look at the figures; mend the model, or loosen the limit.",
@@ -182,6 +203,11 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.ABORTED: ReasonText(
             "`rollout.action` sent the new revision back.",
             "Remove the action and change `rollout.retryToken` to try again.",
+        ),
+        Reason.IN_PLACE_INCOMPATIBLE: ReasonText(
+            "The new revision cannot be loaded beside the old one in the pods that are there: it is served otherwise,"
+            " takes or gives other tensors, or both need more memory than the limit.",
+            "Set another `rollout.strategy` for this change, or raise `serving.resources.limits.memory` first.",
         ),
         Reason.INSUFFICIENT_CAPACITY: ReasonText(
             "The cluster had no room for the new revision beside the old one within `rollout.progressDeadline`.",
@@ -219,6 +245,10 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
             "An image cannot be pulled.", "Correct the image's name or `serving.imagePullSecrets`."
         ),
         Reason.NODE_LOST: ReasonText("The node of a pod went away.", _NOTHING),
+        Reason.SERVER_UNAVAILABLE: ReasonText(
+            "A pod that is asked for the test data does not answer.",
+            "If it stays, look at the pod's events, and whether a NetworkPolicy of yours keeps the Job from it.",
+        ),
         Reason.REPLICAS_NOT_READY: ReasonText(
             "Fewer pods answer than `serving.replicas` or the autoscaler asks for.",
             "If it stays, look at the pods' events.",
@@ -226,6 +256,14 @@ SURROUNDINGS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.AUTOSCALER_UNAVAILABLE: ReasonText(
             "This cluster cannot scale as `serving.autoscaling` asks; what serves keeps its pods.",
             "Install what the message names, or choose another `engine` or `target`.",
+        ),
+        Reason.ROUTING_UNAVAILABLE: ReasonText(
+            "This cluster cannot share out requests as `rollout.routing` asks; a new revision is not started.",
+            "Do what the message says, or set `rollout.routing` to Auto.",
+        ),
+        Reason.ROUTE_NOT_ACCEPTED: ReasonText(
+            "The Gateway has not accepted a route of the model: nobody can come in by it, and no canary goes on by it.",
+            "See to it that the Gateway named in the message is there and admits this namespace and hostname.",
         ),
     }
 )

@@ -19,10 +19,13 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating"
     COMPRESSED = "Compressed"
     GATES_PASSED = "GatesPassed"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
     STARTING = "Starting"
     SERVING = "Serving"
     ROLLING_OUT = "RollingOut"
     ROLLED_OUT = "RolledOut"
+    STRATEGY_CHOSEN = "StrategyChosen"
     WEIGHT_COARSE = "WeightCoarse"
     ANALYSIS_PASSED = "AnalysisPassed"
     AWAITING_PROMOTION = "AwaitingPromotion"
@@ -61,10 +64,13 @@ class Reason(StrEnum):
     ANSWERS_DIFFER = "AnswersDiffer"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CRASHED = "Crashed"
+    VERIFICATION_TIMEOUT = "VerificationTimeout"
+    DISAGREEMENT = "Disagreement"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
     CANDIDATE_UNHEALTHY = "CandidateUnhealthy"
     ABORTED = "Aborted"
+    IN_PLACE_INCOMPATIBLE = "InPlaceIncompatible"
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     REVISION_NOT_FOUND = "RevisionNotFound"
@@ -77,8 +83,11 @@ class Reason(StrEnum):
     POD_UNSCHEDULABLE = "PodUnschedulable"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     NODE_LOST = "NodeLost"
+    SERVER_UNAVAILABLE = "ServerUnavailable"
     REPLICAS_NOT_READY = "ReplicasNotReady"
     AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
+    ROUTING_UNAVAILABLE = "RoutingUnavailable"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
 
     # the operator's own
     NAME_CONFLICT = "NameConflict"
@@ -96,6 +105,7 @@ ENVIRONMENT = frozenset(
         Reason.POD_UNSCHEDULABLE,
         Reason.IMAGE_UNAVAILABLE,
         Reason.NODE_LOST,
+        Reason.SERVER_UNAVAILABLE,
     }
 )
 """Reasons that a later attempt with the same input may not meet again."""

@@ -8,11 +8,12 @@ from pydantic import ConfigDict, Field
 
 from .base import ApiType, Digest
 from .compression import Recipe
-from .evaluation import Goal
+from .evaluation import Evaluation, Goal
 from .figures import Figures
 from .rollout import RolloutStatus
 from .source import Source
 from .spec import CompressedModelSpec
+from .verification import DisagreementFigure, ServedFigures, VerificationRecord
 
 
 class Condition(ApiType):
@@ -71,8 +72,23 @@ class CompressionStatus(Figures):
     """URI of the report."""
     rung: int | None = None
     """Rung of the ladder that the figures are of, from 1; none for a recipe that is no ladder."""
+    recipe: str | None = None
+    """Recipe that a search chose, in a few words; the report has its stages. None for a recipe that was given."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
+
+
+class VerificationStatus(ServedFigures):
+    """What the revision that the spec asks for answered before it got any request."""
+
+    revision: str
+    """Name of the ModelRevision."""
+    node: str = ""
+    """Node that its pod ran on: latency depends on it."""
+    gates: tuple[GateOutcome, ...] = ()
+    """The gates that are measured on the serving runtime, judged."""
+    disagreement: DisagreementFigure | None = None
+    """How far it and the revision that served disagree, if that was asked."""
 
 
 class Endpoint(ApiType):
@@ -82,6 +98,10 @@ class Endpoint(ApiType):
     """URL of the HTTP endpoint inside the cluster."""
     grpc: str
     """host:port of the gRPC endpoint inside the cluster."""
+    hostname: str | None = None
+    """Hostname of HTTP requests at the Gateway, if there is one."""
+    grpc_hostname: str | None = None
+    """Hostname of gRPC requests there."""
 
 
 class Rejection(ApiType):
@@ -134,6 +154,8 @@ class CompressedModelStatus(ApiType):
     """How far it is on its way."""
     compression: CompressionStatus | None = None
     """What compression cost and brought."""
+    verification: VerificationStatus | None = None
+    """What the serving runtime answered before requests came, if the spec asks for that."""
     rejected: Rejection | None = None
     """What was last refused."""
     progress: ProgressStatus | None = None
@@ -161,6 +183,8 @@ class ModelArtifactSpec(ApiType):
     """What the source held."""
     compression: Recipe
     """As in the model's spec."""
+    evaluation: Evaluation | None = None
+    """What a search chose by, as in the model's spec; none for a recipe that was given."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
     """Digests of the datasets, by role."""
     destination: str
@@ -186,6 +210,8 @@ class ModelArtifactStatus(ApiType):
     """Hash of the evaluation (metrics, latency, digest of the test data) that `figures` answer."""
     batched: bool = False
     """Whether the model has a batch axis."""
+    recipe: str | None = None
+    """Recipe that a search chose, in a few words; none for a recipe that was given."""
     attempts: int = 0
     """Attempts that have ended so far, evaluations counted in."""
     crashes: int = 0
@@ -223,9 +249,13 @@ class ModelRevisionStatus(ApiType):
     """What became of it."""
 
     conditions: tuple[Condition, ...] = ()
-    """Verified: pods gave the judge's reference answers."""
+    """Verified: pods gave the judge's reference answers, and kept the gates on the serving runtime if there are any."""
+    verification: VerificationRecord | None = None
+    """What a pod of it answered before it got any request, if the spec asks for that."""
     rejected: Rejection | None = None
     """Why its pods are not started again, and what that was judged by."""
+    served_at: str | None = None
+    """When all traffic last went over to it, RFC 3339; none if it never had all of it."""
 
 
 class ObjectMeta(ApiType):

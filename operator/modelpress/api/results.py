@@ -9,6 +9,7 @@ from pydantic import Field
 from .base import ApiType, Digest
 from .figures import Figures
 from .reasons import Reason
+from .verification import DisagreementFigure, ServedFigures
 
 MESSAGE_LIMIT = 1536
 """Bytes of a termination message. Kubernetes cuts at 4,096 for one container and 12,288 for a pod."""
@@ -53,9 +54,22 @@ class PublishResult(ApiType):
     """The summary of the report."""
     batched: bool
     """Whether the model has a batch axis, so that the server may batch requests."""
+    recipe: str | None = None
+    """The recipe that a search chose, in a few words; none if it was given."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read: a layer that could not be quantized, samples that are in both training and
     test data."""
+
+
+class AskResult(ApiType):
+    """What a server answered to the test data."""
+
+    figures: ServedFigures
+    """What its answers come to."""
+    disagreement: DisagreementFigure | None = None
+    """How far it and the other server disagree, if there was another one to ask."""
+    answers_digest: Digest
+    """`sha256:` over its answers to the test data, in order."""
 
 
 class Progress(ApiType):

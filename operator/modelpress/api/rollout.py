@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from .base import ApiType, Duration, rules
+from .fields import Name
+from .verification import Compare
 
 RevisionName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
 
@@ -17,7 +19,17 @@ class Strategy(StrEnum):
 
     CANARY = "Canary"
     BLUE_GREEN = "BlueGreen"
+    IN_PLACE = "InPlace"
     RECREATE = "Recreate"
+    AUTO = "Auto"
+
+
+class Routing(StrEnum):
+    """How requests are shared out while a canary answers."""
+
+    AUTO = "Auto"
+    REPLICAS = "Replicas"
+    GATEWAY = "Gateway"
 
 
 class OnInconclusiveAnalysis(StrEnum):
@@ -38,11 +50,55 @@ class ActionKind(StrEnum):
 class RolloutStep(ApiType):
     """One step of a canary."""
 
-    weight: Annotated[int, Field(ge=1, le=50)]
-    """Percentage of requests that the new revision is to get, by its number of pods: with R pods of the old one,
-    R·weight/(100-weight) of the new one, rounded, at least one."""
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """Percentage of requests that the new revision is to get. By replicas: with R pods of the old one,
+    R·weight/(100-weight) of the new one, rounded, at least one; so at most 50. By a Gateway: just so, from
+    R·weight/100 pods, rounded up."""
     pause: Duration | None = None
     """How long the step lasts once its pods answer. Default: until `rollout.action` promotes the revision."""
+
+
+BY_NAME: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+"""A list of things whose names differ."""
+PLACEHOLDERS = ("revision", "stable", "model", "namespace", "window")
+"""What a query may contain in double braces."""
+QUERY_PATTERN = r"^([^{]|\{[^{]|\{\{(" + "|".join(PLACEHOLDERS) + r")\}\})+$"
+"""A query without double braces but those of its placeholders."""
+
+
+class AnalysisQuery(ApiType):
+    """A query for the installation's Prometheus, by whose answer a step is judged as well."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("has(self.max) || has(self.min)", "a query in rollout.analysis needs max or min"))
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    """What it is called in messages, once in a list."""
+    query: Annotated[str, Field(min_length=1, max_length=2000, pattern=QUERY_PATTERN)]
+    """PromQL that gives one number. In it, `{{revision}}` stands for the candidate, `{{stable}}` for the ModelRevision
+    that serves, `{{model}}` and `{{namespace}}` for the model's, `{{window}}` for how long the step has lasted, as in
+    `30s`. Pods are named `{{revision}}-…`. Without an answer that is one number, the step is inconclusive."""
+    max: float | None = None
+    """Largest number that passes. Two answers in a row that are larger fail the step. Default: no limit."""
+    min: float | None = None
+    """Least number that passes, likewise. Default: no limit."""
+
+
+class Disagreement(ApiType):
+    """How far the new revision may answer otherwise than the one that serves: both are asked for the samples of
+    `evaluation.test`, before the new one gets any request."""
+
+    max: Annotated[float, Field(ge=0, le=1)]
+    """Largest fraction of the samples on which they may differ: 0.02 is 2 %. More fails the revision."""
+    compare: Compare | None = None
+    """When two answers are the same. Argmax: the highest value is in the same place of the last axis. Cosine: the
+    vectors in the last axis are at least `atLeast` similar. Allclose: values are within 1e-3 + 1e-2 relative.
+    ExactMatch: values are equal. Default: Argmax."""
+    output: Name | None = None
+    """Output that is compared. Default: the first."""
+    at_least: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Cosine of two vectors that count as the same answer. Default: 0.99."""
 
 
 class Analysis(ApiType):
@@ -59,9 +115,18 @@ class Analysis(ApiType):
     max_latency_increase: Annotated[float, Field(ge=0, le=100)] | None = None
     """Largest fraction by which its mean request duration may exceed that of the old one in the same time: 0.2 is
     20 %. Default: latency is not judged."""
+    max_queue_time: Duration | None = None
+    """Longest mean time that its requests may wait in Triton's queue before they are worked on; longer only if those of
+    the old one wait as long, in the same time. Default: queue time is not judged."""
+    queries: Annotated[tuple[AnalysisQuery, ...], Field(max_length=8, json_schema_extra=BY_NAME)] | None = None
+    """Figures of the installation's Prometheus that must keep within bounds. The chart's values say where that is, and
+    whether models may ask it (`prometheus.address`, `prometheus.analysisQueries`). Default: none."""
     on_inconclusive: OnInconclusiveAnalysis | None = None
-    """What to do when the step is over and there were too few requests to tell. Default: Promote, since it has
-    reproduced the reference answers and nothing speaks against it."""
+    """What to do when the step is over and there were too few requests, or too few answers to `queries`, to tell.
+    Default: Promote, since it has reproduced the reference answers and nothing speaks against it."""
+    disagreement: Disagreement | None = None
+    """How far the new revision's answers may differ from those of the one that serves, asked before the first step.
+    Default: not asked."""
 
 
 class Action(ApiType):
@@ -80,8 +145,19 @@ class Rollout(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "!has(self.strategy) || self.strategy == 'Canary' || (!has(self.steps) && !has(self.analysis))",
-                "rollout.steps and rollout.analysis belong to strategy Canary",
+                "!has(self.strategy) || self.strategy in ['Canary', 'Auto']"
+                " || (!has(self.steps) && !has(self.analysis))",
+                "rollout.steps and rollout.analysis belong to strategies Canary and Auto",
+            ),
+            (
+                "!has(self.routing) || !has(self.strategy) || self.strategy in ['Canary', 'Auto']",
+                "rollout.routing belongs to strategy Canary: with the others all requests move at once",
+            ),
+            (
+                "!has(self.steps) || (has(self.routing) && self.routing == 'Gateway')"
+                " || self.steps.all(step, step.weight <= 50)",
+                "a weight above 50 in rollout.steps needs rollout.routing Gateway: the old set stays whole, so the pods"
+                " of the new one are at most half",
             ),
             (
                 "!has(self.steps)"
@@ -97,8 +173,14 @@ class Rollout(ApiType):
 
     strategy: Strategy | None = None
     """Canary: a few pods of the new revision answer beside the old set, step by step. BlueGreen: a full second set is
-    started, and traffic moves at once. Recreate: the old set is stopped before the new one is started, which interrupts
-    service, for pools with no room for both. Default: Canary."""
+    started, and traffic moves at once. InPlace: the pods that are there load the new revision beside the old one and
+    switch, for pools with no room for another pod. Recreate: the old set is stopped before the new one is started,
+    which interrupts service. Auto: Canary, and InPlace if no node takes a pod of the new revision. Default: Canary."""
+    routing: Routing | None = None
+    """How a canary gets its share. Replicas: by numbers of pods behind the one Service. Gateway: by weights on the
+    model's routes at its Gateway (`serving.gateway`), to the point; requests that come through the Service inside the
+    cluster stay with the old revision until the end. Auto: Gateway where the model has one and the cluster knows
+    HTTPRoutes, else Replicas. Default: Auto."""
     steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=16)] | None = None
     """Steps of a canary, in order. Default: 10 % for 1m, then 50 % for 1m."""
     analysis: Analysis | None = None
@@ -131,6 +213,8 @@ class VersionFigures(ApiType):
     """Those of them that failed."""
     mean_milliseconds: float | None = None
     """Mean duration of those that did not."""
+    mean_queue_milliseconds: float | None = None
+    """How much of that they waited in Triton's queue."""
 
 
 class AnalysisStatus(ApiType):
@@ -155,8 +239,11 @@ class RolloutStatus(ApiType):
     """The ModelRevision that is to take over."""
     strategy: str = ""
     """How."""
+    chosen: str = ""
+    """Why that strategy, where it is not simply what the spec says."""
     stage: Literal["Starting", "Step", "Promoting"] = "Starting"
-    """Starting: its first pods come up, out of traffic. Step: a step of the canary. Promoting: a full set comes up."""
+    """Starting: its first pods come up, or those that are there load it, out of traffic. Step: a step of the canary.
+    Promoting: a full set comes up."""
     step: int = 0
     """Number of the step, from 1; 0 before the first one."""
     steps: int = 0

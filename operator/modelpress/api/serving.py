@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from .autoscaling import Autoscaling
 from .base import ApiType, Duration, rules
 from .fields import ResourceRequirements, SecretName
+from .gateway import ServingGateway
 
 
 class Batching(ApiType):
@@ -21,8 +22,8 @@ class Batching(ApiType):
 
 
 class Serving(ApiType):
-    """How the result is served. Everything but `replicas` and `autoscaling` is part of the revision: a change rolls out
-    as a new one."""
+    """How the result is served. Everything but `replicas`, `autoscaling` and `gateway` is part of the revision: a
+    change rolls out as a new one."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -54,6 +55,9 @@ class Serving(ApiType):
     begin with, and then as many as an autoscaler or anybody else left."""
     autoscaling: Autoscaling | None = None
     """Let the number of serving pods follow the load. Not together with `replicas`. Default: off."""
+    gateway: ServingGateway | None = None
+    """Lead to the model from a Gateway. Default: the installation's Gateway, if it names one (`gateway.name` in the
+    chart's values); else the Service inside the cluster is the only way."""
     resources: ResourceRequirements | None = None
     """Resources of Triton's container. Default: requests of 250m CPU and 512Mi memory."""
     node_selector: dict[str, str] | None = None

@@ -75,6 +75,11 @@ class CompressedModelSpec(ApiType):
                 " || has(self.source.trustCode) && self.source.trustCode",
                 "objective.loss Entrypoint runs code out of the source: set source.trustCode to true",
             ),
+            (
+                "!has(self.rollout) || !has(self.rollout.analysis) || !has(self.rollout.analysis.disagreement)"
+                " || has(self.evaluation) && has(self.evaluation.test)",
+                "rollout.analysis.disagreement needs evaluation.test, the data that both revisions are asked for",
+            ),
         )
     )
 

@@ -6,12 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from .auto import Auto
 from .base import ApiType, Digest
 from .compression import Objective
 from .data import Dataset
 from .evaluation import Evaluation
 from .source import Source
 from .stages import Stage
+from .verification import Compare
 
 TASK_VARIABLE = "MODELPRESS_TASK"
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
@@ -64,6 +66,8 @@ class FetchTask(ApiType):
     """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER,
     laid out as compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish`
     keeps `original/` in the store."""
+    original_only: bool = False
+    """Of the artifact, only the original is brought in: the result is asked where it is served."""
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
     """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>. Test samples that are among the others'
     too are counted; an evaluation may name the training data for that alone."""
@@ -79,7 +83,11 @@ class CompressTask(ApiType):
     source: Source
     """As in the spec, without Secrets' names."""
     stages: tuple[Stage, ...]
-    """The recipe."""
+    """The recipe; empty beside `auto`."""
+    auto: Auto | None = None
+    """How the recipe is searched for. None: it is given."""
+    evaluation: Evaluation | None = None
+    """What a search chooses by: metrics, latency and gates, on validation data. Never with the test data."""
     objective: Objective | None = None
     """What training makes small."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)
@@ -98,6 +106,39 @@ class JudgeTask(ApiType):
     """Name of the model, for the title of the report."""
     evaluation: Evaluation
     """Metrics, latency and test data, without Secrets' names."""
+    seed: int = 0
+    """Seed of samples and bootstraps."""
+
+
+class Comparison(ApiType):
+    """The revision that serves, and when its answers are the same as another's."""
+
+    revision: str
+    """Name of its ModelRevision."""
+    address: str
+    """host:port of its gRPC endpoint."""
+    compare: Compare
+    """When two answers are the same."""
+    output: str | None = None
+    """Output that is compared. None: the first."""
+    at_least: float = 0.99
+    """For Cosine: how similar the same answer is."""
+
+
+class AskTask(ApiType):
+    """Ask a server for the test data, and compare its answers with the original's and with another server's.
+
+    Never imports tenants' code; holds no credentials."""
+
+    kind: Literal["ask"] = "ask"
+    address: str
+    """host:port of the gRPC endpoint that is asked."""
+    model: str
+    """Name by which the server knows the model."""
+    evaluation: Evaluation
+    """Metrics, latency and test data, without Secrets' names."""
+    comparison: Comparison | None = None
+    """Another server to ask the same. None: none."""
     seed: int = 0
     """Seed of samples and bootstraps."""
 
@@ -132,4 +173,4 @@ class AgentTask(ApiType):
     """CPUs that Triton may use, for the threads of its instances. None: as many as the node has."""
 
 
-Task = ResolveTask | FetchTask | CompressTask | JudgeTask | PublishTask | AgentTask
+Task = ResolveTask | FetchTask | CompressTask | JudgeTask | AskTask | PublishTask | AgentTask

@@ -19,14 +19,21 @@ from .pairs import as_mapping
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--preset", help="Without a YAML file: quantize by this preset, INT8_DYNAMIC say.")
-@click.option("--task", help="With --preset: what a transformer is used for. Default: as its config.json says.")
+@click.option(
+    "--auto",
+    type=click.Choice(["Latency", "Size"]),
+    is_flag=False,
+    flag_value="Size",
+    help="Without a YAML file: search for a recipe that makes this small, by trials. Default: Size.",
+)
+@click.option("--task", help="Without a YAML file: what a transformer is used for. Default: as its config.json says.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact. Default: <name>-compressed.")
 @click.option("--force", is_flag=True, help="Replace the artifact that --out holds.")
 @click.option("--train", help="Training data: a path or URL. Takes the place of the YAML file's.")
 @click.option("--validation", help="Validation data.")
 @click.option("--calibration", help="Calibration data.")
 @click.option("--test", help="Test data, on which original and result are compared.")
-@click.option("--metric", "metrics", multiple=True, help="With --preset: measure this, accuracy say. Repeatable.")
+@click.option("--metric", "metrics", multiple=True, help="Without a YAML file: measure this, accuracy say. Repeatable.")
 @click.option(
     "--map",
     "moved",
@@ -34,29 +41,45 @@ from .pairs import as_mapping
     metavar="START=PATH",
     help="URIs of the YAML file that begin with START lie at PATH here. Repeatable.",
 )
+@click.option("--no-cache", is_flag=True, help="Take nothing over from earlier runs, and keep nothing for later ones.")
 @click.option("--dry-run", is_flag=True, help="Load the model once, and say what memory, disk and time it would take.")
 @log_option
 def command(
-    model: Path, preset: str | None, out: Path | None, force: bool, dry_run: bool, log: str, **given: Any
+    model: Path,
+    preset: str | None,
+    auto: str | None,
+    out: Path | None,
+    force: bool,
+    no_cache: bool,
+    dry_run: bool,
+    log: str,
+    **given: Any,
 ) -> None:
     """Compress MODEL and compare it with the original.
 
-    MODEL is a YAML file, a whole CompressedModel or its spec alone, or with --preset the folder or .onnx file of a
-    model. Places are paths or URLs (file, s3, https, …); stores open with your own credentials.
+    MODEL is a YAML file, a whole CompressedModel or its spec alone, or with --preset or --auto the folder or .onnx file
+    of a model. Places are paths or URLs (file, s3, https, …); stores open with your own credentials.
     """
     from modelpress.local import asking  # noqa: PLC0415 - others need not wait for it
 
     data = {role: place for role in (*asking.LEARNING, "test") if (place := given[role])}
     with ended(log) as console:
         if model.suffix in {".yaml", ".yml", ".json"}:
-            if preset:
-                raise asking.AskedError("--preset is for a model without a YAML file: the recipe is in the file.")
+            if preset or auto:
+                raise asking.AskedError(
+                    f"--{'preset' if preset else 'auto'} is for a model without a YAML file: the recipe is in the file."
+                )
             asked = asking.from_file(model, data, as_mapping(given["moved"], "--map"))
         else:
-            if not preset:
-                raise asking.AskedError(f"{model} is no YAML file: name a --preset, INT8_DYNAMIC say.")
-            asked = asking.from_model(model, preset, data, given["metrics"], given["task"])
+            if bool(preset) == bool(auto):
+                raise asking.AskedError(f"{model} is no YAML file: name a --preset, INT8_DYNAMIC say, or --auto.")
+            recipe = asking.with_preset(preset) if preset else asking.searched(auto or "")
+            asked = asking.from_model(model, recipe, data, given["metrics"], given["task"])
         target = out or Path(f"{asked.name}-compressed")
+        from modelpress.local.caching import cache_folder  # noqa: PLC0415
         from modelpress.local.compressing import compress, plan  # noqa: PLC0415
 
-        sys.exit(plan(asked, target, console, log) if dry_run else compress(asked, target, console, log, replace=force))
+        if dry_run:
+            sys.exit(plan(asked, target, console, log))
+        cache = None if no_cache else cache_folder()
+        sys.exit(compress(asked, target, console, log, replace=force, cache=cache))

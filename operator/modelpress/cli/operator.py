@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,5 +69,8 @@ def command(watch_namespaces: str, **given: Any) -> None:
         installation = Installation.model_validate(yaml.safe_load(settings.installation.read_text()) or {})
     except (BadSettingsError, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    prometheus = installation.prometheus
+    if prometheus is not None and prometheus.analysis_queries:
+        settings = replace(settings, prometheus=prometheus.address)
     logs.set_up(settings.log_level)
     sys.exit(asyncio.run(operator.run(settings, plan, installation)))

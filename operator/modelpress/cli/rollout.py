@@ -89,7 +89,9 @@ def abort(where: tuple[str, str], name: str, revision: str | None) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--to", "revision", help="Revision to serve. Default: the newest other one that answered.")
+@click.option(
+    "--to", "revision", help="Revision to serve. Default: what served before this one; beside a candidate, what serves."
+)
 @click.option("--end", is_flag=True, help="Take the pin back: serve what the rest of the spec asks for.")
 @click.pass_obj
 def undo(where: tuple[str, str], name: str, revision: str | None, end: bool) -> None:

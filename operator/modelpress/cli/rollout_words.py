@@ -55,7 +55,7 @@ def decision(model: Manifest, kind: ActionKind, revision: str | None) -> dict[st
 
 
 def undo(model: Manifest, revisions: Iterable[Manifest], revision: str | None) -> dict[str, Any]:
-    """Return the fields that pin `revision`, by default the newest other one that answered and was not rejected.
+    """Return the fields that pin `revision`: by default what serves beside a candidate, else what served before.
 
     Raises NothingToDoError.
     """
@@ -63,11 +63,12 @@ def undo(model: Manifest, revisions: Iterable[Manifest], revision: str | None) -
     if revision is not None and revision not in known:
         raise NothingToDoError(f"There is no revision {revision}; there are: {', '.join(known) or 'none'}.")
     current, candidate = status_of(model).current_revision, status_of(model).candidate_revision
-    fit = (name for name, status in known.items() if name not in (current, candidate) and _served(status))
-    chosen = revision or (current if candidate is not None else next(fit, None))
+    served = {name: str(status.served_at) for name, status in known.items() if name != current and _served(status)}
+    chosen = revision or (current if candidate is not None else max(served, key=served.__getitem__, default=None))
     if chosen is None:
         raise NothingToDoError(
-            "There is no older revision that answered; rollout.revisionHistoryLimit says how many stay."
+            "There is no other revision that served; `--to` takes any one that `history` lists, and "
+            "rollout.revisionHistoryLimit says how many stay."
         )
     return {"pinRevision": chosen}
 
@@ -88,16 +89,26 @@ def history(model: Manifest, revisions: Iterable[Manifest]) -> list[tuple[str, s
             "serves" if name == status.current_revision else "",
             "is to serve next" if name == status.candidate_revision else "",
             f"rejected: {found.rejected.reason}" if found.rejected is not None else "",
-            "answered" if _served(found) and name not in (status.current_revision, status.candidate_revision) else "",
+            _past(found) if name not in (status.current_revision, status.candidate_revision) else "",
         ]
-        said = ", ".join(state for state in states if state) or "never answered"
+        said = ", ".join(state for state in states if state)
         rows.append((name, str(item["metadata"]["creationTimestamp"]), str(item["spec"]["artifact"]), said))
     return rows
 
 
 def _served(status: ModelRevisionStatus) -> bool:
-    verified = next((item.status for item in status.conditions if item.type == "Verified"), "Unknown")
-    return verified == "True" and status.rejected is None
+    """Say whether a revision had all traffic once, and nothing speaks against it since."""
+    return status.served_at is not None and status.rejected is None
+
+
+def _past(status: ModelRevisionStatus) -> str:
+    """Return what was seen of a revision that neither serves nor is to."""
+    if status.served_at is not None:
+        return f"served from {status.served_at}"
+    if status.rejected is not None:
+        return ""
+    verified = any(item.type == "Verified" and item.status == "True" for item in status.conditions)
+    return "answered, never served" if verified else "never answered"
 
 
 def _condition(status: CompressedModelStatus, kind: str) -> Any:

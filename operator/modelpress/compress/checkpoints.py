@@ -55,7 +55,8 @@ AGAIN = "Taken over from an earlier run."
 class Checkpoints:
     """The folder, for one task."""
 
-    def __init__(self, folder: Path, task: CompressTask, layout: Layout) -> None:
+    def __init__(self, folder: Path, task: CompressTask, layout: Layout, withheld: str = "") -> None:
+        """`withheld`: which samples of the data stages do not see, in words; nothing if they see all."""
         self.folder = folder
         self.task = task
         self.source = layout.source
@@ -69,7 +70,13 @@ class Checkpoints:
                 for role, dataset in task.datasets.items()
                 if role in ROLES
             },
-        }
+        } | ({"withheld": withheld} if withheld else {})
+
+    def of(self, stages: tuple[Stage, ...]) -> Checkpoints:
+        """Return those of another recipe for the same source and data."""
+        other = copy.copy(self)
+        other.task = self.task.model_copy(update={"stages": stages})
+        return other
 
     def key(self, count: int) -> str:
         """Return the key of what stands after so many stages."""

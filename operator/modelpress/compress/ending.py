@@ -13,6 +13,8 @@ from .errors import Judged
 CRASH = 1
 START = "start"
 """What a child does that has not yet said anything: nothing of the tenant's has run."""
+TRIAL = "trial"
+"""What a search says that it does while a recipe is tried out."""
 LONGEST = 6
 """Bytes that JSON needs for one character at most."""
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "Failed to allocate memory")

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx_ir.external_data import unload_from_model
 from torch import nn
 
 from modelpress.api.reasons import Reason
 
-from . import bags, graph, recurrent
+from . import bags, external, graph, recurrent
 from .errors import Judged
 from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
@@ -28,6 +29,8 @@ OPSET_VERSION = 20
 SAMPLES = 2
 """Samples of the example that is traced: with one, the exporter takes the batch for a constant."""
 OTHER_SAMPLES = 5
+SPOOL = "exported.data"
+"""Where the weights of a large export lie until they are in their order."""
 WRAPPED = "module"
 """Attribute of Positional, which the tenant's module lies in."""
 OTHER_LENGTHS = (9, 33)
@@ -60,7 +63,7 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
     try:
         with recurrent.as_operators(model.module), bags.as_lookups():
             program = _program(model, tensors(inputs))
-        proto = program.model_proto
+        proto = _proto(program, path)
     except (Judged, MemoryError):
         raise
     except Exception as error:  # the exporter raises whatever its parts raise
@@ -70,8 +73,20 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
     _name_axes(proto, model.signature)
     name_after_modules(proto, WRAPPED)
     graph.save(proto, path)
+    path.with_name(SPOOL).unlink(missing_ok=True)
     _compare(model, path, data, seed)
     return GraphModel(path, model.signature)
+
+
+def _proto(program: Any, path: Path) -> Any:
+    """Return the graph of an export; large weights go one by one from the module into a file beside `path`."""
+    weights = program.model.graph.initializers.values()
+    if sum(item.const_value.nbytes for item in weights if item.const_value is not None) > graph.EXTERNAL_FROM:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unload_from_model(program.model, path.parent, SPOOL, size_threshold_bytes=external.LARGE)
+    proto = program.model_proto
+    external.open_places(proto, path.parent)
+    return proto
 
 
 def _program(model: ModuleModel, inputs: dict[str, torch.Tensor]) -> Any:
@@ -133,7 +148,7 @@ def _name_axes(proto: Any, signature: Signature) -> None:
 def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> None:
     """Raise Judged if torch and onnxruntime answer differently to any of a few questions."""
     try:
-        session = graph.open_session(path)
+        session = graph.open_session(path, once=True)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Judged(Reason.EXPORT_FAILED, f"The exported graph does not load in onnxruntime: {error}") from error
     for what, inputs, expected in _questions(model, data, seed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from modelpress.api.base import ApiType
+from modelpress.store.search import Search
 
 
 class Size(ApiType):
@@ -80,3 +81,5 @@ class CompressionFacts(ApiType):
     """Files that were carried along, relative to the assets folder."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the libraries that did it."""
+    search: Search | None = None
+    """Every trial, if the recipe was searched for."""

@@ -10,14 +10,16 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from . import external
 from .facts import Size
 from .signature import Array, Arrays
 
 IR_VERSION = 10
 OPSET = 21
 """The newest operator set that the server's runtime knows for certain."""
-EXTERNAL_FROM = 1_500_000_000
-"""Bytes of weights from which they are written beside the model: a protobuf ends at 2 GiB."""
+EXTERNAL_FROM = 256_000_000
+"""Bytes of weights from which they are written beside the model: there they are mapped instead of read, several times
+over. A protobuf ends at 2 GiB."""
 EXTERNAL_FILE = "model.onnx.data"
 BASIC = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -25,17 +27,28 @@ NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 def bytes_of_weights(model: Any) -> int:
     """Return the bytes of all initializers."""
-    return sum(item.ByteSize() for item in model.graph.initializer)
+    return sum(external.size_of(item) for item in model.graph.initializer)
+
+
+def load(path: Path) -> Any:
+    """Return the model; large weights stay in the files where they lie (`external.array` reads them).
+
+    Raises ValueError if they are not there, and whatever protobuf does for what is no model.
+    """
+    model = onnx.load(path, load_external_data=False)
+    external.open_places(model, path.parent)
+    return model
 
 
 def save(model: Any, path: Path) -> None:
     """Write the model without documentation, metadata and shapes of inner tensors. Large weights go beside it."""
     strip(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    external = bytes_of_weights(model) > EXTERNAL_FROM
-    if external:
-        onnx.save_model(model, path, save_as_external_data=True, location=EXTERNAL_FILE, size_threshold=1024)
+    if bytes_of_weights(model) > EXTERNAL_FROM:
+        external.gather(model, path.with_name(EXTERNAL_FILE))
     else:
+        external.bring_in(model)
+    with external.relative(model):
         onnx.save_model(model, path)
 
 
@@ -96,12 +109,17 @@ def size_of_graph(path: Path) -> Size:
     return Size(parameters=count, bytes=sum(file.stat().st_size for file in files_of(path)))
 
 
-def open_session(path: Path, level: Any = NONE) -> Any:
-    """Return an onnxruntime session with one thread."""
+def open_session(path: Path, level: Any = NONE, *, once: bool = False) -> Any:
+    """Return an onnxruntime session with one thread.
+
+    `once`: it answers few questions, and so takes weights as they lie in the file instead of packing them anew.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = level
+    if once:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

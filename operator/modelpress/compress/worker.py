@@ -20,11 +20,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from modelpress.api.defaults import with_defaults
 from modelpress.api.results import ExitCode, Failure, Progress
 from modelpress.api.tasks import TASK_VARIABLE, CompressTask
 
 from .channel import Lines
-from .ending import encode, exit_code, failure_of_exit, timed_out
+from .ending import TRIAL, encode, exit_code, failure_of_exit, timed_out
 from .layout import Layout
 from .processors import available
 from .progress import ProgressServer
@@ -59,7 +60,7 @@ class Listener(Protocol):
 
 
 class Supervisor:
-    """Runs one child to its end, or to the end of its time."""
+    """Runs a child to its end, or to the end of its time."""
 
     def __init__(
         self,
@@ -78,6 +79,8 @@ class Supervisor:
         self.lines = Lines()
         self.failure: Failure | None = None
         self.done = False
+        self.killed = False
+        """Whether the last child was ended by a signal before it said how it went."""
         self.others = children()
 
     @property
@@ -86,11 +89,25 @@ class Supervisor:
         return self.listener.latest.stage
 
     def run(self) -> Failure | None:
-        """Return why the child failed, None if it said that it is done."""
+        """Return why the child failed, None if it said that it is done.
+
+        A search whose trial ended the child goes on in another one, which knows what was tried: it is begun as often
+        as there may be trials.
+        """
         if sys.platform == "linux":  # a laptop may be a Mac
             ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-        reading, writing = os.pipe()
         deadline = time.monotonic() + self.task.timeout_seconds
+        failure = self._once(deadline)
+        for _ in range(with_defaults(self.task.auto).max_trials if self.task.auto is not None else 0):
+            if not self.killed or self.doing != TRIAL or time.monotonic() >= deadline:
+                break
+            failure = self._once(deadline)
+        return failure
+
+    def _once(self, deadline: float) -> Failure | None:
+        """Run one child to its end."""
+        self.killed = False
+        reading, writing = os.pipe()
         child = self._start(writing)
         os.close(writing)
         try:
@@ -103,6 +120,7 @@ class Supervisor:
             return timed_out(self.task.timeout_seconds, self.doing)
         if self.failure is not None:
             return self.failure
+        self.killed = not self.done and code < 0
         return None if self.done else failure_of_exit(code, self.doing)
 
     def _start(self, writing: int) -> subprocess.Popen[bytes]:

@@ -7,6 +7,8 @@ it was made from has, by this version's reckoning, the key that is wanted.
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelpress.api import keys, names
 from modelpress.api.base import API_VERSION
 from modelpress.api.reasons import Reason
@@ -56,7 +58,10 @@ def _was_made_for(draft: Draft, name: str, key: str) -> bool:
     if manifest is None or found is None or draft.is_going(manifest):
         return False
     made = found.spec
-    words = draft.model.spec.model_copy(update={"source": made.source, "compression": made.compression})
+    then: dict[str, Any] = {"source": made.source, "compression": made.compression}
+    if made.compression.auto is not None:
+        then["evaluation"] = made.evaluation
+    words = draft.model.spec.model_copy(update=then)
     return keys.artifact_key(words, made.source_digest, made.datasets) == key
 
 
@@ -66,6 +71,7 @@ def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manife
         source=draft.model.spec.source,
         source_digest=source.resolved_digest,
         compression=draft.recipe,
+        evaluation=draft.model.spec.evaluation if draft.recipe.auto is not None else None,
         datasets={role: source.datasets[role] for role in keys.LEARNING_ROLES if role in source.datasets},
         destination=artifact_folder(draft.model, name, draft.installation),
     )

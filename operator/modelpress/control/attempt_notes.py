@@ -91,7 +91,7 @@ def _published(
         "Normal",
         Reason.COMPRESSED,
         f"{artifact.metadata.name}: {figures.original_bytes:,} → {figures.compressed_bytes:,} bytes, "
-        f"{figures.ratio:.1f} times smaller.",
+        f"{figures.ratio:.1f} times smaller{f', by: {result.recipe}' if result.recipe else ''}.",
     )
     return {
         "manifest_digest": status.manifest_digest if measured else result.manifest_digest,
@@ -101,6 +101,7 @@ def _published(
         "ratio_text": f"{figures.ratio:.1f}x",
         "evaluated_by": question,
         "batched": result.batched,
+        "recipe": status.recipe if measured else result.recipe,
         "warnings": result.warnings,
         "crashes": 0,
         "setbacks": 0,

@@ -54,29 +54,21 @@ class CountsPoller:
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Read each pod once, and have a round made on each model that has a canary."""
-        windows = dict(self._windows())
+        windows = {key: window_of(status) for key, _, status in steps_with_requests(self._objects)}
         if not windows:
             self.counts.clear()
             return
-        pods = {_name(pod): pod for pod in self._objects.of_kind("Pod") if _key(pod) in windows and _is_serving(pod)}
+        pods = {name_of(pod): pod for pod in self._objects.of_kind("Pod") if key_of(pod) in windows and is_serving(pod)}
         for gone in self.counts.keys() - pods.keys():
             del self.counts[gone]
         read = await asyncio.gather(*(self._read(session, pod) for pod in pods.values()))
         now = datetime.now(UTC)
         for (name, pod), counters in zip(pods.items(), read, strict=True):
-            key = _key(pod)
+            key = key_of(pod)
             assert key is not None, "a pod that was read belongs to a model"
             self.counts[name] = count(self.counts.get(name), windows[key], counters, now)
         for key in windows:
             self._changed(key)
-
-    def _windows(self) -> Iterator[tuple[Key, str]]:
-        """Yield the models whose canary answers, each with the step that requests are counted for."""
-        for key in self._objects.models():
-            model = self._objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
-            status = _rollout(model) if model is not None else None
-            if status is not None and status.stage != "Starting":
-                yield key, window_of(status)
 
     async def _read(self, session: aiohttp.ClientSession, pod: Manifest) -> InferenceCounters | None:
         address = (pod.get("status") or {}).get("podIP")
@@ -84,6 +76,15 @@ class CountsPoller:
             return None
         async with self._slots:
             return await read(session, address, self._port, pod["metadata"]["labels"][MODEL_LABEL])
+
+
+def steps_with_requests(objects: Objects) -> Iterator[tuple[Key, Manifest, RolloutStatus]]:
+    """Yield the models whose canary answers, each with how far that is."""
+    for key in objects.models():
+        model = objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
+        status = _rollout(model) if model is not None else None
+        if model is not None and status is not None and status.stage != "Starting":
+            yield key, model, status
 
 
 async def read(session: aiohttp.ClientSession, address: str, port: int, model: str) -> InferenceCounters | None:
@@ -108,16 +109,19 @@ def _rollout(model: Mapping[str, object]) -> RolloutStatus | None:
         return None
 
 
-def _is_serving(pod: Manifest) -> bool:
+def is_serving(pod: Manifest) -> bool:
+    """Say whether `pod` serves, or is about to."""
     labels = pod["metadata"].get("labels") or {}
     alive = (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
     return alive and labels.get(ROLE_LABEL) == ROLE_SERVE
 
 
-def _key(pod: Manifest) -> Key | None:
+def key_of(pod: Manifest) -> Key | None:
+    """Return the key of the model that `pod` belongs to."""
     model = (pod["metadata"].get("labels") or {}).get(MODEL_LABEL)
     return Key(pod["metadata"]["namespace"], model) if model else None
 
 
-def _name(pod: Manifest) -> str:
+def name_of(pod: Manifest) -> str:
+    """Return `namespace/name`."""
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from modelpress.api import gates, keys
-from modelpress.api.evaluation import Evaluation, Gate
+from modelpress.api.evaluation import Evaluation, Gate, MeasuredOn
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, Rejection, SourceStatus
@@ -15,8 +16,13 @@ from modelpress.control.standing import Course, Finding, Standing
 
 
 def judge(spec: CompressedModelSpec, figures: Figures) -> tuple[tuple[GateOutcome, ...], gates.Verdict]:
-    """Return the outcome of each gate of `spec`, and what they amount to."""
-    return _judge(figures, (spec.evaluation or Evaluation()).gates or ())
+    """Return the outcome of each gate of `spec` that is measured at compression, and what they amount to."""
+    every = (spec.evaluation or Evaluation()).gates or ()
+    outcomes, verdict = _judge(figures, gates.measured_on(MeasuredOn.COMPRESSION, every))
+    if every and not outcomes:
+        told = "Every gate is measured on the serving runtime: see Verified."
+        return outcomes, replace(verdict, message=told)
+    return outcomes, verdict
 
 
 @lru_cache(maxsize=4096)

@@ -54,7 +54,9 @@ WATCHED = (
 )
 
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
-EXTENSIONS = (SCALED_OBJECT,)
+HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
+GRPC_ROUTE = Kind("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
+EXTENSIONS = (SCALED_OBJECT, HTTP_ROUTE, GRPC_ROUTE)
 
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in WATCHED + EXTENSIONS}
 _BY_PLURAL = {(kind.group, kind.plural): kind for kind in WATCHED + EXTENSIONS}

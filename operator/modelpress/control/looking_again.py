@@ -39,7 +39,8 @@ def is_due(draft: Draft, since: str) -> bool:
 def _was_contradicted(draft: Draft, since: str) -> bool:
     """Say whether a Job has found something else in the store since: it was overwritten in between."""
     found = (
-        jobs.outcome(draft.observed, job, draft.now) for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE)
+        jobs.outcome(draft.observed, job, draft.now)
+        for job in draft.jobs(names.ROLE_COMPRESS, names.ROLE_EVALUATE, names.ROLE_ASK)
     )
     return any(
         isinstance(outcome, jobs.Judged)

@@ -14,12 +14,14 @@ ANSWERS = f"{GROUP}/answers"
 
 Key of what was asked (resolution or evaluation), so that a late answer is not taken for another question's.
 """
+COMPARES = f"{GROUP}/compares"
+"""On Jobs that ask: key of what is compared with which revision, empty if nothing is."""
 JUDGED_BY = f"{GROUP}/judged-by"
 """On Jobs: digest of what its verdict depends on beside the key."""
 RUNS_AS = f"{GROUP}/runs-as"
 """On Jobs: digest of settings, images and Secrets' names; a pod that cannot start is replaced when they change."""
 RETRY_TOKEN = f"{GROUP}/retry-token"
-"""On Jobs: `rollout.retryToken` at that time."""
+"""On Jobs and on Deployments: `rollout.retryToken` when they were made, which a verdict on them is judged by."""
 SERVING = f"{GROUP}/serving"
 """On ModelRevisions: key of how the model is served, without the runtime's image, which only new revisions take."""
 ASKED = f"{GROUP}/asked"
@@ -32,6 +34,8 @@ BESIDE = f"{GROUP}/beside"
 """On the main Service, while a canary answers: the revision that it leads to as well."""
 PREVIOUS = f"{GROUP}/previous"
 """On the main Service: the revision that it led to before, while that still has pods."""
+SERVES = f"{GROUP}/serves"
+"""On the main Service: the revision that was loaded in place into the pods of another one, to which it leads."""
 
 
 def marked(manifest: Manifest, marks: Mapping[str, str]) -> Manifest:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+from modelpress.api.servingpod import PodAnswer
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Observed, Problem, Reference
 from modelpress.rollout.counting import Counted
+from modelpress.rollout.queries import Answered
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +38,14 @@ class Observer:
         reader: Reader,
         progress: Mapping[str, Mapping[str, Any]],
         counts: Mapping[str, Counted],
+        answers: Mapping[Key, Mapping[str, Answered]],
+        holdings: Mapping[str, PodAnswer] = MappingProxyType({}),
     ) -> None:
-        """Both are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
-        by `namespace/pod`."""
-        self._objects, self._reader, self._progress, self._counts = objects, reader, progress, counts
+        """All are read at each snapshot: what compression pods last said, by `namespace/job`; what serving pods did,
+        and what they hold, by `namespace/pod`; what Prometheus said of each model, by the names of its queries."""
+        self._objects, self._reader = objects, reader
+        self._progress, self._counts, self._answers = progress, counts, answers
+        self._holdings = holdings
         self._expected: defaultdict[Key, dict[Reference, int]] = defaultdict(dict)
 
     def expect(self, key: Key, reference: Reference, version: int) -> None:
@@ -75,6 +82,8 @@ class Observer:
             progress=_of(self._progress, key, children, "Job"),
             problems=dict(problems),
             counts=_of(self._counts, key, children, "Pod"),
+            holdings=_of(self._holdings, key, children, "Pod"),
+            answers=dict(self._answers.get(key, {})),
             extensions=self._objects.extensions,
         )
 

@@ -25,12 +25,14 @@ from modelpress.control.door import Door
 from modelpress.control.events import EventPoster
 from modelpress.control.extensions import ExtensionsChangedError
 from modelpress.control.health import Health
+from modelpress.control.holdings import HoldingsPoller
 from modelpress.control.kinds import WATCHED, Kind
 from modelpress.control.lease import Lease, LeaseLostError
 from modelpress.control.metrics import Metrics
 from modelpress.control.objects import Key, Objects
 from modelpress.control.observe import Observer
 from modelpress.control.progress import ProgressPoller
+from modelpress.control.queries import QueryPoller
 from modelpress.control.queue import WorkQueue
 from modelpress.control.reconcile import Installation, Planner, Reconciler, resync
 from modelpress.control.seam import Seam
@@ -68,7 +70,10 @@ class Operator:
         self.door = Door(sender, self.lease, seam or Seam())
         self.progress = ProgressPoller(self.objects, self.queue.add, settings.progress_interval)
         self.counts = CountsPoller(self.objects, self.queue.add, settings.counts_interval)
-        self.observer = Observer(self.objects, self.door, self.progress.answers, self.counts.counts)
+        self.queries = QueryPoller(self.objects, self.queue.add, settings.counts_interval, settings.prometheus)
+        self.holdings = HoldingsPoller(self.objects, self.queue.add, settings.counts_interval)
+        told = (self.progress.answers, self.counts.counts, self.queries.answers, self.holdings.answers)
+        self.observer = Observer(self.objects, self.door, *told)
         self.applier = Applier(self.door, self.objects)
         self.objects.on_gone = self.applier.forget
         self.carrier = CarryOut(
@@ -113,7 +118,9 @@ class Operator:
         self.objects.extend(more)
         kinds = WATCHED + more
         self.health.start(kinds, self.settings.scopes)
-        parts = [self.progress.poll(), self.counts.poll(), self._resync(), extensions.stay_the_same(self._sender, more)]
+        pollers = (self.progress, self.counts, self.queries, self.holdings)
+        parts = [*(poller.poll() for poller in pollers), self._resync()]
+        parts.append(extensions.stay_the_same(self._sender, more))
         parts += [self._work() for _ in range(self.settings.workers)]
         tasks = [asyncio.create_task(part) for part in [*parts, self._watch(kinds)]]
         try:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from modelpress.api.servingpod import PodAnswer
 from modelpress.rollout.counting import Counted
+from modelpress.rollout.queries import Answered
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as the API server shows it. Never changed in place."""
@@ -41,8 +43,10 @@ class Observed:
 
     `progress` holds what compression pods said of themselves when last asked, by Job name; shown, never decisive.
     `counts` holds what serving pods did in the present step of a canary, by pod name.
+    `holdings` holds what serving pods last said of the versions that they hold, by pod name.
+    `answers` holds what Prometheus said in that step, by the name of the query.
     `problems` holds what the write door met at the last round (`FieldConflict`, `NameConflict`, …), by reference.
-    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`).
+    `extensions` names the kinds of other projects that this cluster has (`ScaledObject`, `HTTPRoute`).
     """
 
     model: Manifest
@@ -50,6 +54,8 @@ class Observed:
     progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[Reference, Problem] = field(default_factory=dict)
     counts: Mapping[str, Counted] = field(default_factory=dict)
+    holdings: Mapping[str, PodAnswer] = field(default_factory=dict)
+    answers: Mapping[str, Answered] = field(default_factory=dict)
     extensions: frozenset[str] = frozenset()
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:

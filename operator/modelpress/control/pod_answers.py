@@ -20,9 +20,12 @@ async def ask_pod(session: aiohttp.ClientSession, address: str, port: int, path:
     """
     host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
     async with session.get(f"http://{host}:{port}{path}", allow_redirects=False) as response:
-        if response.status != 200:
-            return None
-        raw = await response.content.read(limit + 1)
-        while len(raw) <= limit and (more := await response.content.read(limit + 1 - len(raw))):
-            raw += more
+        return await bounded(response, limit) if response.status == 200 else None
+
+
+async def bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the body of `response`; None if it is longer than `limit` bytes."""
+    raw = await response.content.read(limit + 1)
+    while len(raw) <= limit and (more := await response.content.read(limit + 1 - len(raw))):
+        raw += more
     return raw if len(raw) <= limit else None

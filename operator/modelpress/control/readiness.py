@@ -12,6 +12,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure
 from modelpress.control import jobs, marks, pods
 from modelpress.control.plan import Manifest, Observed
+from modelpress.control.sets import set_of
 from modelpress.control.standing import Trouble
 
 PATIENCE_WITH_CRASHES = 5
@@ -35,9 +36,10 @@ class Health:
     trouble: Trouble | None = None
 
 
-def health(observed: Observed, revision: str) -> Health:
-    """Return how the pods of `revision` are doing."""
-    deployment = observed.find("Deployment", revision)
+def health(observed: Observed, revision: str, role: str = names.ROLE_SERVE) -> Health:
+    """Return how the pods of `revision` are doing: those that serve, or the one that is verified."""
+    name = names.verification_name(revision) if role == names.ROLE_VERIFY else set_of(observed, revision)
+    deployment = observed.find("Deployment", name)
     if deployment is None or "deletionTimestamp" in deployment["metadata"]:
         return Health(deployment)
     status = deployment.get("status") or {}
@@ -45,7 +47,7 @@ def health(observed: Observed, revision: str) -> Health:
     replicas, ready = int(status.get("replicas") or 0), int(status.get("readyReplicas") or 0)
     seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     updated, available = int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)
-    unready = [pod for pod in _pods(observed, deployment, revision) if not pods.is_ready(pod)]
+    unready = [pod for pod in pods_of(observed, deployment) if not pods.is_ready(pod)]
     return Health(
         deployment=deployment,
         wanted=wanted,
@@ -57,8 +59,8 @@ def health(observed: Observed, revision: str) -> Health:
     )
 
 
-def _pods(observed: Observed, deployment: Manifest, revision: str) -> list[Manifest]:
-    """Return the pods that this very Deployment made, as far as one can tell.
+def pods_of(observed: Observed, deployment: Manifest) -> list[Manifest]:
+    """Return the pods that this very Deployment made, as far as one can tell, in the order of their names.
 
     Not those of an earlier one of its name.
     """
@@ -66,8 +68,9 @@ def _pods(observed: Observed, deployment: Manifest, revision: str) -> list[Manif
     return [
         pod
         for pod in observed.of_kind("Pod")
-        if marks.label(pod, names.REVISION_LABEL) == revision
-        and marks.label(pod, names.ROLE_LABEL) == names.ROLE_SERVE
+        if all(
+            marks.label(pod, kind) == marks.label(deployment, kind) for kind in (names.REVISION_LABEL, names.ROLE_LABEL)
+        )
         and "deletionTimestamp" not in pod["metadata"]
         and str(pod["metadata"].get("creationTimestamp", "")) >= since
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelpress.control.autoscaling import fewest
 from modelpress.control.draft import Draft
+from modelpress.control.sets import set_of
 from modelpress.control.traffic import serving_now
 
 
@@ -18,7 +19,7 @@ def full_set(draft: Draft) -> int:
     if asked is not None:
         return asked
     main = serving_now(draft.observed)
-    live = draft.observed.find("Deployment", main) if main else None
+    live = draft.observed.find("Deployment", set_of(draft.observed, main)) if main else None
     if live is not None and not draft.is_going(live):
         return max(int(live["spec"].get("replicas", 1)), fewest(draft))
     before = draft.old.rollout.replicas if draft.old.rollout is not None else 0

@@ -12,17 +12,19 @@ import hashlib
 
 from pydantic import ValidationError
 
-from modelpress.api import keys, names
+from modelpress.api import gates, keys, names
 from modelpress.api.base import API_VERSION, ApiType
+from modelpress.api.evaluation import Evaluation, MeasuredOn
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelRevision, ModelRevisionSpec, Rejection
-from modelpress.api.rollout import Rollout
+from modelpress.api.rollout import Rollout, Strategy
 from modelpress.api.serving import Serving
 from modelpress.api.spec import Artifacts
-from modelpress.control import marks, reading
+from modelpress.control import clock, marks, reading
 from modelpress.control.draft import Draft
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Course, Standing
+from modelpress.control.traffic import serving_now
 from modelpress.render.metadata import metadata
 from modelpress.render.serving import models_json, pod_template
 
@@ -60,12 +62,35 @@ def rejection_of(draft: Draft, revision: ModelRevision) -> Rejection | None:
     return rejected if rejected is not None and rejected.judged_by == verdict_key(draft) else None
 
 
-def verdict_key(draft: Draft) -> str:
-    """Return what a verdict on a revision depends on beside the revision: the word to try again, and the limits."""
+def served_at(draft: Draft, revision: ModelRevision) -> str | None:
+    """Return when all traffic last went over to `revision`: just now, if it has it and another one had it later."""
+    own = revision.status.served_at if revision.status else None
+    if serving_now(draft.observed) != revision.metadata.name:
+        return own
+    others = (item.status.served_at for item in all_revisions(draft) if item.status and item.status.served_at)
+    return own if own is not None and own >= max(others, default="") else clock.show(draft.now)
+
+
+def verdict_key(draft: Draft, retry_token: str | None = None) -> str:
+    """Return what a verdict on a revision depends on beside the revision.
+
+    The word to try again, the limits, and where there are gates on the serving runtime, those and their test data. And
+    whether it was to be loaded into pods that are there, where it may fail for their sake. `retry_token`: the word that
+    the attempt began with; default: the present one.
+    """
     asked = draft.model.spec.rollout or Rollout()
     limits = Rollout(analysis=asked.analysis, progress_deadline=asked.progress_deadline).to_wire()
-    parts = ["revision", draft.rollout.retry_token, *([limits] if limits else [])]
+    token = draft.rollout.retry_token if retry_token is None else retry_token
+    in_place = [Strategy.IN_PLACE.value] if asked.strategy is Strategy.IN_PLACE else []
+    parts = ["revision", token, *([limits] if limits else []), *_gates(draft), *in_place]
     return hashlib.sha256(keys.canonical_json(parts)).hexdigest()
+
+
+def _gates(draft: Draft) -> list[str]:
+    spec, source = draft.model.spec, draft.old.source
+    if not gates.measured_on(MeasuredOn.SERVING_RUNTIME, (spec.evaluation or Evaluation()).gates):
+        return []
+    return [keys.gates_key(spec, source.datasets if source is not None else {})]
 
 
 def _fits(draft: Draft, artifact: ModelArtifact, revision: ModelRevision, serving: str) -> bool:
@@ -139,17 +164,43 @@ class _Asked(ApiType):
 
 
 def _words(draft: Draft) -> str:
-    """Return what the user says of serving, the number of pods aside, which is no revision's matter."""
+    """Return what the user says of serving, the number of pods and the way in aside, which are no revision's matter."""
     spec = draft.model.spec
-    serving = spec.serving.model_copy(update={"replicas": None, "autoscaling": None}) if spec.serving else None
+    gone = {"replicas": None, "autoscaling": None, "gateway": None}
+    serving = spec.serving.model_copy(update=gone) if spec.serving else None
     return keys.canonical_json(_Asked(serving=serving, artifacts=spec.artifacts).to_wire()).decode()
+
+
+def served_alike(draft: Draft, one: str, other: str) -> str | None:
+    """Return in a sentence's part why pods made for revision `one` are not such as `other` asks for; None: they are.
+
+    Whatever image and renderer each was made by: the user asked for the same.
+    """
+    said = [_asked(item) if (item := draft.observed.find("ModelRevision", name)) else None for name in (one, other)]
+    if said[0] is None or said[1] is None:
+        return f"it is not known whether {one} and {other} are to be served alike"
+    if _key_of(draft, "", said[0]) == _key_of(draft, "", said[1]):
+        return None
+    first, second = ({**(asked.serving.to_wire() if asked.serving else {})} for asked in said if asked is not None)
+    fields = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    told = " and ".join(f"serving.{name}" for name in fields) or "artifacts"
+    return f"{one} and {other} differ in spec.{told}"
 
 
 def _key_of_words(draft: Draft, artifact: ModelArtifact, manifest: Manifest) -> str | None:
     """Return the key, as keys are reckoned now, of what the user said when this revision was made; None: not known."""
+    asked = _asked(manifest)
+    return _key_of(draft, artifact.metadata.name, asked) if asked is not None else None
+
+
+def _asked(manifest: Manifest) -> _Asked | None:
+    """Return what the user said of serving when this revision was made, if that can be read."""
     try:
-        asked = _Asked.model_validate_json(marks.mark(manifest, marks.ASKED))
+        return _Asked.model_validate_json(marks.mark(manifest, marks.ASKED))
     except ValidationError:
         return None
+
+
+def _key_of(draft: Draft, artifact: str, asked: _Asked) -> str:
     words = draft.model.spec.model_copy(update={"serving": asked.serving, "artifacts": asked.artifacts})
-    return keys.revision_key(artifact.metadata.name, words, runtime_image="")
+    return keys.revision_key(artifact, words, runtime_image="")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from modelpress.api.reasons import Reason
-from modelpress.api.rollout import AnalysisStatus, RolloutStatus, VersionFigures
-from modelpress.control import clock
+from modelpress.api.rollout import AnalysisStatus, RolloutStatus, Strategy, VersionFigures
+from modelpress.control import clock, in_place
 from modelpress.control.draft import Draft
-from modelpress.control.situations import memory, requests_of
+from modelpress.control.situations import memory, pods_of, requests_of
 from modelpress.rollout import weights
 from modelpress.rollout.analysis import Verdict, Version
-from modelpress.rollout.situation import Decision, Memory, Outcome, Situation, Stage
+from modelpress.rollout.situation import Decision, Memory, Outcome, Routing, Situation, Stage
 
 VERIFIED_BEFORE = frozenset(
     {Reason.ABORTED, Reason.ANALYSIS_FAILED, Reason.ANALYSIS_INCONCLUSIVE, Reason.CANDIDATE_UNHEALTHY}
@@ -28,10 +28,11 @@ def status(draft: Draft, seen: Situation, decision: Decision, verdict: Verdict |
     if now is None:
         return None
     same = memory(draft.old.rollout) == now
-    wanted, reached = _weights(draft, seen, decision, now)
+    wanted, reached = _weights(draft, seen, decision, now, same=same)
     found = RolloutStatus(
         candidate=now.candidate,
         strategy=seen.strategy.value,
+        chosen=seen.why,
         stage=now.stage.value,
         step=0 if now.stage is Stage.STARTING else now.step + 1,
         steps=len(seen.steps) if now.stage is not Stage.STARTING else 0,
@@ -41,22 +42,30 @@ def status(draft: Draft, seen: Situation, decision: Decision, verdict: Verdict |
         weight_wanted=wanted,
         weight_reached=reached,
         analysis=_analysis(draft, seen, verdict) if same else None,
-        message=_message(seen, decision, now, wanted),
+        message=" ".join(filter(None, (_message(seen, decision, now, wanted), _trouble(draft, seen), seen.why))),
     )
+    _announce_choice(draft, found)
     if not same:
-        _announce(draft, found, now)
+        _announce(draft, seen, found, now)
     return found
 
 
-def _weights(draft: Draft, seen: Situation, decision: Decision, now: Memory) -> tuple[int | None, int | None]:
-    """Return the percentage of requests that is wanted, and the one that is reached."""
+def _weights(
+    draft: Draft, seen: Situation, decision: Decision, now: Memory, *, same: bool
+) -> tuple[int | None, int | None]:
+    """Return the percentage of requests that is wanted, and the one that is reached.
+
+    `same`: the step is the one that requests were counted for.
+    """
     if decision.beside is None:
         return None, None
     wanted = seen.steps[min(now.step, len(seen.steps) - 1)].weight if now.stage is Stage.STEP else None
-    by_pods = weights.reached(decision.run.get(now.candidate) or 0, seen.full)
-    before = draft.old.rollout.analysis if draft.old.rollout is not None else None
+    given = weights.reached(decision.run.get(now.candidate) or 0, seen.full)
+    if seen.routing is Routing.GATEWAY:
+        given = weights.share(seen, decision) or 0
+    before = draft.old.rollout.analysis if same and draft.old.rollout is not None else None
     if before is None or not before.old.requests + before.new.requests:
-        return wanted, by_pods
+        return wanted, given
     return wanted, round(100 * before.new.requests / (before.old.requests + before.new.requests))
 
 
@@ -78,11 +87,12 @@ def _analysis(draft: Draft, seen: Situation, verdict: Verdict | None) -> Analysi
 
 
 def _figures(version: Version) -> VersionFigures:
-    mean = version.mean_milliseconds
+    mean, queue = version.mean_milliseconds, version.mean_queue_milliseconds
     return VersionFigures(
         requests=version.requests,
         failures=version.failures,
         mean_milliseconds=round(mean, 3) if mean is not None else None,
+        mean_queue_milliseconds=round(queue, 3) if queue is not None else None,
     )
 
 
@@ -90,18 +100,40 @@ def _message(seen: Situation, decision: Decision, now: Memory, wanted: int | Non
     name, stable = now.candidate, seen.traffic.stable
     side, asked = seen.side(name), decision.run.get(name)
     answer = f"{side.answering} of {asked} pods answer" if asked is not None else "its pods are not started yet"
+    if decision.load == name:
+        return f"The pods of {stable} load {name} beside it: {seen.in_place.proved} of {seen.in_place.pods} proved it."
     if now.stage is Stage.STARTING and asked is None and not seen.side(stable).exists:
         return f"Waiting until the pods of {stable} are gone; {name} starts after them, and nothing answers meanwhile."
     if now.stage is Stage.STARTING:
         return f"Starting {name}: {answer}."
     if now.stage is Stage.PROMOTING:
         return f"Promoting {name}: {answer}; it gets its share beside {stable} until all do."
+    if seen.routing is Routing.GATEWAY:
+        share = weights.share(seen, decision)
+        told = f"{name} runs {asked} beside {seen.full} of {stable} and gets {share} % of requests at the Gateway"
+        return f"Step {now.step + 1} of {len(seen.steps)}: {told} ({wanted} % asked for); {answer}."
     share = weights.reached(asked or 0, seen.full)
     told = f"{name} runs {asked} beside {seen.full} of {stable}, for {share} % of requests ({wanted} % asked for)"
     return f"Step {now.step + 1} of {len(seen.steps)}: {told}; {answer}."
 
 
-def _announce(draft: Draft, found: RolloutStatus, now: Memory) -> None:
+def _trouble(draft: Draft, seen: Situation) -> str:
+    """Return what keeps pods from loading the candidate beside the stable revision, if something does for now."""
+    stable, candidate = seen.traffic.stable, seen.candidate
+    if seen.strategy is not Strategy.IN_PLACE or stable is None or candidate is None:
+        return ""
+    return in_place.trouble(draft.observed, candidate, pods_of(draft.observed, stable))
+
+
+def _announce_choice(draft: Draft, found: RolloutStatus) -> None:
+    """Have an Event posted for a strategy that the spec leaves open."""
+    before = draft.old.rollout
+    same = before is not None and (before.candidate, before.strategy) == (found.candidate, found.strategy)
+    if found.chosen and not same:
+        draft.note("Normal", Reason.STRATEGY_CHOSEN, f"{found.candidate}: {found.chosen}")
+
+
+def _announce(draft: Draft, seen: Situation, found: RolloutStatus, now: Memory) -> None:
     """Have an Event posted for a step or stage that begins."""
     before = memory(draft.old.rollout)
     if before is not None and (before.candidate, before.stage, before.step) == (now.candidate, now.stage, now.step):
@@ -109,6 +141,8 @@ def _announce(draft: Draft, found: RolloutStatus, now: Memory) -> None:
     if now.stage is Stage.STARTING:
         return
     draft.note("Normal", Reason.ROLLING_OUT, found.message)
+    if seen.routing is Routing.GATEWAY:
+        return
     wanted, reached = found.weight_wanted, found.weight_reached
     if wanted is not None and reached is not None and weights.is_coarse(wanted, reached):
         told = (

@@ -10,20 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from modelpress.api.reasons import Reason
-from modelpress.api.resources import ModelRevision, ModelRevisionStatus, Rejection
+from modelpress.api.resources import ModelRevision, ModelRevisionStatus, Rejection, VerificationStatus
 from modelpress.api.results import Failure
 from modelpress.api.rollout import RolloutStatus
 from modelpress.control import arrival, candidates, rollouts
 from modelpress.control.draft import Draft
 from modelpress.control.readiness import Health, health
 from modelpress.control.ready import condition
-from modelpress.control.revisions import rejection_of
-from modelpress.control.situations import requests_of, situation
+from modelpress.control.revisions import rejection_of, served_at
+from modelpress.control.situations import figures, requests_of, situation
 from modelpress.control.standing import Finding, Standing
 from modelpress.control.traffic import availability, serving_now
 from modelpress.control.upkeep import keep_up, retire, revisions_with_objects
+from modelpress.control.verifying import Verification, clean_up, verify
 from modelpress.rollout import analysis
 from modelpress.rollout.decide import decide
+from modelpress.rollout.queries import worst
 from modelpress.rollout.situation import Situation
 
 
@@ -32,6 +34,7 @@ class Served:
     """What this round found and left of serving.
 
     `standing`: how far the wanted revision is; None if none is wanted yet. `rollout`: for the next round to remember.
+    `verification`: what the wanted revision answered before it got requests, if that is asked.
     """
 
     current: str | None
@@ -42,6 +45,7 @@ class Served:
     standing: Standing | None
     rejected: Rejection | None = None
     rollout: RolloutStatus | None = None
+    verification: VerificationStatus | None = None
 
 
 def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> Served:
@@ -50,12 +54,12 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
     `artifact`: name of the one that the spec asks for, if known.
     """
     main = serving_now(draft.observed)
-    known = rejection_of(draft, wanted) if wanted is not None and wanted.metadata.name != main else None
-    seen, rejected, verdict = _judged(draft, wanted, main, artifact, known)
+    shown = _shown(draft, wanted, main)
+    seen, rejected, verdict = _judged(draft, wanted, main, artifact, shown)
     decision = decide(seen)
     if decision.look_again is not None:
         draft.look_again(decision.look_again)
-    keep_up(draft, decision)
+    keep_up(draft, seen, decision)
     for name in decision.retire:
         retire(draft, name)
     if wanted is not None and decision.rejects and rejected is None:
@@ -63,35 +67,46 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
         rejected = candidates.rejection(draft, wanted, inconclusive)
     status = rollouts.status(draft, seen, decision, verdict) if rejected is None else None
     current = health(draft.observed, main) if main else Health()
+    if main is not None and main != (wanted.metadata.name if wanted is not None else None):
+        _remember(draft, main)
     if wanted is None:
         unknown = Finding("Unknown", Reason.WAITING, "There is no revision of this spec yet.")
         return Served(main, None, current, availability(draft.observed), unknown, None)
-    verified = _verified(draft, wanted, rejected)
-    standing = arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
-    _record(draft, wanted, verified, rejected)
+    verified = _verified(draft, wanted, rejected, shown)
+    standing = shown.standing or arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
+    _record(draft, wanted, verified, rejected, shown)
     other = None if wanted.metadata.name == main else wanted.metadata.name
-    return Served(main, other, current, availability(draft.observed), verified, standing, rejected, status)
+    available = availability(draft.observed)
+    return Served(main, other, current, available, verified, standing, rejected, status, shown.status)
+
+
+def _shown(draft: Draft, wanted: ModelRevision | None, main: str | None) -> Verification:
+    """Return what `wanted` has shown before it gets requests, having done what is needed to see more."""
+    if wanted is None:
+        clean_up(draft)
+        return Verification()
+    return verify(draft, wanted, main, rejection_of(draft, wanted))
 
 
 def _judged(
-    draft: Draft, wanted: ModelRevision | None, main: str | None, artifact: str | None, known: Rejection | None
+    draft: Draft, wanted: ModelRevision | None, main: str | None, artifact: str | None, shown: Verification
 ) -> tuple[Situation, Rejection | None, analysis.Verdict | None]:
-    """Return the situation, with `wanted` as its candidate unless that was rejected or is now."""
+    """Return the situation, with `wanted` as its candidate unless that was rejected, is now, or is not verified yet."""
     abandoned = {
         name for name, made_of in revisions_with_objects(draft).items() if artifact is not None and made_of != artifact
     }
     if wanted is None:
         return situation(draft, None, abandoned), None, None
     name = wanted.metadata.name
-    if known is not None:
-        return situation(draft, None, abandoned | {name}), known, None
-    seen = situation(draft, name, abandoned)
     if name == main:
-        return seen, None, None
+        return situation(draft, wanted, abandoned), shown.rejected, None
+    if shown.rejected is not None or shown.standing is not None:
+        return situation(draft, None, abandoned | {name}), shown.rejected, None
+    seen = situation(draft, wanted, abandoned)
     verdict = None
     if seen.traffic.beside == name and seen.remembered is not None:
         old, new = requests_of(draft, main), requests_of(draft, name)
-        verdict = analysis.judge(old, new, draft.rollout.analysis)
+        verdict = worst(analysis.judge(old, new, draft.rollout.analysis), figures(draft))
         seen = replace(seen, outcome=verdict.outcome, counted_since=new.since)
     rejected = candidates.judge(draft, wanted, seen, verdict)
     if rejected is not None:
@@ -99,12 +114,14 @@ def _judged(
     return seen, None, verdict
 
 
-def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None) -> Finding:
+def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None, shown: Verification) -> Finding:
     before = (
         next((item for item in wanted.status.conditions if item.type == "Verified"), None) if wanted.status else None
     )
     if rejected is not None and rejected.reason not in rollouts.VERIFIED_BEFORE:
         return Finding("False", rejected.reason, rejected.message)
+    if shown.finding is not None:
+        return shown.finding
     if health(draft.observed, wanted.metadata.name).ready or (before is not None and before.status == "True"):
         told = f"Pods of {wanted.metadata.name} gave the reference answers."
         return Finding("True", Reason.REFERENCE_ANSWERS_REPRODUCED, told)
@@ -113,11 +130,26 @@ def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None) -
     return Finding("Unknown", Reason.STARTING, f"No pod of {wanted.metadata.name} has answered yet.")
 
 
-def _record(draft: Draft, wanted: ModelRevision, verified: Finding, rejected: Rejection | None) -> None:
+def _record(
+    draft: Draft, wanted: ModelRevision, verified: Finding, rejected: Rejection | None, shown: Verification
+) -> None:
     """Write down what was learnt of `wanted`."""
     live = draft.observed.find("ModelRevision", wanted.metadata.name)
     if live is None:
         return
     before = wanted.status.conditions if wanted.status else ()
     told = condition("Verified", verified, before, wanted.metadata.generation, draft.now)
-    draft.set_status(live, ModelRevisionStatus(conditions=(told,), rejected=rejected))
+    draft.set_status(
+        live,
+        ModelRevisionStatus(
+            conditions=(told,), verification=shown.record, rejected=rejected, served_at=served_at(draft, wanted)
+        ),
+    )
+
+
+def _remember(draft: Draft, main: str) -> None:
+    """Write down that `main`, which is not what the spec asks for, has the traffic."""
+    live, revision = draft.observed.find("ModelRevision", main), draft.revision(main)
+    if live is not None and revision is not None:
+        before = revision.status or ModelRevisionStatus()
+        draft.set_status(live, before.model_copy(update={"served_at": served_at(draft, revision)}))

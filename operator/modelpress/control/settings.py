@@ -55,6 +55,7 @@ class Settings:
     watch_silence: float = 75.0
     progress_interval: float = 30.0
     counts_interval: float = 5.0
+    prometheus: str = ""
     http_host: str = "0.0.0.0"
     http_port: int = 8080
     log_level: str = "info"

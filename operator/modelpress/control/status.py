@@ -21,7 +21,9 @@ from modelpress.control.draft import Draft
 from modelpress.control.gating import judge
 from modelpress.control.plan import Manifest
 from modelpress.control.reading import lenient
+from modelpress.control.routing import entrance
 from modelpress.control.serving import Served
+from modelpress.control.sets import set_of
 from modelpress.render.serving import endpoint
 
 PROGRESS_LIMIT = 120
@@ -46,7 +48,8 @@ def model_status(
     figures = (
         _compression(draft, made, rung) if made is not None and made.figures is not None else draft.old.compression
     )
-    labels = names.labels(draft.model.metadata.name, names.ROLE_SERVE, revision=served.current)
+    serving = set_of(draft.observed, served.current) if served.current else None
+    labels = names.labels(draft.model.metadata.name, names.ROLE_SERVE, revision=serving)
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != names.MANAGED_BY_LABEL)
     return CompressedModelStatus(
         observed_generation=draft.model.metadata.generation,
@@ -57,9 +60,10 @@ def model_status(
         candidate_revision=served.candidate,
         rollout=served.rollout,
         compression=figures,
+        verification=served.verification,
         rejected=rejected,
         progress=_progress(draft, artifact),
-        endpoint=endpoint(draft.model, draft.installation) if served.current else None,
+        endpoint=endpoint(draft.model, draft.installation, entrance(draft)) if served.current else None,
         replicas=served.health.replicas,
         ready_replicas=served.health.ready,
         autoscaling=autoscaling_status(draft),
@@ -77,6 +81,7 @@ def _compression(draft: Draft, made: ModelArtifactStatus, rung: int | None) -> C
         gates=outcomes,
         report=made.report,
         rung=rung,
+        recipe=made.recipe,
         warnings=made.warnings,
     )
 

@@ -2,7 +2,7 @@
 
 Which revision serves is read off the main Service, since that is what clients ask; `status.currentRevision` stands in
 only while the Service is missing. While a canary answers, the Service leads to the pods of two revisions, and says in
-its annotations which is which.
+its annotations which is which; or it leads to the stable one alone, and routes at a Gateway to both (routing.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from datetime import datetime
 
 from modelpress.api import names
 from modelpress.api.reasons import Reason
-from modelpress.control import clock, marks
+from modelpress.control import clock, marks, routing
 from modelpress.control.ownership import owner_uids
 from modelpress.control.plan import Manifest, Observed
 from modelpress.control.readiness import health
+from modelpress.control.sets import main_set, revision_in
 from modelpress.control.standing import Finding
 from modelpress.rollout.situation import Traffic
 
@@ -26,12 +27,10 @@ def main_service(observed: Observed) -> Manifest | None:
     return service if service is not None and metadata["uid"] in owner_uids(service) else None
 
 
-def revision_behind(service: Manifest | None) -> str | None:
+def revision_behind(observed: Observed) -> str | None:
     """Return the revision that the main Service leads to; of two, the stable one."""
-    if service is None:
-        return None
-    selector = (service.get("spec") or {}).get("selector") or {}
-    return selector.get(names.REVISION_LABEL) or marks.mark(service, marks.STABLE) or None
+    found = main_set(main_service(observed))
+    return revision_in(observed, found) if found is not None else None
 
 
 def revision_beside(service: Manifest | None) -> str | None:
@@ -47,14 +46,23 @@ def revision_beside(service: Manifest | None) -> str | None:
 def serving_now(observed: Observed) -> str | None:
     """Return the revision that traffic goes to; of two, the stable one.
 
-    A Service that was pointed by somebody at something that is not there is not believed. If all else is lost, what
-    has had pods for longest is stable: a candidate's come later.
+    A Service that was pointed by somebody at something that is not there is not believed. If all that is lost, it is
+    what last had all traffic as the revisions themselves remember it; if that is lost too, what has had pods for
+    longest: a candidate's come later.
     """
-    behind = revision_behind(main_service(observed))
+    behind = revision_behind(observed)
     remembered = (observed.model.get("status") or {}).get("currentRevision")
     named = [name for name in (behind, remembered) if name]
     there = [name for name in named if observed.find("ModelRevision", name) or observed.find("Deployment", name)]
-    return next(iter(there or named or _oldest(observed)), None)
+    return next(iter(there or named or _last(observed) or _oldest(observed)), None)
+
+
+def _last(observed: Observed) -> list[str]:
+    """Return the revision that all traffic went over to last."""
+    revisions = observed.of_kind("ModelRevision")
+    served = {str(item["metadata"]["name"]): (item.get("status") or {}).get("servedAt") for item in revisions}
+    known = [name for name, at in served.items() if isinstance(at, str)]
+    return sorted(known, key=lambda name: str(served[name]))[-1:]
 
 
 def _oldest(observed: Observed) -> list[str]:
@@ -62,18 +70,21 @@ def _oldest(observed: Observed) -> list[str]:
         return []
     sets = [item for item in observed.of_kind("Deployment") if marks.label(item, names.ROLE_LABEL) == names.ROLE_SERVE]
     sets.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
-    return [marks.label(item, names.REVISION_LABEL) for item in sets]
+    return [revision_in(observed, marks.label(item, names.REVISION_LABEL)) for item in sets]
 
 
 def traffic(observed: Observed) -> Traffic:
-    """Return where the main Service leads."""
-    service = main_service(observed)
-    previous = marks.mark(service, marks.PREVIOUS) if service is not None else ""
+    """Return where the main Service and the routes lead."""
+    service, stable = main_service(observed), serving_now(observed)
+    before = marks.mark(service, marks.PREVIOUS) if service is not None else ""
+    routed, weight = routing.beside(observed, stable)
+    opened = revision_beside(service)
     return Traffic(
-        stable=serving_now(observed),
-        beside=revision_beside(service),
-        previous=previous or None,
+        stable=stable,
+        beside=opened if opened is not None else routed,
+        previous=revision_in(observed, before) if before else None,
         since=_since(service),
+        weight=weight,
     )
 
 
@@ -92,7 +103,7 @@ def availability(observed: Observed) -> Finding:
         return Finding("False", Reason.NEW, "Nothing was ever served.")
     found = health(observed, current)
     service = main_service(observed)
-    if found.ready and revision_behind(service) == current:
+    if found.ready and revision_behind(observed) == current:
         return Finding("True", Reason.SERVING, f"{current} answers from {found.ready} of {found.wanted} pods.")
     beside = revision_beside(service)
     other = health(observed, beside) if beside else None

@@ -82,15 +82,15 @@ def from_file(path: Path, data: Mapping[str, str], moved: Mapping[str, str]) -> 
 
 
 def from_model(
-    path: Path, preset: str, data: Mapping[str, str], metrics: tuple[str, ...], task: str | None = None
+    path: Path, recipe: Mapping[str, Any], data: Mapping[str, str], metrics: tuple[str, ...], task: str | None = None
 ) -> Asked:
-    """Return the one-stage recipe `preset` for the model in the folder or file `path`. Raises AskedError.
+    """Return `recipe`, `with_preset` or `searched`, for the model in the folder or file `path`. Raises AskedError.
 
     `task`: what a transformer is used for; without it, what its config.json says.
     """
     spec: dict[str, Any] = {
         "source": {"uri": located_uri(str(path)), "format": _format(path)},
-        "compression": {"stages": [{"quantize": {"preset": preset}}]},
+        "compression": dict(recipe),
     }
     if spec["source"]["format"] == "transformers":
         spec["source"]["task"] = task or _task(path)
@@ -100,6 +100,16 @@ def from_model(
         spec["evaluation"] = {"metrics": [{"name": kind, "type": kind} for kind in metrics]}
     name = path.stem if path.is_file() else path.resolve().name
     return _checked(Asked(_name(name), _parsed(_with_data(spec, data), "")))
+
+
+def with_preset(preset: str) -> dict[str, Any]:
+    """Return the recipe of one stage that quantizes by `preset`."""
+    return {"stages": [{"quantize": {"preset": preset}}]}
+
+
+def searched(objective: str) -> dict[str, Any]:
+    """Return the search for a recipe that makes `objective` small."""
+    return {"auto": {"objective": objective}}
 
 
 def located_uri(place: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode
 
-from . import making, tables, wording
+from . import caching, making, tables, wording
 from .asking import Asked
 from .making import Made
 from .showing import Screen, as_json, screen
@@ -20,10 +20,17 @@ from .steps import StepError
 from .workspace import Workspace, workspace
 
 
-def compress(asked: Asked, out: Path, console: Console, log: str, *, replace: bool) -> int:
-    """Make the artifact at `out` and show what it brought; return the exit code. Raises AskedError, StepError."""
-    with workspace(out, replace=replace) as place, screen(log, console) as shown, _tail_of(place):
-        made = making.make(asked, place, shown.tell)
+def compress(asked: Asked, out: Path, console: Console, log: str, *, replace: bool, cache: Path | None = None) -> int:
+    """Make the artifact at `out` and show what it brought; return the exit code. Raises AskedError, StepError.
+
+    `cache`: what earlier runs left for this one, and this one leaves for later ones; None: nothing.
+    """
+    try:
+        with workspace(out, replace=replace, cache=cache) as place, screen(log, console) as shown, _tail_of(place):
+            made = making.make(asked, place, shown.tell)
+    finally:
+        if cache is not None:
+            caching.trim(cache)
     return told(asked.name, made, console, shown, plain=not as_json(log, console))
 
 
@@ -62,6 +69,7 @@ def told(name: str, made: Made, console: Console, shown: Screen, *, plain: bool)
         figures=made.report.figures.to_wire(),
         gates=[gate.to_wire() for gate in made.gates],
         warnings=list(made.warnings),
+        **({} if made.report.search is None else {"search": made.report.search.to_wire()}),
         **({} if made.rung is None else {"rung": made.rung, "refused": list(made.refused)}),
     )
     return ExitCode.DONE if made.verdict.accepted else ExitCode.JUDGED

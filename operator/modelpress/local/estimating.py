@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from modelpress.api.auto import Auto
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
 from modelpress.api.durations import seconds
@@ -27,7 +28,7 @@ from modelpress.compress.judge.latency import BUDGET_SECONDS, request
 from modelpress.compress.judge.models import Model, open_model
 from modelpress.compress.layout import FACTS
 from modelpress.compress.recipe import Step
-from modelpress.compress.stages import STAGES
+from modelpress.compress.stages import WORKS_ON
 
 from . import making, steps
 from .asking import Asked
@@ -82,13 +83,13 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
 
     Raises StepError, or Judged for a recipe that cannot be.
     """
-    rungs = asked.rungs()
+    compression, rungs = asked.spec.compression, asked.rungs()
     plans = [plan_of(rung) for rung in rungs]
     begin = time.monotonic()
     making.bring_in(asked, place, tell)
     brought = time.monotonic() - begin
-    task = making.compress_task(rungs[0], seconds(with_defaults(asked.spec.compression).job.timeout))
-    steps.compress(task.model_copy(update={"stages": ()}), place, tell)
+    task = making.compress_task(rungs[0], seconds(with_defaults(compression).job.timeout))
+    steps.compress(task.model_copy(update={"stages": (), "auto": None}), place, tell)
     memory = _peak_memory()
     out = place.folder(OUT_FOLDER)
     facts = CompressionFacts.model_validate_json((out / FACTS).read_bytes())
@@ -101,10 +102,13 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
     ]
     alone = memory
     for number, plan in enumerate(plans, start=1):
-        which = f"rung {number}: " if asked.spec.compression.ladder is not None else ""
+        which = f"rung {number}: " if compression.ladder is not None else ""
         if number > 1:
             lines.append(StageEstimate(f"{which}load, export original", "", START_SECONDS + facts.seconds))
         peak = alone
+        if compression.auto is not None:
+            lines.append(_search_estimate(compression.auto))
+            peak += round((TRAINING_MEMORY - 1) * weights)
         for step in plan:
             cost = _stage_seconds(step, task, place, each, weights)
             lines.append(StageEstimate(f"{which}{step.kind}", step.medium, cost))
@@ -121,8 +125,13 @@ def plan_of(asked: Asked) -> list[Step]:
     """Return the stages in order and what each works on. Raises Judged with RecipeInvalid."""
     compression, source = asked.spec.compression, asked.spec.source
     medium = FORMATS[source.format][0]
-    works_on = {kind: tuple(table) for kind, table in STAGES.items()}
-    return recipe.plan(source, medium, compression.recipe, works_on, compression.objective, asked.datasets())
+    return recipe.plan(source, medium, compression.recipe, WORKS_ON, compression.objective, asked.datasets())
+
+
+def _search_estimate(auto: Auto) -> StageEstimate:
+    """Return what a search may take: its budget, of which it leaves over what it does not need."""
+    budget = with_defaults(auto)
+    return StageEstimate(f"search, at most {budget.max_trials} trials", "", seconds(budget.max_time))
 
 
 def _answer_seconds(model: Model) -> float:
@@ -166,7 +175,7 @@ def _count(dataset: Dataset | None, place: Workspace, role: str) -> int:
         return 0
     folder = place.folder(TEST_FOLDER) if role == "test" else place.folder(DATA_FOLDER) / role
     opened = open_dataset(dataset, folder)
-    count = len(opened.load(opened.names[0])) if opened.names else 0
+    count = len(opened.load(opened.names[0], text=True)) if opened.names else 0
     return min(count, dataset.samples or count)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelpress.api import gates
 from modelpress.api.data import Dataset
-from modelpress.api.evaluation import Evaluation, Latency, Metric, MetricType
+from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn, Metric, MetricType
 from modelpress.api.results import ResolveResult
 from modelpress.api.tasks import (
     REPORT_FOLDER,
@@ -65,7 +65,7 @@ def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tel
             for name in (REPORT_FILE, PAGE_FILE):
                 shutil.copyfile(folder / name, out / f".{name}")
                 (out / f".{name}").rename(out / name)
-    demanded = evaluation.gates or ()
+    demanded = gates.measured_on(MeasuredOn.COMPRESSION, evaluation.gates)
     outcomes = gates.judge(report.figures, demanded)
     return Made(report, outcomes, gates.overall(outcomes, demanded), report.warnings, out)
 

@@ -21,7 +21,13 @@ from modelpress.agent.holding import INTERVAL, Keeper
 from modelpress.agent.settings import Settings
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure
-from modelpress.api.servingpod import RESTRICTED_APIS, RESTRICTED_KEY_NAME, ServedModel, ServingPod
+from modelpress.api.servingpod import (
+    REPOSITORY_POLL_SECONDS,
+    RESTRICTED_APIS,
+    RESTRICTED_KEY_NAME,
+    ServedModel,
+    ServingPod,
+)
 from modelpress.api.tasks import AgentTask
 from modelpress.store.locations import ROOT_VARIABLE
 from modelpress.triton.client import TritonClient
@@ -94,7 +100,9 @@ def arguments(repository: Path, ports: tuple[int, int, int], key: str) -> list[s
     named = zip(("http", "grpc", "metrics"), ports, strict=True)
     return [
         f"--model-repository={repository}",
-        "--model-control-mode=explicit",
+        "--model-control-mode=poll",
+        f"--repository-poll-secs={REPOSITORY_POLL_SECONDS}",
+        "--exit-on-error=false",
         f"--http-restricted-api={restricted}",
         f"--grpc-restricted-protocol={restricted}",
         *(part for kind, port in named for part in (f"--{kind}-address=127.0.0.1", f"--{kind}-port={port}")),

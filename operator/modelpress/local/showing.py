@@ -25,6 +25,7 @@ WORDS = {
     "load": "load",
     "judge": "measure",
     "publish": "write",
+    "look": "measure sensitivities",
 }
 """What a person reads for steps that are no stages."""
 EXPORT = "export"

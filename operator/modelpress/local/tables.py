@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from modelpress.api.figures import Figures, LatencyFigure, MetricFigure
-from modelpress.api.gate_sentences import figure
+from modelpress.api.gate_sentences import counted, figure
 from modelpress.api.gates import change_bounds
 from modelpress.api.resources import GateOutcome
 from modelpress.compress.page.numbers import signed
+from modelpress.store.search import Search
 
 from .making import Made
 
@@ -30,6 +31,8 @@ def show(console: Console, name: str, made: Made) -> None:
         console.print(Text(sentence))
     if made.rung is not None:
         name = f"{name}, rung {made.rung}"
+    if made.report.search is not None:
+        show_search(console, made.report.search)
     console.print(figures_table(f"{name}: what compression brought and cost", made.report.figures))
     if made.gates:
         console.print(gates_table(made.gates))
@@ -37,6 +40,37 @@ def show(console: Console, name: str, made: Made) -> None:
         console.print(Text.assemble(("! ", "yellow"), warning))
     kept = f"  {made.out}, with report.html in it" if made.out else ""
     console.print(Text.assemble(_verdict(made), kept))
+
+
+def show_search(console: Console, search: Search) -> None:
+    """Print the trials that are on the front, and why one of them was chosen."""
+    console.print(front_table(search))
+    for note in search.notes:
+        console.print(Text(note))
+    console.print(Text(search.why))
+
+
+def front_table(search: Search) -> Table:
+    """Return the trials that no other dominates, and the one that was chosen."""
+    tried = len(search.trials) - 1
+    title = f"the front of {tried} trials on {search.samples:,} samples ({search.data}), {duration(search.seconds)}"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "recipe", "bytes", f"{search.loss} loses at most", "speed", "gates"):
+        table.add_column(column, justify="left" if column in {"", "recipe", "gates"} else "right")
+    for trial in search.trials:
+        if trial.figures is None or not (trial.front or trial.number == search.chosen):
+            continue
+        chosen = trial.number == search.chosen
+        table.add_row(
+            str(trial.number),
+            Text(trial.name),
+            f"{trial.figures.compressed_bytes:,}",
+            figure(trial.loss_bound or 0.0),
+            f"{trial.speedup or 1.0:.2f}x",
+            Text(f"failed {', '.join(trial.failing)}", "red") if trial.failing else Text("passed", "green"),
+            style="bold" if chosen else "",
+        )
+    return table
 
 
 def figures_table(title: str, figures: Figures) -> Table:
@@ -59,11 +93,11 @@ def figures_table(title: str, figures: Figures) -> Table:
 def change(metric: MetricFigure, confidence: float = CONFIDENCE) -> str:
     """Return by how much a metric got better or worse, and the bounds of that: `−0.002 (95 % −0.009…+0.005), n=500`."""
     moved = signed(metric.compressed - metric.original)
-    bounds = change_bounds(metric, confidence)
+    bounds, of = change_bounds(metric, confidence), counted(metric.samples, metric.groups)
     if bounds is None:
-        return f"{moved}, n={metric.samples}: too few to say how sure"
+        return f"{moved}, {of}: too few to say how sure"
     low, high = (-bounds.high, -bounds.low) if metric.higher_is_better else bounds
-    return f"{moved} ({100 * confidence:g} % {signed(low)}…{signed(high)}), n={metric.samples}"
+    return f"{moved} ({100 * confidence:g} % {signed(low)}…{signed(high)}), {of}"
 
 
 def gates_table(gates: list[GateOutcome]) -> Table:

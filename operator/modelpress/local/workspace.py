@@ -38,6 +38,8 @@ class Workspace:
     """What a pod has as its root."""
     out: Path
     """Where the artifact is to appear."""
+    cache: Path | None = None
+    """What stood after each stage, and what searches tried, kept for later runs. None: nothing is kept."""
 
     def folder(self, name: str) -> Path:
         """Return where a pod's folder `name` lies."""
@@ -66,6 +68,7 @@ class Workspace:
             out=self.folder(OUT_FOLDER),
             scratch=self.folder(SCRATCH_FOLDER),
             message=self.message,
+            cache=self.cache,
             port=0,
         )
 
@@ -99,8 +102,10 @@ class Workspace:
 
 
 @contextmanager
-def workspace(out: Path, *, replace: bool) -> Iterator[Workspace]:
-    """Yield a run's folders; they are gone when it is over. Raises AskedError if `out` is taken or being written."""
+def workspace(out: Path, *, replace: bool, cache: Path | None = None) -> Iterator[Workspace]:
+    """Yield a run's folders; they are gone when it is over, but for the cache. Raises AskedError if `out` is taken or
+    being written.
+    """
     out = out.resolve()
     _check(out, replace=replace)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +114,7 @@ def workspace(out: Path, *, replace: bool) -> Iterator[Workspace]:
     try:
         for item in root.iterdir():
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
-        yield prepared(Workspace(root, out))
+        yield prepared(Workspace(root, out, cache))
     finally:
         shutil.rmtree(root, ignore_errors=True)
         os.close(descriptor)

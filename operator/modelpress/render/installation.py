@@ -14,6 +14,7 @@ from modelpress.api.base import ApiType, Duration, Uri
 from modelpress.api.compression import JobSettings, Scratch
 from modelpress.api.defaults import EffectiveJobSettings, EffectiveServing, with_defaults
 from modelpress.api.fields import ResourceRequirements, SecretName
+from modelpress.api.gateway import Hostname, NamespaceName, ObjectName
 from modelpress.api.resources import CompressedModel
 from modelpress.api.serving import Serving
 from modelpress.api.spec import Artifacts
@@ -66,6 +67,20 @@ class Prometheus(ApiType):
 
     address: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
     """URL inside the cluster: `http://prometheus.monitoring:9090`."""
+    analysis_queries: bool = False
+    """Whether models may have the operator ask it, by `rollout.analysis.queries`, whatever they like."""
+
+
+class GatewayDefaults(ApiType):
+    """The Gateway that leads to a model that names none of its own."""
+
+    name: ObjectName | None = None
+    """Name of the Gateway. Default: none, and models are reached inside the cluster only."""
+    namespace: NamespaceName | None = None
+    """Namespace of the Gateway. Default: that of each model."""
+    domain: Hostname | None = None
+    """Domain under which models have a hostname each: `<model>.<namespace>.<domain>`. Default: none,
+    `<model>.<namespace>`."""
 
 
 class HttpProxy(ApiType):
@@ -115,6 +130,8 @@ class Installation(ApiType):
     """Namespace of the operator: the only one that may ask a compression pod for its progress."""
     prometheus: Prometheus | None = None
     """Where autoscalers ask for Triton's figures. Default: nowhere."""
+    gateway: GatewayDefaults = GatewayDefaults()
+    """Where requests from outside the cluster come in, if the model does not say."""
     proxy: HttpProxy | None = None
     """HTTP proxy between the cluster and the stores. Default: none."""
     certificate_authorities: CertificateAuthorities | None = None

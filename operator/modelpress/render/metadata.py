@@ -6,12 +6,12 @@ from typing import Any
 
 from modelpress.api.base import API_VERSION
 from modelpress.api.names import labels
-from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 
 NAME_LIMIT = 63
 """Most characters of a name that also is a label's value or a DNS label."""
 
-Owner = CompressedModel | ModelArtifact
+Owner = CompressedModel | ModelArtifact | ModelRevision
 
 
 def owner_reference(owner: Owner) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelpress.api.defaults import EffectiveAnalysis
+from modelpress.api.durations import seconds
 from modelpress.api.servingpod import METRICS_PORT
 from modelpress.triton.metrics import InferenceCounters
 
@@ -60,8 +61,16 @@ class Version:
     @property
     def mean_milliseconds(self) -> float | None:
         """Mean duration of the requests that Triton counts as successes; None without any."""
+        return self._mean_milliseconds(self.counters.request_microseconds)
+
+    @property
+    def mean_queue_milliseconds(self) -> float | None:
+        """How much of that they waited in the model's queue; None without any."""
+        return self._mean_milliseconds(self.counters.queue_microseconds)
+
+    def _mean_milliseconds(self, microseconds: float) -> float | None:
         done = self.counters.requests
-        return self.counters.request_microseconds / done / 1000 if done else None
+        return microseconds / done / 1000 if done else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,9 @@ def _failure(old: Version, new: Version, limits: EffectiveAnalysis) -> str | Non
     increase, allowed = _increase(old, new, limits), limits.max_latency_increase
     if increase is not None and allowed is not None and increase > allowed:
         return f"It is slower by {increase:.0%}, {allowed:.0%} are allowed: {_figures(old, new)}"
+    wait, longest = _queue(old, new, limits), limits.max_queue_time
+    if wait is not None and longest is not None and wait > seconds(longest) * 1000:
+        return f"Its requests wait in the queue for {wait:.1f} ms, {longest} is allowed: {_figures(old, new)}"
     return None
 
 
@@ -127,14 +139,31 @@ def _doubt(old: Version, new: Version, limits: EffectiveAnalysis) -> str | None:
         return f"{limits.min_requests} requests are needed to tell: {_figures(old, new)}"
     if limits.max_latency_increase is not None and _increase(old, new, limits) is None:
         return f"Each version needs {limits.min_requests} requests to compare latency: {_figures(old, new)}"
+    if limits.max_queue_time is not None and _queue(old, new, limits) is None:
+        return f"Each version needs {limits.min_requests} requests to compare queue time: {_figures(old, new)}"
     return None
 
 
 def _increase(old: Version, new: Version, limits: EffectiveAnalysis) -> float | None:
     """Return by which fraction `new` is slower than `old`; None: too few requests to tell."""
     before, after = old.mean_milliseconds, new.mean_milliseconds
-    enough = min(old.requests, new.requests) >= limits.min_requests
-    return after / before - 1 if enough and before and after is not None else None
+    return after / before - 1 if _comparable(old, new, limits) and before and after is not None else None
+
+
+def _queue(old: Version, new: Version, limits: EffectiveAnalysis) -> float | None:
+    """Return the mean wait in milliseconds that is `new`'s own fault: none if those of `old` wait as long.
+
+    None: too few requests to tell.
+    """
+    before, after = old.mean_queue_milliseconds, new.mean_queue_milliseconds
+    if not _comparable(old, new, limits) or before is None or after is None:
+        return None
+    return after if after > before else 0.0
+
+
+def _comparable(old: Version, new: Version, limits: EffectiveAnalysis) -> bool:
+    """Say whether both had as many requests as are needed to compare their means."""
+    return min(old.requests, new.requests) >= limits.min_requests
 
 
 def _error_rate(counters: InferenceCounters) -> float:
@@ -147,5 +176,6 @@ def _figures(old: Version, new: Version) -> str:
 
 
 def _figures_of(who: str, version: Version) -> str:
-    mean = f", {version.mean_milliseconds:.1f} ms on average" if version.mean_milliseconds is not None else ""
-    return f"{who} failed {version.failures:,} of {version.requests:,} requests{mean}"
+    mean, queue = version.mean_milliseconds, version.mean_queue_milliseconds
+    told = f", {mean:.1f} ms on average, {queue:.1f} ms of it in the queue" if mean is not None else ""
+    return f"{who} failed {version.failures:,} of {version.requests:,} requests{told}"

@@ -1,9 +1,10 @@
 """Canary: a few pods of the candidate answer beside the whole old set, in steps, then a full set takes over.
 
 The candidate's first pods come up out of traffic; when all of them answer, and no other revision has pods, the main
-Service lets them in. A step lasts its pause from when its pods answer and, if requests are counted, as long from when
-the counting began. Then the analysis says what follows. A failure never gets here: who judges the candidate rejects it,
-and there is no candidate any more. The old set is whole until the end, so going back never needs a new pod.
+Service or the Gateway lets them in. A step lasts its pause from when its pods answer and have their share and, if
+requests are counted, as long from when the counting began. Then the analysis says what follows. A failure never gets
+here: who judges the candidate rejects it, and there is no candidate any more. The old set is whole until the end, so
+going back never needs a new pod.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 from modelpress.api.rollout import OnInconclusiveAnalysis
 
 from .second_set import second_set
-from .situation import Decision, Memory, Outcome, Situation, Stage, leave, remember
+from .situation import Decision, Memory, Outcome, Routing, Situation, Stage, leave, remember
 from .weights import candidate_pods
 
 
@@ -33,19 +34,30 @@ def canary(situation: Situation) -> Decision:
 def _start(situation: Situation) -> Decision:
     """Bring up the pods of the first step, and let them in once they answer and nobody else could come in with them."""
     stable, candidate = situation.traffic.stable, _candidate(situation)
-    pods = candidate_pods(situation.full, situation.steps[0].weight)
+    pods = candidate_pods(situation.full, situation.steps[0].weight, situation.routing)
     gone, later = leave(situation, situation.others(stable, candidate))
     run: dict[str, int | None] = {stable: None, candidate: pods} if stable is not None else {candidate: pods}
     if situation.side(candidate).whole(pods) and not _strangers(situation):
-        opened = Memory(candidate, Stage.STEP, situation.now, reached=situation.now)
-        return Decision(stable, candidate, run, memory=opened, look_again=_ahead(situation, opened))
-    return Decision(stable, None, run, gone, remember(situation, Stage.STARTING), look_again=later)
+        by_pods = situation.routing is Routing.REPLICAS
+        opened = Memory(candidate, Stage.STEP, situation.now, reached=situation.now if by_pods else None)
+        return Decision(
+            stable,
+            candidate,
+            run,
+            memory=opened,
+            look_again=_ahead(situation, opened),
+            weight=situation.steps[0].weight,
+        )
+    memory = remember(situation, Stage.STARTING)
+    return Decision(stable, run=run, retire=gone, memory=memory, look_again=later)
 
 
 def _step(situation: Situation, memory: Memory) -> Decision:
     index = min(memory.step, len(situation.steps) - 1)
-    pods = candidate_pods(situation.full, situation.steps[index].weight)
-    whole = situation.side(memory.candidate).whole(pods)
+    weight = situation.steps[index].weight
+    pods = candidate_pods(situation.full, weight, situation.routing)
+    ready = situation.side(memory.candidate).whole(pods)
+    whole = ready and _is_routed(situation, weight)
     memory = replace(memory, step=index, reached=memory.reached or (situation.now if whole else None))
     stay = Decision(
         situation.traffic.stable,
@@ -53,6 +65,7 @@ def _step(situation: Situation, memory: Memory) -> Decision:
         {situation.traffic.stable or memory.candidate: None, memory.candidate: pods},
         memory=memory,
         look_again=_ahead(situation, memory),
+        weight=weight if ready else None,  # pods first, then the requests that need them
     )
     if not whole or situation.outcome in (Outcome.UNASKED, Outcome.FAILED):
         return stay
@@ -85,6 +98,11 @@ def _end(situation: Situation, memory: Memory) -> datetime | None:
         return None
     begun = max(memory.reached, situation.counted_since) if situation.counted_since else memory.reached
     return begun + pause
+
+
+def _is_routed(situation: Situation, weight: int) -> bool:
+    """Say whether the candidate gets `weight` percent, as far as that is up to routes."""
+    return situation.routing is Routing.REPLICAS or (situation.routed and situation.traffic.weight == weight)
 
 
 def _strangers(situation: Situation) -> bool:

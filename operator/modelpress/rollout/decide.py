@@ -12,6 +12,7 @@ from __future__ import annotations
 from modelpress.api.rollout import Strategy
 
 from .canary import canary
+from .in_place import in_place
 from .recreate import recreate
 from .second_set import second_set
 from .situation import Decision, Situation, Stage, leave, remember
@@ -34,6 +35,8 @@ def _move(situation: Situation) -> Decision:
     stable = situation.traffic.stable
     if stable is None or _can_return(situation):
         return second_set(situation)
+    if situation.strategy is Strategy.IN_PLACE:
+        return in_place(situation)
     if situation.strategy is Strategy.RECREATE:
         return recreate(situation)
     if situation.strategy is Strategy.CANARY and not situation.promoted and situation.full > 0:
@@ -74,7 +77,8 @@ def _hold(situation: Situation) -> Decision:
     if side.exists:
         run[candidate] = side.asked
     beside = candidate if situation.traffic.beside == candidate else None
-    return Decision(stable, beside, run, memory=situation.remembered)
+    load = candidate if situation.in_place.proved else None
+    return Decision(stable, beside, run, load=load, memory=situation.remembered)
 
 
 def _close(situation: Situation) -> Decision:

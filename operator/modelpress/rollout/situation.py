@@ -1,7 +1,8 @@
 """What is seen of a change of revision, and what may be decided about it.
 
-Where traffic goes stands on the main Service alone, and is read off it in every round. What cannot be seen there, the
-step of a canary and since when, is handed back as `Memory`: if that is lost, the first step begins anew, no more.
+Where traffic goes stands on the main Service and on the routes, and is read off them in every round. What cannot be
+seen there, the step of a canary and since when, is handed back as `Memory`: if that is lost, the first step begins
+anew, no more.
 """
 
 from __future__ import annotations
@@ -46,17 +47,41 @@ class Side:
         return not (self.exists or self.alive or self.leaving)
 
 
+class Routing(Enum):
+    """How a canary gets its share: by numbers of pods behind the main Service, or by weights on routes at a Gateway."""
+
+    REPLICAS = "Replicas"
+    GATEWAY = "Gateway"
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Where the main Service leads: to `stable`, and to `beside` as well while a canary answers.
+    """Where requests go: to `stable`, and to `beside` as well while a canary answers.
 
-    `previous`: the revision before `stable`. `since`: when it last changed; None: not known.
+    `previous`: the revision before `stable`. `since`: when it last changed; None: not known. `weight`: percentage that
+    routes give to `beside`; None where there are none.
     """
 
     stable: str | None
     beside: str | None = None
     previous: str | None = None
     since: datetime | None = None
+    weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """What the stable revision's pods tell of a candidate that they load beside it.
+
+    `pods`: how many there are; `proved`: how many of them hold it and got the reference answers from it.
+    """
+
+    pods: int = 0
+    proved: int = 0
+
+    def whole(self, pods: int) -> bool:
+        """Say whether exactly `pods` pods are there and all of them hold it, proved."""
+        return self.pods == self.proved == pods
 
 
 class Stage(Enum):
@@ -101,7 +126,9 @@ class Situation:
 
     `candidate`: revision that the spec asks for, if it is known and was not rejected. `abandoned`: revisions that the
     spec does not ask for, for sure. `full`: pods of a full set. `held`: the user wants nothing started or moved.
-    `promoted`: a person has promoted the candidate. `counted_since`: since when the step's requests are counted.
+    `promoted`: a person has promoted the candidate. `why`: why this `strategy`, if the spec leaves it open.
+    `counted_since`: since when the step's requests are counted. `routed`: what the routes say is what the Gateway does,
+    as far as it tells.
     """
 
     sides: Mapping[str, Side]
@@ -113,12 +140,16 @@ class Situation:
     held: bool = False
     promoted: bool = False
     strategy: Strategy = Strategy.BLUE_GREEN
+    why: str = ""
+    routing: Routing = Routing.REPLICAS
+    routed: bool = True
     steps: tuple[CanaryStep, ...] = ()
     delay: timedelta = OVERLAP
     memory: Memory | None = None
     outcome: Outcome = Outcome.INCONCLUSIVE
     counted_since: datetime | None = None
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
+    in_place: InPlace = InPlace()
 
     def side(self, name: str | None) -> Side:
         """Return what is seen of a revision's pods."""
@@ -138,10 +169,12 @@ class Situation:
 class Decision:
     """What to do now.
 
-    `stable`, `beside`: where the main Service is to lead; None: there is none yet, nobody. `run`: revisions that are to
+    `stable`, `beside`: where requests are to go; None: there is none yet, nobody. `run`: revisions that are to
     have pods, and how many; None: as many as whoever scales the stable set wants. `retire`: revisions whose pods go.
     `memory`: for the next round. `awaits`: what a person has to decide. `rejects`: the candidate goes back for want of
-    requests. `look_again`: when time alone will allow more.
+    requests. `look_again`: when time alone will allow more. `weight`: percentage that routes are to give to `beside`;
+    None: what they give it now. `load`: a revision that the stable one's pods are to load beside it; if it is `stable`
+    itself, they are to switch to it.
     """
 
     stable: str | None
@@ -152,6 +185,8 @@ class Decision:
     awaits: str = ""
     rejects: bool = False
     look_again: datetime | None = None
+    weight: int | None = None
+    load: str | None = None
 
 
 def remember(situation: Situation, stage: Stage) -> Memory:

@@ -11,6 +11,7 @@ from modelpress.api.figures import Figures
 from modelpress.api.resources import GateOutcome
 
 from .manifest import ManifestFile, Tensor
+from .search import Search
 
 
 class Histogram(ApiType):
@@ -79,6 +80,28 @@ class Memory(ApiType):
     """The same of the result."""
 
 
+class NearDuplicates(ApiType):
+    """Test samples that are nearly, but not quite, in another dataset."""
+
+    role: str
+    """train, validation or calibration."""
+    count: int
+    """So many of the test samples that were looked at."""
+    of: int
+    """Test samples that were looked at; of large datasets some."""
+    pairs: tuple[tuple[int, int], ...] = ()
+    """A few of them: row of the test data, and of the other; the first row is 0."""
+
+
+class Leaks(ApiType):
+    """What `fetch` found of test samples that others may have seen. The judge passes it on."""
+
+    warnings: tuple[str, ...] = ()
+    """Sentences that a person should read."""
+    near_duplicates: tuple[NearDuplicates, ...] = ()
+    """By role of the other dataset."""
+
+
 class Report(ApiType):
     """One comparison of original and result."""
 
@@ -106,6 +129,8 @@ class Report(ApiType):
     """Processor, threads, versions: what latency and last digits depend on."""
     warnings: tuple[str, ...] = ()
     """Sentences that a person should read."""
+    near_duplicates: tuple[NearDuplicates, ...] = ()
+    """Test samples that are nearly in other data, for each dataset they were compared with."""
     name: str = ""
     """Name of the model."""
     gates: tuple[GateOutcome, ...] = ()
@@ -118,3 +143,6 @@ class Report(ApiType):
     """Values of all weights with two axes or more."""
     memory: Memory | None = None
     """What serving takes, beside the files."""
+    search: Search | None = None
+    """How the recipe was searched for; none if it was given. Told by compression, beside tenants' code, of validation
+    data: shown, and no gate is judged by it."""

@@ -2,31 +2,34 @@
 
 Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
 the others. More than one sample in a hundred of the test data in train or validation ends the Job with DataLeak, before
-anything is spent on training; fewer, and any in calibration, are warnings that the judge passes on (`leaks.json`).
+anything is spent on training; fewer, any in calibration, and samples that are only nearly the same are what the judge
+passes on (`leaks.json`).
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import dataset_format
 from modelpress.api.reasons import Reason
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, SOURCE_FOLDER, TEST_FOLDER, FetchTask, PinnedLocation
-from modelpress.compress.datasets import count_leaks, row_digests
+from modelpress.compress.datasets import count_leaks, group_digests, near_duplicates, row_digests, sample_columns
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer
 from modelpress.store.locations import file_name, in_root, open_place
-from modelpress.store.manifest import ONNX, ORIGINAL
+from modelpress.store.manifest import ASSETS, ONNX, ORIGINAL
+from modelpress.store.report import Leaks, NearDuplicates
 
 from .logs import log
 
 COMPRESSED = "compressed"
 """Folder of the result in OUT_FOLDER."""
 LEAKS_FILE = "leaks.json"
-"""In TEST_FOLDER: sentences about test samples that others may have seen."""
+"""In TEST_FOLDER: what was found of test samples that others may have seen (`Leaks`)."""
 TEST = "test"
+NAMED = 5
+"""Pairs of near-duplicates that are named."""
 MOST_LEAKS = 0.01
 """Part of the test samples that may be in train or validation."""
 
@@ -36,14 +39,16 @@ def fetch(task: FetchTask) -> None:
     if task.source:
         _download("source", task.source, in_root(SOURCE_FOLDER), Reason.SOURCE_NOT_FOUND)
     if task.artifact:
-        _fetch_artifact(task.artifact, in_root(OUT_FOLDER))
+        _fetch_artifact(task.artifact, in_root(OUT_FOLDER), original_only=task.original_only)
     folders = {role: _dataset_folder(role) for role in sorted(task.datasets)}
     for role, folder in folders.items():
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
     if TEST in folders:
         readings = {role: task.readings.get(role) or Dataset(uri=place.uri) for role, place in task.datasets.items()}
         warnings = find_leaks(readings, folders)
-        (folders[TEST] / LEAKS_FILE).write_text(json.dumps(warnings, ensure_ascii=False), encoding="utf-8")
+        near = find_near(readings, folders)
+        found = Leaks(warnings=tuple(warnings), near_duplicates=tuple(near))
+        (folders[TEST] / LEAKS_FILE).write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
 
 
 def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[str]:
@@ -66,7 +71,32 @@ def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[s
             if role != "calibration" and leaked > MOST_LEAKS * count:
                 raise Judged(Reason.DATA_LEAK, f"{text}: take them out of one of the two")
             warnings.append(text)
-    return warnings
+    return warnings + _shared_groups(readings, folders, others)
+
+
+def find_near(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[NearDuplicates]:
+    """Return what samples of each other dataset test samples are nearly the same as. Equal ones are not among them."""
+    if TEST not in readings or not all(_readable(dataset) for dataset in readings.values()):
+        return []
+    test = sample_columns(readings[TEST], folders[TEST])
+    found = []
+    for role in sorted(set(readings) - {TEST}):
+        near, looked_at = near_duplicates(test, sample_columns(readings[role], folders[role]))
+        log("near duplicates", role=role, near=len(near), of=looked_at)
+        pairs = tuple((one.row, one.other) for one in near[:NAMED])
+        found.append(NearDuplicates(role=role, count=len(near), of=looked_at, pairs=pairs))
+    return found
+
+
+def _shared_groups(readings: dict[str, Dataset], folders: dict[str, Path], others: list[str]) -> list[str]:
+    """Return a sentence for each other dataset with groups that test samples come from too."""
+    named = {role: group_digests(readings[role], folders[role]) for role in (TEST, *others)}
+    shared = count_leaks(named[TEST], {role: named[role] for role in others})
+    return [
+        f"{count} of the {len(named[TEST])} groups of the test data are also in {role}"
+        for role, count in shared.items()
+        if count
+    ]
 
 
 def _dataset_folder(role: str) -> Path:
@@ -78,10 +108,12 @@ def _download(role: str, location: PinnedLocation, into: Path, missing: Reason) 
     log("fetched", role=role, uri=location.uri, digest=digest)
 
 
-def _fetch_artifact(location: PinnedLocation, into: Path) -> None:
+def _fetch_artifact(location: PinnedLocation, into: Path, *, original_only: bool) -> None:
     """Lay the artifact's models out as compression leaves them."""
-    manifest = artifacts.fetch(location, location.digest, into, (ONNX, ORIGINAL))
-    (into / manifest.variants[ONNX]).rename(into / COMPRESSED)
+    parts = (ORIGINAL, ASSETS) if original_only else (ONNX, ORIGINAL, ASSETS)
+    manifest = artifacts.fetch(location, location.digest, into, parts)
+    if ONNX in parts:
+        (into / manifest.variants[ONNX]).rename(into / COMPRESSED)
     if manifest.original != ORIGINAL:
         (into / manifest.original).rename(into / ORIGINAL)
     log("fetched", role="artifact", uri=location.uri, digest=location.digest)

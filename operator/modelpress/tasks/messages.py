@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelpress.api.base import ApiType
-from modelpress.api.results import MESSAGE_LIMIT, Failure, PublishResult
+from modelpress.api.results import MESSAGE_LIMIT, AskResult, Failure, PublishResult
 
 ELLIPSIS = "…"
 SHORTEST_WARNING = 60
@@ -19,8 +19,8 @@ def encode(answer: ApiType) -> str:
     """Return `answer` as JSON of at most MESSAGE_LIMIT bytes, figures to 6 significant digits.
 
     What does not fit is left out in this order: the ends of sentences, warnings from the last (how many is said),
-    latency beyond the first batch size, which alone is gated, digits beyond the fourth. Metrics and digests stay.
-    Raises ValueError if they alone are too long.
+    latency beyond the first batch size, which alone is gated, digits beyond the fourth, the recipe of a search. Metrics
+    and digests stay. Raises ValueError if they alone are too long.
     """
     for version in _versions(answer):
         text = json.dumps(version, ensure_ascii=False, separators=(",", ":"))
@@ -55,6 +55,8 @@ def _versions(answer: ApiType) -> Iterator[dict[str, Any]]:
     if isinstance(answer, Failure):
         for limit in range(MESSAGE_LIMIT - 100, 0, -100):
             yield wire | {"message": cut(answer.message, limit)}
+    if isinstance(answer, AskResult):
+        yield from _shorter_figures(wire)
     if isinstance(answer, PublishResult):
         yield from _shorter_results(wire, list(answer.warnings))
 
@@ -66,8 +68,13 @@ def _shorter_results(wire: dict[str, Any], warnings: list[str]) -> Iterator[dict
         more = f"and {len(warnings) - kept} more warnings, in the report"
         yield wire | {"warnings": [*(cut(warning, SHORTEST_WARNING) for warning in warnings[:kept]), more]}
     rest = [f"{len(warnings)} warnings, in the report"] if warnings else []
+    yield from _shorter_figures(wire | {"warnings": rest})
+
+
+def _shorter_figures(wire: dict[str, Any]) -> Iterator[dict[str, Any]]:
     latency = wire["figures"].get("latency", [])
     for kept in range(len(latency) - 1, 0, -1):
-        yield wire | {"warnings": rest, "figures": wire["figures"] | {"latency": latency[:kept]}}
-    shortest = wire | {"warnings": rest, "figures": wire["figures"] | {"latency": latency[:1]}}
+        yield wire | {"figures": wire["figures"] | {"latency": latency[:kept]}}
+    shortest = wire | {"figures": wire["figures"] | {"latency": latency[:1]}}
     yield round_figures(shortest, 4)
+    yield round_figures({name: part for name, part in shortest.items() if name != "recipe"}, 4)

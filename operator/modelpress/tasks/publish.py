@@ -36,9 +36,12 @@ from modelpress.store.report import Report
 
 from .fetch import COMPRESSED
 from .logs import log
+from .messages import cut
 
 MOST_FACTS = 1024 * 1024
 """Bytes of compression.json."""
+MOST_RECIPE, MOST_WORDS = 16_384, 160
+"""Characters of a recipe in the manifest, and of its words in the termination message."""
 EVALUATIONS = "evaluations"
 """Folder of later reports in the artifact: `evaluations/<key>/report.json`, with report.html."""
 
@@ -63,7 +66,7 @@ def publish(task: PublishTask) -> PublishResult:
         batched=report.batched,
         inputs=report.inputs,
         outputs=report.outputs,
-        lineage=task.lineage,
+        lineage=task.lineage | _found(report),
         assets=tuple(sorted(path for path in files if path.startswith(f"{ASSETS}/"))),
     )
     _check_judged(manifest, report)
@@ -133,6 +136,14 @@ def _read_report(path: Path) -> tuple[Report, str]:
         raise StoreError(Reason.EVALUATION_FAILED, f"the judge left no report: {type(error).__name__}") from error
 
 
+def _found(report: Report) -> dict[str, str]:
+    """Return the recipe that a search chose, for the manifest; nothing if it was given."""
+    if report.search is None:
+        return {}
+    stages = json.dumps(report.search.result.stages, separators=(",", ":"), ensure_ascii=False)
+    return {"recipe": stages if len(stages) <= MOST_RECIPE else report.search.result.name}
+
+
 def _facts_warnings(path: Path) -> tuple[str, ...]:
     """Return the sentences that compression wants a person to read. What it says is shown, never decisive."""
     try:
@@ -149,5 +160,6 @@ def _result(manifest_digest: str, report_digest: str, report: Report, warnings: 
         report_digest=report_digest,
         figures=report.figures,
         batched=report.batched,
+        recipe=cut(report.search.result.name, MOST_WORDS) if report.search is not None else None,
         warnings=report.warnings + warnings,
     )

@@ -16,6 +16,7 @@ from modelpress.api.results import ExitCode, Failure
 from modelpress.api.tasks import (
     TASK_VARIABLE,
     TERMINATION_MESSAGE_PATH,
+    AskTask,
     CompressTask,
     FetchTask,
     JudgeTask,
@@ -109,6 +110,12 @@ def _judge(task: JudgeTask) -> Answer:
     return None
 
 
+def _ask(task: AskTask) -> Answer:
+    from modelpress.compress.judge.asking import ask_server  # noqa: PLC0415
+
+    return ask_server(task)
+
+
 def _publish(task: PublishTask) -> Answer:
     from .publish import publish  # noqa: PLC0415
 
@@ -120,6 +127,7 @@ TASKS: Mapping[str, tuple[type[ApiType], Callable[[Any], Answer]]] = {
     "fetch": (FetchTask, _fetch),
     "compress": (CompressTask, _compress),
     "judge": (JudgeTask, _judge),
+    "ask": (AskTask, _ask),
     "publish": (PublishTask, _publish),
 }
 """Type of each task, and what does it."""

@@ -1,8 +1,13 @@
-"""A client of one Triton over HTTP: load, unload, ready, infer. Carries the key of the restricted APIs."""
+"""A client of one Triton over HTTP: what is loaded, ready, infer. Carries the key of the restricted APIs.
+
+It loads nothing: Triton reads its repository by itself, in a thread of its own. A load that is asked for over HTTP or
+gRPC keeps the thread that takes the request, and with it the requests of every connection that this thread serves.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,11 +20,23 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from modelpress.api.servingpod import RESTRICTED_KEY_NAME
 
 CALL_SECONDS = 900.0
-"""Longest call: loading a big model from a slow disk."""
+"""Longest call: an inference of a big model on a busy machine."""
 ASK_SECONDS = 2.0
 """Longest question whether something is ready."""
 _PASSING = {"Connection": "close"}
 """Triton waits for connections to go before it ends, so none is kept."""
+
+
+READY, UNAVAILABLE, UNLOADED = "READY", "UNAVAILABLE", "unloaded"
+"""Triton's words for states, and its reason for one that is no failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """What Triton says of one version. `failure`: why it could not be loaded, in Triton's words; else empty."""
+
+    ready: bool
+    failure: str = ""
 
 
 class TritonError(Exception):
@@ -51,27 +68,34 @@ class TritonClient:
 
     async def ready(self, model: str, version: int | None = None) -> bool:
         """Say whether `model` is loaded and takes requests."""
-        return await self._ask(
-            self._client.is_model_ready(model, "" if version is None else str(version), headers=_PASSING)
-        )
+        return await self._ask(self._client.is_model_ready(model, _text(version), headers=_PASSING))
 
-    async def load(self, model: str) -> None:
-        """Load `model` from the repository, or load it again. Raises TritonError or TritonAwayError."""
-        await self._call(self._client.load_model(model, headers=self._headers))
+    async def versions(self, model: str) -> dict[int, VersionState]:
+        """Return what has become of each version of `model` that Triton knows of.
 
-    async def unload(self, model: str) -> None:
-        """Unload `model`. Raises TritonError or TritonAwayError."""
-        await self._call(self._client.unload_model(model, headers=self._headers))
+        Raises TritonError or TritonAwayError.
+        """
+        index = await self._call(self._client.get_model_repository_index(headers=self._headers))
+        return {
+            int(entry["version"]): _state(entry) for entry in index if entry["name"] == model and "version" in entry
+        }
 
-    async def infer(self, model: str, inputs: dict[str, NDArray[Any]], outputs: list[str]) -> dict[str, NDArray[Any]]:
-        """Return the answers to `inputs`, by output name. Raises TritonError or TritonAwayError."""
+    async def infer(
+        self, model: str, inputs: dict[str, NDArray[Any]], outputs: list[str], version: int | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Return the answers of `version`, else of the highest, to `inputs`, by output name.
+
+        Raises TritonError or TritonAwayError.
+        """
         given = []
         for name, array in inputs.items():
             tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             given.append(tensor)
         wanted = [InferRequestedOutput(name) for name in outputs]
-        answer = await self._call(self._client.infer(model, given, outputs=wanted, headers=_PASSING))
+        answer = await self._call(
+            self._client.infer(model, given, model_version=_text(version), outputs=wanted, headers=_PASSING)
+        )
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _ask(self, question: Any) -> bool:
@@ -88,3 +112,13 @@ class TritonClient:
             raise TritonError(str(error.message())) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise TritonAwayError(f"Triton does not answer: {error or type(error).__name__}") from error
+
+
+def _text(version: int | None) -> str:
+    return "" if version is None else str(version)
+
+
+def _state(entry: dict[str, str]) -> VersionState:
+    state, reason = entry.get("state", ""), entry.get("reason", "")
+    failed = state == UNAVAILABLE and reason not in ("", UNLOADED)
+    return VersionState(ready=state == READY, failure=reason if failed else "")

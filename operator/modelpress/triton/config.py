@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -45,15 +46,16 @@ def config(
     manifest: Manifest,
     backend: Backend,
     *,
-    version: int,
+    versions: Iterable[int],
     max_batch_size: int,
     queue_delay_microseconds: int,
     threads: int | None = None,
 ) -> str:
-    """Return the text of config.pbtxt.
+    """Return the text of config.pbtxt, by which `versions` are loaded, and no others.
 
-    `max_batch_size` counts samples and is ignored by a model without a batch axis. `queue_delay_microseconds` is how
-    long a request waits for others; `threads` is how many one execution may use, None being as many as the machine has.
+    Requests that name no version are answered by the highest. `max_batch_size` counts samples and is ignored by a model
+    without a batch axis. `queue_delay_microseconds` is how long a request waits for others; `threads` is how many one
+    execution may use, None being as many as the machine has.
     Raises ValueError if a tensor has a type that Triton lacks.
     """
     batch = max_batch_size if manifest.batched else 0
@@ -64,7 +66,7 @@ def config(
         input=[model_config_pb2.ModelInput(**_tensor(tensor, batch)) for tensor in manifest.inputs],
         output=[model_config_pb2.ModelOutput(**_tensor(tensor, batch)) for tensor in manifest.outputs],
         instance_group=[{"count": 1, "kind": _kind(backend)}],
-        version_policy={"specific": {"versions": [version]}},
+        version_policy={"specific": {"versions": sorted(versions)}},
     )
     if threads:
         message.parameters[THREADS].string_value = str(threads)

@@ -1,4 +1,4 @@
-"""Image archives in the OCI layout, written without a builder: one static program on an empty base.
+"""Image archives in the OCI layout, written without a builder: one program on an empty base.
 
 Also the way any image reaches the node: a tar stream that leaves out the layers which containerd has already.
 """
@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterable
@@ -26,17 +27,18 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def write_layout(folder: Path, image: str, program: Path) -> None:
-    """Write an OCI layout of an image that holds one static program, run as user 65532."""
+    """Write an OCI layout of an image that holds one program and the libraries it links, run as user 65532."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for name in ("tmp", "etc"):
             directory = tarfile.TarInfo(name)
             directory.type, directory.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             tar.addfile(directory)
-        content = program.read_bytes()
-        entry = tarfile.TarInfo(program.name)
-        entry.size, entry.mode = len(content), 0o755
-        tar.addfile(entry, io.BytesIO(content))
+        for name, file in {program.name: program, **libraries(program)}.items():
+            content = file.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
     layer_bytes = layer.getvalue()
     config = {
         "architecture": output(["go", "env", "GOARCH"]).strip(),
@@ -60,6 +62,16 @@ def write_layout(folder: Path, image: str, program: Path) -> None:
     }
     described = blob(json.dumps(manifest).encode(), _MANIFEST)
     write_index(folder, image, described)
+
+
+def libraries(program: Path) -> dict[str, Path]:
+    """Return the shared libraries of this machine that a program links, by where it looks for them; a static one none.
+
+    Linux on the same machine is all that the image needs to suit.
+    """
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
+    found = re.findall(r"(?:=> )?(/\S+) \(0x", listed)
+    return {path.lstrip("/"): Path(path).resolve() for path in found}
 
 
 def write_index(folder: Path, image: str, manifest: dict[str, object]) -> None:

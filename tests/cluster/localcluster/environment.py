@@ -47,6 +47,12 @@ def ensure() -> None:
         _KEY.write_text(str(heavy))
 
 
+def envoy() -> Path:
+    """Return the Envoy that serving pods have too, out of the environment."""
+    ensure()
+    return _heavy() / "lib" / _lib() / "site-packages" / "envoy" / "_bin" / "envoy"
+
+
 def _heavy() -> Path:
     def build(folder: Path, log: Path) -> None:
         run([sys.executable, "-c", _BOOTSTRAP, folder], log)

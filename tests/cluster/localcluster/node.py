@@ -7,9 +7,10 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from localcluster import addons, leftovers, processes, scratch_images
+from localcluster import addons, essentials, leftovers, processes, scratch_images
 from localcluster.cache import locked
 from localcluster.certificates import NODE_ADDRESS, NODE_NAME, issue_all, write_kubeconfigs
 from localcluster.components import Component, all_components
@@ -25,8 +26,8 @@ _READY_SECONDS = 180.0
 _PROGRAMS = ["hyperkube", "pause", "rclone", "coredns", "metrics-server", "helm"]
 
 
-def up() -> None:
-    """Have a Ready node with DNS, metrics and a StorageClass. Returns at once if it is there."""
+def up(more: Sequence[str] = ()) -> None:
+    """Have a Ready node with DNS, metrics, a StorageClass, and the add-ons named. Returns at once if it is there."""
     require_root_and_tools()
     if len(str(CLONE)) > _LONGEST_CLONE_PATH:
         raise StepFailed(
@@ -34,10 +35,12 @@ def up() -> None:
         )
     install_packages()
     build_all(_PROGRAMS)
+    addons.build(more)
     with locked("cluster"):
         clear_the_way()
         _start_all()
-        addons.apply()
+        essentials.apply()
+        addons.ensure(more)
 
 
 def down() -> None:

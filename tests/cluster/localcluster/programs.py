@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -37,6 +39,7 @@ DEBIAN_PACKAGES = {
     "skopeo": "skopeo",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -55,28 +58,39 @@ def _python_packages() -> set[str]:
 
 @dataclasses.dataclass(frozen=True)
 class GoProgram:
-    """One Go program: a folder beside this package that links it, or a module's main package at a version."""
+    """One Go program: a folder beside this package that links it, or a module's main package at a version.
+
+    `module`: where that package is built as its authors do, in the module's own folder, with its own go.sum:
+    `go install` refuses a module with `replace` or `exclude` lines.
+    """
 
     name: str
     package: str
+    module: str = ""
     stamps: tuple[str, ...] = ()
 
 
 _K8S = "k8s.io/component-base/version"
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
+KEDA_MODULE = "github.com/kedacore/keda/v2@v2.21.0"
+CONTOUR_MODULE = "github.com/projectcontour/contour@v1.33.8"
+_KEDA_STAMPS = ("github.com/kedacore/keda/v2/version.Version=2.21.0",)
 GO_PROGRAMS = {
     program.name: program
     for program in (
         GoProgram(
             "hyperkube",
             "./kubernetes",
-            (
+            stamps=(
                 f"{_K8S}.gitVersion=v{KUBERNETES_VERSION}",
                 f"{_K8S}.gitMajor={_MAJOR}",
                 f"{_K8S}.gitMinor={_MINOR}",
                 f"k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES_VERSION}",
             ),
         ),
+        GoProgram("keda-operator", "./cmd/operator", KEDA_MODULE, _KEDA_STAMPS),
+        GoProgram("keda-adapter", "./cmd/adapter", KEDA_MODULE, _KEDA_STAMPS),
+        GoProgram("contour", "./cmd/contour", CONTOUR_MODULE),
         GoProgram("pause", "./pause"),
         GoProgram("coredns", "./coredns"),
         GoProgram("rclone", "./rclone"),
@@ -84,7 +98,7 @@ GO_PROGRAMS = {
         GoProgram(
             "helm",
             "helm.sh/helm/v3/cmd/helm@v3.22.0",
-            (
+            stamps=(
                 "helm.sh/helm/v3/internal/version.version=v3.22.0",
                 f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={_MAJOR}",
                 f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={_MINOR}",
@@ -112,8 +126,18 @@ def install_packages() -> None:
             if shutil.which(program) is None and not Path(program).is_file()
         }
     )
-    if not missing:
-        return
+    if missing:
+        _install(missing)
+
+
+def ensure_browser() -> None:
+    """Have a Chromium to open reports with where the distribution packages one; Ubuntu has it as a snap alone."""
+    is_debian = platform.freedesktop_os_release()["ID"] == "debian"
+    if is_debian and not any(map(shutil.which, BROWSERS)):
+        _install(["chromium", "fonts-dejavu-core"])
+
+
+def _install(missing: list[str]) -> None:
     log = CACHE / "logs" / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", log), _no_services_started():
@@ -141,7 +165,8 @@ def _no_services_started() -> Iterator[None]:
 def program(name: str) -> Path:
     """Return the path of one of our Go programs, built first if need be."""
     wanted = GO_PROGRAMS[name]
-    sources = HERE / wanted.package if wanted.package.startswith("./") else wanted.package
+    ours = wanted.package.startswith("./") and not wanted.module
+    sources = HERE / wanted.package if ours else f"{wanted.module}{wanted.package}"
     key = content_key(sources, output(["go", "env", "GOVERSION"]).strip(), *wanted.stamps)
 
     def build(folder: Path, log: Path) -> None:
@@ -154,10 +179,26 @@ def program(name: str) -> Path:
         if "@" in wanted.package:
             run(["go", "install", "-trimpath", "-ldflags", flags, wanted.package], log, env=env)
         else:
-            target = folder / wanted.name
-            run(["go", "build", "-trimpath", "-ldflags", flags, "-o", target, "."], log, env=env, cwd=Path(sources))
+            place = module_folder(wanted.module) if wanted.module else Path(sources)
+            package = wanted.package if wanted.module else "."
+            argv: list[str | Path] = [
+                "go",
+                "build",
+                "-trimpath",
+                "-ldflags",
+                flags,
+                "-o",
+                folder / wanted.name,
+                package,
+            ]
+            run(argv, log, env=env, cwd=place)
 
     return build_once(f"go-{name}", key, f"building {name}", build) / name
+
+
+def module_folder(module: str) -> Path:
+    """Return the folder of a Go module at a version, downloaded and checked by its checksum if need be."""
+    return Path(json.loads(output(["go", "mod", "download", "-json", module]))["Dir"])
 
 
 def debian_program(package: str, name: str) -> Path:

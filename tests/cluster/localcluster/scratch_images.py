@@ -1,4 +1,4 @@
-"""The small images of the cluster itself and of the store: one static Go program each, built without a base."""
+"""The small images of the cluster itself, the store and the add-ons: one program each, built without a base."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from pathlib import Path
 from localcluster.archives import import_layout, on_node, write_layout
 from localcluster.cache import build_once
 from localcluster.configuration import PAUSE_IMAGE
-from localcluster.paths import HERE, content_key
+from localcluster.paths import CACHE, HERE, content_key
 from localcluster.programs import program
 
 _RECIPE = content_key(HERE / "localcluster" / "archives.py")
 
 
 def ensure(name: str) -> str:
-    """Have the image of one program on the node and return its name; its tag is the program's content key."""
-    binary = program(name)
-    key = content_key(binary.parent.name, _RECIPE)
+    """Have the image of one of our Go programs on the node and return its name."""
+    return of_program(name, program(name))
+
+
+def of_program(name: str, binary: Path) -> str:
+    """Have the image of a program, and of the libraries that it links, on the node and return its name.
+
+    The program lies in the cache, so that its path says what it is; its tag is made of that.
+    """
+    key = content_key(str(binary.relative_to(CACHE)), _RECIPE)
     image = PAUSE_IMAGE if name == "pause" else f"localhost/modelpress/{name}:{key}"
     if not on_node(image):
 

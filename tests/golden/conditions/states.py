@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.models import a_failure, a_publication, a_resolution, a_spec, stamp
-from tests.support.world import ROLE, Ends, Hangs, Requests, World
+from tests.support.models import a_failure, a_publication, a_resolution, a_spec, an_answer, stamp
+from tests.support.world import ROLE, Ends, Hangs, Requests, World, obliging
 
 from modelpress.control.plan import Problem, Reference
 
@@ -56,6 +56,21 @@ def changed(world: World, pods: Any = None, **jobs: Ends | Hangs) -> World:
         world.pods = lambda deployment, index: (
             healthy(deployment, index) if deployment["metadata"]["name"] == first else pods
         )
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.settle()
+    return world
+
+
+ON_THE_SERVER = {"metric": "top1", "goal": "MaxDegradation", "value": 0.05, "measuredOn": "ServingRuntime"}
+
+
+def asked(reply: Callable[[Any], Ends | Hangs], **rollout: Any) -> World:
+    """Ask a serving world for another version that is asked before it gets requests, and answers so."""
+    spec = a_spec(rollout=rollout or {"strategy": "BlueGreen"})
+    if not rollout:
+        spec["evaluation"]["gates"].append(dict(ON_THE_SERVER))
+    world = serving(spec)
+    world.jobs = lambda job: reply(job) if job["metadata"]["labels"][ROLE] == "ask" else obliging(job)
     world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
     world.settle()
     return world
@@ -142,6 +157,34 @@ def _() -> World:
     world = World()
     world.pods = lambda deployment, index: UNSCHEDULABLE
     world.settle()
+    return world
+
+
+@state("new version is asked before it gets requests")
+def _() -> World:
+    return asked(lambda job: Hangs())
+
+
+@state("new version does not keep a gate on the serving runtime")
+def _() -> World:
+    return asked(lambda job: Ends(message=an_answer(job, top1=0.5)))
+
+
+@state("new version disagrees with the old one")
+def _() -> World:
+    limit = {"disagreement": {"max": 0.02}}
+    return asked(lambda job: Ends(message=an_answer(job, different=900)), strategy="Canary", analysis=limit)
+
+
+@state("test data gone while a new version is asked")
+def _() -> World:
+    return asked(lambda job: Ends(10, a_failure("DatasetNotFound"), container="fetch"))
+
+
+@state("verified on the serving runtime")
+def _() -> World:
+    world = asked(lambda job: Ends(message=an_answer(job)))
+    world.pass_time(60)
     return world
 
 

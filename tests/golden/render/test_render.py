@@ -15,19 +15,22 @@ from tests.support.rendering import (
     autoscalers_of,
     jobs_of,
     model_of,
+    routes_of,
     served_of,
+    verification_of,
 )
 
 from modelpress.render.installation import Installation
 
+PARTS = {"jobs": jobs_of, "serving": served_of, "verification": verification_of}
 CASES = {"minimal": (MINIMAL, INSTALLATION), "everything": (EVERYTHING, FULL_INSTALLATION)}
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("part", ["jobs", "serving"])
+@pytest.mark.parametrize("part", PARTS)
 def test_manifests_are_as_reviewed(case: str, part: str) -> None:
     spec, installation = CASES[case]
-    manifests = (jobs_of if part == "jobs" else served_of)(model_of(spec), installation)
+    manifests = PARTS[part](model_of(spec), installation)
     text = yaml.safe_dump_all(manifests, sort_keys=False, width=120)
     assert_golden(Path(__file__).parent / f"{case}-{part}.yaml", text)
 
@@ -35,6 +38,11 @@ def test_manifests_are_as_reviewed(case: str, part: str) -> None:
 def test_autoscalers_are_as_reviewed() -> None:
     text = yaml.safe_dump_all(autoscalers_of(), sort_keys=False, width=120)
     assert_golden(Path(__file__).parent / "autoscalers.yaml", text)
+
+
+def test_routes_are_as_reviewed() -> None:
+    text = yaml.safe_dump_all(routes_of(), sort_keys=False, width=120)
+    assert_golden(Path(__file__).parent / "routes.yaml", text)
 
 
 def test_installation_reads_what_it_writes() -> None:

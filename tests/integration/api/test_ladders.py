@@ -45,8 +45,8 @@ def test_the_largest_ladder_there_may_be_can_be_judged(server: ApiServer) -> Non
     [
         ([], {}, "spec.compression.ladder"),
         ([MILD] * 9, {}, "spec.compression.ladder: Too many: 9: must have at most 8 items"),
-        ([MILD], {"compression": {"stages": MILD}}, "compression has exactly one of stages, ladder"),
-        ([MILD], {"compression": {"ladder": None}}, "compression has exactly one of stages, ladder"),
+        ([MILD], {"compression": {"stages": MILD}}, "compression has exactly one of stages, ladder, auto"),
+        ([MILD], {"compression": {"ladder": None}}, "compression has exactly one of stages, ladder, auto"),
         (
             [MILD, [*MILD, {"fuse": {}}]],
             {},

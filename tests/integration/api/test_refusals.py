@@ -22,6 +22,14 @@ def test_a_spec_in_order_is_accepted(server: ApiServer) -> None:
     assert apply(server, model(NAME, SPEC), "--dry-run=server") == ""
 
 
+def test_two_revisions_are_compared_on_test_data_alone(server: ApiServer) -> None:
+    spec = spec_with("rollout", {"analysis": {"disagreement": {"max": 0.02, "compare": "Cosine", "atLeast": 0.99}}})
+    assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+    del spec["evaluation"]
+    refusal = apply(server, model(NAME, spec), "--dry-run=server")
+    assert "rollout.analysis.disagreement needs evaluation.test" in refusal
+
+
 REFUSED = {
     "unknown field": ("serving.replica", 3, 'unknown field "spec.serving.replica"'),
     "unknown stage": (
@@ -171,6 +179,16 @@ REFUSED = {
         -0.02,
         "spec.evaluation.gates[0]: Invalid value: value must not be negative",
     ),
+    "size on the serving runtime": (
+        "evaluation.gates",
+        [{"metric": "size", "goal": "PercentMinImprovement", "value": 50, "measuredOn": "ServingRuntime"}],
+        "spec.evaluation.gates[0]: Invalid value: measuredOn: ServingRuntime is for answers",
+    ),
+    "latency of an original that is not served": (
+        "evaluation.gates",
+        [{"metric": "latency", "goal": "MaxDegradation", "value": 1, "measuredOn": "ServingRuntime"}],
+        "spec.evaluation.gates[0]: Invalid value: measuredOn: ServingRuntime is for answers",
+    ),
     "dataset of unknown format": (
         "evaluation.test.uri",
         "s3://data/test.bin",
@@ -238,6 +256,21 @@ REFUSED = {
         "a pause in rollout.steps must be at most 168h",
     ),
     "a weight beyond the half": ("rollout.steps", [{"weight": 51}], "spec.rollout.steps[0].weight"),
+    "a query without bounds": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": "x"}]},
+        "a query in rollout.analysis needs max or min",
+    ),
+    "a query with a placeholder that nobody fills": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": 'x{pod="{{pod}}"}', "max": 1}]},
+        "spec.rollout.analysis.queries[0].query",
+    ),
+    "two queries of one name": (
+        "rollout.analysis",
+        {"queries": [{"name": "memory", "query": "x", "max": 1}, {"name": "memory", "query": "y", "min": 1}]},
+        'spec.rollout.analysis.queries[1]: Duplicate value: {"name":"memory"}',
+    ),
     "an action on nothing": ("rollout.action", {"do": "Promote"}, "spec.rollout.action.revision"),
     "replicas below zero": ("serving.replicas", -1, "spec.serving.replicas"),
     "a quantity that is none": ("serving.resources.requests.memory", "much", "spec.serving.resources.requests.memory"),

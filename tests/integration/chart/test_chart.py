@@ -92,7 +92,8 @@ def test_the_operator_can_read_what_the_chart_writes(helm_template: Template) ->
             "certificateAuthorities": {"configMap": "authorities"},
         },
         "clusterDomain": "example.local",
-        "prometheus": {"address": "http://prometheus.monitoring:9090"},
+        "prometheus": {"address": "http://prometheus.monitoring:9090", "analysisQueries": True},
+        "gateway": {"name": "public", "namespace": "gateways", "domain": "example.org"},
     }
     read = installation(helm_template(values))
     assert read.to_wire() == {
@@ -111,7 +112,8 @@ def test_the_operator_can_read_what_the_chart_writes(helm_template: Template) ->
         "drainSeconds": 7.5,
         "clusterDomain": "example.local",
         "operatorNamespace": "modelpress-system",
-        "prometheus": {"address": "http://prometheus.monitoring:9090"},
+        "prometheus": {"address": "http://prometheus.monitoring:9090", "analysisQueries": True},
+        "gateway": {"name": "public", "namespace": "gateways", "domain": "example.org"},
         "proxy": {"httpsProxy": "http://proxy.example:3128"},
         "certificateAuthorities": {"configMap": "authorities", "key": "ca.crt"},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 from tests.support.load import Load, Question
 from tests.support.service import Service
 from tests.support.servingpod import Pod
+from tests.support.waves import LastGrowth
 
 from .conftest import MakePod
 from .small_models import INPUTS, NAME, answers, publish
 
 CONNECTIONS, INTERVAL = 50, 1.0
 OLD, NEW = "old", "new"
+DELAY = 3.0
+"""Seconds for which new connections may come to a pod that is to end."""
 
 
 @asynccontextmanager
@@ -36,7 +40,7 @@ def both(make_pod: MakePod, artifact_store: Path) -> list[Pod]:
     """An old and a new pod."""
     found = [make_pod(publish(artifact_store, factor=factor)) for factor in (1.0, 2.0)]
     for pod in found:
-        pod.start(delay=2.0)
+        pod.start(delay=DELAY)
     return found
 
 
@@ -47,7 +51,7 @@ def pods(both: list[Pod]) -> list[Pod]:
         pod.forget_end()
         ended = [name for name in ("agent", "proxy", "triton") if pod.ended(name) is not None]
         if ended:
-            pod.start(*ended, delay=2.0)
+            pod.start(*ended, delay=DELAY)
     for pod in both:
         pod.await_ready()
     return both
@@ -69,12 +73,13 @@ async def test_a_pod_whose_end_is_called_off_serves_again(pods: list[Pod]) -> No
     await asyncio.to_thread(old.await_ready)
 
 
-async def test_a_drained_pod_loses_no_request_and_its_clients_move_to_the_other(pods: list[Pod]) -> None:
+@pytest.mark.parametrize("told_after", [0.2, DELAY - 0.5])
+async def test_a_drained_pod_loses_no_request_however_late_nodes_are_told(pods: list[Pod], told_after: float) -> None:
+    """Until they are told, clients that were asked to connect anew come back to the same pod."""
     old, new = pods
     async with under_load(old) as (load, http, grpc):
         old.announce_end()
-        # endpoints are told a moment later, as in a cluster
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(told_after)
         http.endpoints[:], grpc.endpoints[:] = [new.ports.http], [new.ports.grpc]
         await drained(old)
         await asyncio.to_thread(old.stop)
@@ -83,6 +88,25 @@ async def test_a_drained_pod_loses_no_request_and_its_clients_move_to_the_other(
         assert tally.answers[OLD] >= CONNECTIONS, str(tally)
         assert tally.answers[NEW] >= CONNECTIONS, str(tally)
     assert "Exit timeout expired" not in old.log("triton")
+
+
+async def test_kept_connections_leave_a_pod_that_no_service_leads_to_with_their_next_answer(pods: list[Pod]) -> None:
+    """As those of a candidate that was sent back: they must not stay until the pod's last moment."""
+    old, new = pods
+    async with under_load(old) as (load, http, grpc):
+        http.endpoints[:], grpc.endpoints[:] = [new.ports.http], [new.ports.grpc]
+        await load.until_sent(CONNECTIONS)
+        kept = load.http.answers[OLD], load.grpc.answers[OLD]
+        async with LastGrowth(lambda: load.http.answers[OLD] + load.grpc.answers[OLD]) as last:
+            old.announce_end()
+            announced = time.monotonic()
+            await drained(old)
+        await asyncio.to_thread(old.stop)
+    assert min(kept) >= 2 * CONNECTIONS, "until then they stayed"
+    assert last.at is not None
+    assert last.at - announced < DELAY, f"the last one left after {last.at - announced:.1f} s"
+    for tally in (load.http, load.grpc):
+        assert tally.clean, str(tally)
 
 
 async def test_without_the_drain_requests_are_lost(pods: list[Pod]) -> None:

@@ -98,7 +98,7 @@ def test_an_agent_that_restarts_beside_a_running_triton_needs_no_store_and_loads
 
 
 def test_files_that_were_changed_in_the_pod_are_fetched_again(pod: Pod) -> None:
-    (kept,) = pod.repository.glob(".fetched/*/onnx/model.onnx")
+    (kept,) = pod.repository.parent.glob("fetched/*/onnx/model.onnx")
     content = kept.read_bytes()
     kept.unlink()
     kept.write_bytes(b"something else")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from modelpress.api.crd.conditions_page import STATES
 from modelpress.api.crd.definitions import DEFINITIONS, Definition, manifest, root_schema
 from modelpress.api.crd.files import generated
 from modelpress.api.crd.schema import structural, undescribed
+from modelpress.api.defaults import with_defaults
 from modelpress.api.reason_texts import COURSE, JUDGEMENTS, OPERATOR, SURROUNDINGS, TEXTS
 from modelpress.api.reasons import ENVIRONMENT, Reason
 
@@ -74,8 +76,9 @@ def test_no_default_is_written_into_a_spec(definition: Definition) -> None:
 
 
 @EACH
-def test_the_file_is_well_below_what_etcd_takes(definition: Definition) -> None:
-    assert len(generated()[f"crds/{definition.plural}.yaml"].encode()) < 200_000
+def test_kubectl_apply_can_keep_the_definition_in_its_annotation(definition: Definition) -> None:
+    document = yaml.safe_load(generated()[f"crds/{definition.plural}.yaml"])
+    assert len(json.dumps(document).encode()) < 200_000, "annotations may have 262,144 bytes together"
 
 
 def test_names_columns_and_scale_are_as_kubectl_users_know_them() -> None:
@@ -130,10 +133,31 @@ def test_the_ladder_of_the_documentation_is_one(repository: Path) -> None:
     assert [len(recipe.stages) for recipe in compression.rungs()] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("given", [{}, {"stages": [], "ladder": [{"stages": []}]}])
-def test_a_recipe_is_written_as_stages_or_as_a_ladder_and_not_as_both(given: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="exactly one of stages, ladder"):
+def test_the_search_of_the_documentation_is_one(repository: Path) -> None:
+    block = (repository / "docs" / "auto.md").read_text().split("<!-- a search -->\n```yaml\n")[1].split("```")[0]
+    compression = Compression.model_validate(yaml.safe_load(block)["compression"])
+    assert compression.auto is not None and compression.auto.objective == "Size"
+
+
+AUTO = {"objective": "Size"}
+
+
+@pytest.mark.parametrize("given", [{}, {"stages": [], "ladder": [{"stages": []}]}, {"stages": [], "auto": AUTO}])
+def test_a_recipe_is_written_in_one_way_alone(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="exactly one of stages, ladder, auto"):
         Compression.model_validate(given)
+
+
+def test_a_search_is_one_recipe_that_has_yet_to_be_found() -> None:
+    (recipe,) = Compression.model_validate({"auto": AUTO, "seed": 3}).rungs()
+    assert (recipe.recipe, recipe.seed) == ((), 3)
+    assert recipe.auto is not None and with_defaults(recipe.auto).max_trials == 12
+
+
+@pytest.mark.parametrize(("time", "timeout"), [("1h", None), ("10m", "600s"), (None, "5m")])
+def test_a_search_that_its_pod_has_no_time_for_is_refused(time: str | None, timeout: str | None) -> None:
+    with pytest.raises(ValidationError, match=r"auto\.maxTime must be shorter"):
+        Compression.model_validate({"auto": {**AUTO, "maxTime": time}, "job": {"timeout": timeout}})
 
 
 def test_a_ladder_is_not_taken_for_a_recipe() -> None:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelpress.api.evaluation import Gate, Goal, OnInconclusive
+from modelpress.api.evaluation import Gate, Goal, MeasuredOn, OnInconclusive
 from modelpress.api.figures import DiscordantPairs, Figures, LatencyFigure, MetricFigure
-from modelpress.api.gates import judge, missing_metrics, overall
+from modelpress.api.gates import judge, judge_served, measured_on, missing_metrics, overall
 from modelpress.api.reasons import Reason
+from modelpress.api.verification import ServedFigures, ServedLatency
 
 
 def top1(original_only: int, compressed_only: int, samples: int = 1000, right: int = 950) -> MetricFigure:
@@ -215,3 +216,27 @@ def test_the_sentence_names_figures_bounds_samples_and_limit(
     found: Figures, metric: str, goal: Goal, value: float, sentence: str
 ) -> None:
     assert message(found, metric, goal, value) == sentence
+
+
+def test_each_gate_judges_what_was_measured_where_it_says() -> None:
+    early = Gate(metric="top1", goal=Goal.MAX_DEGRADATION, value=0.02)
+    late = Gate(metric="top1", goal=Goal.MAX_DEGRADATION, value=0.02, measured_on=MeasuredOn.SERVING_RUNTIME)
+    assert measured_on(MeasuredOn.COMPRESSION, (early, late)) == (early,)
+    assert measured_on(MeasuredOn.SERVING_RUNTIME, (early, late)) == (late,)
+    assert measured_on(MeasuredOn.SERVING_RUNTIME, None) == ()
+
+
+def test_a_servers_answers_are_judged_by_the_same_bounds_and_its_latency_by_itself() -> None:
+    latency = (ServedLatency(batch_size=1, requests=50, p50=4.0, p95=8.0, p99=9.0),)
+    served = ServedFigures(samples=1000, metrics=(top1(45, 5),), latency=latency)
+    gates = [
+        Gate(metric="top1", goal=Goal.MAX_DEGRADATION, value=0.02),
+        Gate(metric="latency", goal=Goal.THRESHOLD, value=5.0),
+        Gate(metric="latency", goal=Goal.THRESHOLD, value=3.9),
+        Gate(metric="another", goal=Goal.THRESHOLD, value=0.5),
+    ]
+    outcomes = judge_served(served, gates)
+    assert [item.outcome for item in outcomes] == ["Fail", "Pass", "Fail", "Inconclusive"]
+    (alike,) = judge(LOST_FOUR_PERCENT, gates[:1])
+    assert outcomes[0] == alike
+    assert outcomes[1].message == "latency is 4.00 ms; at most 5.00 ms is allowed"

@@ -22,6 +22,10 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     [
         (["compress", "nothing"], 2, "name a --preset"),
         (["compress", "nothing", "--preset", "INT8"], 2, "nothing is not there"),
+        (["compress", "nothing", "--auto"], 2, "nothing is not there"),
+        (["compress", "nothing", "--auto", "Size", "--preset", "INT8"], 2, "name a --preset, INT8_DYNAMIC say, or"),
+        (["compress", "nothing", "--auto", "Accuracy"], 2, "not one of 'Latency', 'Size'"),
+        (["compress", "model.yaml", "--auto"], 2, "--auto is for a model without a YAML file"),
         (["compress", "model.yaml"], 2, "model.yaml is not there"),
         (["compress", "model.yaml", "--map", "s3://x"], 2, "--map s3://x is not of the form"),
         (["evaluate", "nothing"], 2, "holds no artifact"),

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import yaml
 from click.testing import CliRunner
 
 from modelpress.cli.main import main
+from modelpress.control import operator
+from modelpress.control.settings import Settings
 
 
 def test_help_names_every_subcommand_and_imports_none() -> None:
@@ -37,6 +41,25 @@ def test_a_missing_installation_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["operator", f"--installation={tmp_path}/none.yaml"])
     assert done.exit_code == 1
     assert "none.yaml" in done.output
+
+
+@pytest.mark.parametrize(("allowed", "asked"), [(True, "http://prometheus:9090"), (False, "")])
+def test_models_may_ask_prometheus_only_where_the_installation_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool, asked: str
+) -> None:
+    images = {name: f"{name}:1" for name in ("operator", "compressor", "triton")}
+    prometheus = {"address": "http://prometheus:9090", "analysisQueries": allowed}
+    (tmp_path / "installation.yaml").write_text(yaml.safe_dump({"images": images, "prometheus": prometheus}))
+    given: list[Settings] = []
+
+    async def run(settings: Settings, *_: object) -> int:
+        given.append(settings)
+        return 0
+
+    monkeypatch.setattr(operator, "run", run)
+    done = CliRunner().invoke(main, ["operator", f"--installation={tmp_path}/installation.yaml"])
+    assert done.exit_code == 0, done.output
+    assert [settings.prometheus for settings in given] == [asked]
 
 
 def test_a_setting_can_come_from_the_environment() -> None:

@@ -23,11 +23,13 @@ def ready(status: str, reason: str, stalled: str = "False") -> list[dict[str, An
     return [{"type": "Ready", "status": status} | common, {"type": "Stalled", "status": stalled} | common]
 
 
-def revision(name: str, hour: int, verified: str = "True", rejected: str = "") -> dict[str, Any]:
+def revision(name: str, hour: int, verified: str = "True", rejected: str = "", served_at: str = "") -> dict[str, Any]:
     condition = {"type": "Verified", "status": verified, "reason": "R", "lastTransitionTime": "2026-01-01T12:00:00Z"}
     status: dict[str, Any] = {"conditions": [condition]}
     if rejected:
         status["rejected"] = {"judgedBy": "x", "reason": rejected, "message": "No."}
+    if served_at:
+        status["servedAt"] = f"2026-01-01T{served_at}:00Z"
     metadata = {"name": name, "creationTimestamp": f"2026-01-01T{hour}:00:00Z"}
     return {"metadata": metadata, "spec": {"artifact": "digits-artifact"}, "status": status}
 
@@ -39,10 +41,11 @@ class Server:
         self.spec: dict[str, Any] = {"rollout": {}}
         self.statuses: list[dict[str, Any]] = [{"observedGeneration": 1, "conditions": ready("True", "Serving")}]
         self.revisions = [
-            revision("digits-1", 10),
-            revision("digits-2", 11),
-            revision("digits-3", 12, rejected="AnalysisFailed"),
+            revision("digits-1", 10, served_at="10:30"),
+            revision("digits-2", 11, served_at="13:45"),
+            revision("digits-3", 12, rejected="AnalysisFailed", served_at="12:30"),
             revision("digits-4", 13),
+            revision("digits-5", 14, verified="Unknown"),
         ]
         self.patches: list[dict[str, Any]] = []
         outer = self
@@ -142,10 +145,21 @@ def test_a_decision_about_nobody_or_somebody_else_is_refused_and_writes_nothing(
     assert server.patches == []
 
 
-def test_undo_pins_the_newest_other_revision_that_answered(server: Server) -> None:
-    server.statuses[0]["currentRevision"] = "digits-4"
+@pytest.mark.parametrize(("current", "before"), [("digits-2", "digits-1"), ("digits-1", "digits-2")])
+def test_undo_pins_what_last_had_all_traffic_not_what_is_newest(server: Server, current: str, before: str) -> None:
+    """digits-4 answered beside another one, and never alone; digits-3 was rejected since it served."""
+    server.statuses[0]["currentRevision"] = current
     assert server.call("undo", "digits").exit_code == 0
-    assert server.fields() == {"pinRevision": "digits-2"}
+    assert server.fields() == {"pinRevision": before}
+
+
+def test_undo_says_that_nothing_else_ever_served(server: Server) -> None:
+    server.statuses[0]["currentRevision"] = "digits-2"
+    server.revisions = server.revisions[1:]
+    done = server.call("undo", "digits")
+    assert done.exit_code == 1
+    assert "There is no other revision that served; `--to` takes any one" in done.output
+    assert server.patches == []
 
 
 def test_undo_of_a_candidate_pins_what_serves(server: Server) -> None:
@@ -156,7 +170,7 @@ def test_undo_of_a_candidate_pins_what_serves(server: Server) -> None:
 
 def test_undo_takes_a_name_and_refuses_one_that_is_not_there(server: Server) -> None:
     assert (
-        "There is no revision digits-9; there are: digits-4, digits-3"
+        "There is no revision digits-9; there are: digits-5, digits-4, digits-3"
         in server.call("undo", "digits", "--to=digits-9").output
     )
     server.call("undo", "digits", "--to=digits-1")
@@ -205,16 +219,18 @@ def test_history_says_what_became_of_each_revision(server: Server) -> None:
     lines = server.call("history", "digits").output.splitlines()
     assert [line.split("  ")[0].strip() for line in lines] == [
         "REVISION",
+        "digits-5",
         "digits-4",
         "digits-3",
         "digits-2",
         "digits-1",
     ]
     assert [line.split("digits-artifact  ")[1] for line in lines[1:]] == [
+        "never answered",
         "is to serve next",
-        "rejected: AnalysisFailed",
+        "rejected: AnalysisFailed, served from 2026-01-01T12:30:00Z",
         "serves",
-        "answered",
+        "served from 2026-01-01T10:30:00Z",
     ]
 
 

@@ -18,12 +18,13 @@ from tests.unit.compress.transformers import Encoder, Fused, seeded
 from modelpress.api.stages import Cut, Fuse, Prune
 from modelpress.compress import recipe
 from modelpress.compress.checkpoints import AGAIN, TENSORS, Checkpoints
+from modelpress.compress.data import Data
 from modelpress.compress.formats import torch_source
 from modelpress.compress.layout import Layout
 from modelpress.compress.models import GraphModel, Medium, ModuleModel
-from modelpress.compress.run import Compression
+from modelpress.compress.recipe_run import RecipeRun
 from modelpress.compress.signature import example
-from modelpress.compress.stages import STAGES, cut, fuse, prune
+from modelpress.compress.stages import STAGES, WORKS_ON, cut, fuse, prune
 from modelpress.compress.structure import DoesNotFitError, describe, rebuild, tensors_of
 
 PRUNE = {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}}
@@ -106,8 +107,8 @@ def laid_out(root: Path) -> Layout:
     return Layout(**{**vars(layout(root)), "cache": root / "cache"})
 
 
-class Stages(Compression):
-    """A compression without its exports, which take longer than all else."""
+class Stages(RecipeRun):
+    """A recipe without its exports, which take longer than all else."""
 
     result: ModuleModel
 
@@ -118,18 +119,13 @@ class Stages(Compression):
 
 def compressed(where: Layout, stages: Recipe, **more: Any) -> Stages:
     work = task("Normalized", stages, **more)
-    found = Stages(work, where, lambda _progress: None)
+    kept = Checkpoints(where.cache, work, where) if where.cache is not None else None
+    data = Data(work, where.data, where.source)
+    found = Stages(work, where, data, lambda _progress: None, kept)
     source = torch_source.load(work.source, where.source, where.scratch)
-    found.data.signature = source.signature
-    steps = recipe.plan(
-        work.source,
-        Medium.MODULE,
-        work.stages,
-        {kind: tuple(table) for kind, table in STAGES.items()},
-        work.objective,
-        work.datasets,
-    )
-    found._stages(source, steps, where.out)
+    data.signature = source.signature
+    steps = recipe.plan(work.source, Medium.MODULE, work.stages, WORKS_ON, work.objective, work.datasets)
+    found.run(source, steps, where.out)
     return found
 
 

@@ -10,16 +10,19 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from tests.support import tokenizers
 from tests.unit.compress.graphs import build, images
 from tests.unit.compress.sources import CASES, columns, layout, module, task, write_data, write_source
 
 from modelpress.api.results import Progress
+from modelpress.api.source import TensorSpec
 from modelpress.api.tasks import CompressTask
 from modelpress.compress import graph
 from modelpress.compress.assets import carry
 from modelpress.compress.errors import Judged
 from modelpress.compress.facts import CompressionFacts
-from modelpress.compress.run import Compression
+from modelpress.compress.run import Compression, Data
+from modelpress.compress.signature import Signature
 
 RECIPE: list[dict[str, Any]] = [
     {"prune": {"structure": "Channel", "amount": {"channels": 0.5}}},
@@ -93,9 +96,10 @@ def test_the_teacher_is_the_source_as_it_was_before_the_first_stage(tmp_path: Pa
     compression = Compression(task("Normalized", stages), where, lambda _progress: None)
     facts = compression.run()
     assert "distance from the teacher" in " ".join(facts.stages[1].notes)
-    assert compression.teacher is not None
+    teacher = compression.work.teacher
+    assert teacher is not None
     untouched = module("Normalized").state_dict()
-    assert all(torch.equal(item, untouched[name]) for name, item in compression.teacher.module.state_dict().items())
+    assert all(torch.equal(item, untouched[name]) for name, item in teacher.module.state_dict().items())
 
 
 def test_an_onnx_source_without_stages_is_passed_on(tmp_path: Path) -> None:
@@ -120,3 +124,20 @@ def test_assets_cannot_lead_out_of_the_source(pattern: str, tmp_path: Path) -> N
     (tmp_path / "source" / "linked.txt").symlink_to(tmp_path / "outside.txt")
     with pytest.raises(Judged):
         carry([pattern], tmp_path / "source", tmp_path / "out")
+
+
+def test_text_becomes_tokens_by_the_tokenizer_of_the_source(tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    tokenizers.write(where.source)
+    (where.data / "calibration").mkdir(parents=True)
+    (where.data / "calibration" / "some.jsonl").write_text('{"body": "red and green"}\n{"body": "blue"}\n')
+    dataset = {"uri": "s3://data/some.jsonl", "text": {"column": "body"}}
+    data = Data(task("Single", [], datasets={"calibration": dataset}), where.data, where.source)
+    shape = ("batch", "sequence")
+    data.signature = Signature((TensorSpec(name="input_ids", dtype="int64", shape=shape),), (TensorSpec(name="y"),))
+    samples = data("calibration")
+    assert samples is not None
+    assert samples.inputs["input_ids"].tolist() == [
+        tokenizers.numbers("[CLS] red and green [SEP]"),
+        tokenizers.numbers("[CLS] blue [SEP] [PAD] [PAD]"),
+    ]

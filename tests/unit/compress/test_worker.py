@@ -51,6 +51,34 @@ def test_every_end_has_one_verdict(
     assert (Failure.model_validate_json(message).reason if message else None) is reason
 
 
+TRYING = 'os.write(line, b\'{"progress": {"stage": "trial"}}\\n\')\n'
+COUNTED = "path = document['layout']['scratch'] + '/count'\nopen(path, 'a').write('.')\n"
+COUNTED += "count = len(open(path).read())\n"
+
+
+def search(root: Path, code: str) -> tuple[int, int]:
+    """Run a search whose child runs `code`; return the exit code and how many children there were."""
+    script = root / "child.py"
+    script.write_text(START + COUNTED + code)
+    work = task("Single", [], auto={"objective": "Size", "maxTrials": 3})
+    exit_code = worker.main(work, layout(root), (sys.executable, str(script)))
+    return exit_code, len((root / "scratch" / "count").read_text())
+
+
+def test_a_search_goes_on_after_a_trial_that_ended_its_process(tmp_path: Path) -> None:
+    kill = "os.kill(os.getpid(), signal.SIGKILL)\n"
+    done = "os.write(line, b'{\"done\": true}\\n')\n"
+    assert search(tmp_path, f"{TRYING}if count < 3:\n    {kill}{done}") == (ExitCode.DONE, 3)
+
+
+def test_a_search_that_cannot_go_on_ends(tmp_path: Path) -> None:
+    assert search(tmp_path, f"{TRYING}os.kill(os.getpid(), signal.SIGKILL)") == (ExitCode.JUDGED, 4)
+
+
+def test_what_ends_the_process_before_any_trial_is_not_tried_again(tmp_path: Path) -> None:
+    assert search(tmp_path, f"{SAID}os.kill(os.getpid(), signal.SIGKILL)") == (ExitCode.JUDGED, 1)
+
+
 def test_a_child_that_does_not_end_is_ended_in_time(tmp_path: Path) -> None:
     exit_code, message = run(tmp_path, "time.sleep(10000)", timeout=1.0)
     assert exit_code == ExitCode.JUDGED

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.models import INSTALLATION, a_spec, condition, summary
 from tests.support.world import World, healthy
-from tests.unit.control.rollouts import STRATEGIES
+from tests.unit.control.rollouts import STRATEGIES, WITH_SETS_OF_THEIR_OWN
 
 from modelpress.control.plan import Plan, Reference
 from modelpress.control.traffic import traffic
@@ -312,7 +312,7 @@ def test_somebody_elses_autoscaler_of_that_name_is_left_alone() -> None:
     assert "autoscaling" not in world.status
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_SETS_OF_THEIR_OWN)
 def test_whatever_the_strategy_one_counts_the_pods_and_it_is_on_what_serves(strategy: str) -> None:
     world = World(a_spec(rollout=STRATEGIES[strategy], serving={"autoscaling": CPU}))
     world.settle()
@@ -334,3 +334,17 @@ def test_whatever_the_strategy_one_counts_the_pods_and_it_is_on_what_serves(stra
     assert world.names("Deployment") == [second]
     assert target_of(world) == second
     assert current(world)["spec"]["replicas"] == (8 if strategy == "Canary" else 4), "as many as the old one had"
+
+
+def test_a_version_that_is_loaded_in_place_leaves_the_autoscaler_where_it_is() -> None:
+    world = World(a_spec(rollout=STRATEGIES["InPlace"], serving={"autoscaling": CPU}))
+    world.settle()
+    first = world.status["currentRevision"]
+    current(world)["spec"]["replicas"] = 4
+    world.settle()
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    world.pass_time(60)
+    assert world.status["currentRevision"] != first
+    assert (target_of(world), world.names("Deployment")) == (first, [first])
+    assert deployment(world, first)["spec"]["replicas"] == 4
+    assert world.status["readyReplicas"] == 4

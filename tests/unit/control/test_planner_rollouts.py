@@ -6,11 +6,12 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from tests.support.models import condition, summary
-from tests.support.world import Requests, healthy
+from tests.support.models import INSTALLATION, condition, summary
+from tests.support.world import Requests, World, healthy
 from tests.unit.control.rollouts import (
     CANARY,
     STRATEGIES,
+    WITH_SETS_OF_THEIR_OWN,
     change,
     differing,
     of,
@@ -25,6 +26,7 @@ from tests.unit.control.rollouts import (
 )
 
 from modelpress.control.plan import Reference
+from modelpress.render.installation import Prometheus
 
 
 def test_a_canary_takes_over_in_steps_and_the_old_set_is_whole_until_the_end() -> None:
@@ -97,6 +99,62 @@ def test_a_canary_that_is_right_and_slow_goes_back_where_latency_is_judged() -> 
     world.pass_time(30)
     assert "It is slower by 60 %, 50 % are allowed" in condition(world.status, "Ready")["message"]
     assert reached_by_traffic(world) == {old}
+
+
+def test_a_canary_whose_requests_wait_too_long_goes_back_where_queue_time_is_judged() -> None:
+    world = serving({**CANARY, "analysis": {"maxQueueTime": "5ms"}})
+    old = world.status["currentRevision"]
+    new = change(world, 7)
+    world.requests = lambda pod: Requests(queued=8) if new in pod["metadata"]["name"] else Requests(queued=1)
+    world.pass_time(30)
+    assert "Its requests wait in the queue for 8.0 ms, 5ms is allowed" in condition(world.status, "Ready")["message"]
+    assert reached_by_traffic(world) == {old}
+
+
+ASKS = {**CANARY, "analysis": {"onInconclusive": "Pause", "queries": [{"name": "memory", "query": "x", "max": 0.9}]}}
+
+
+def asking(allowed: bool = True) -> World:
+    """Return a world in which a second version is on its way, judged by a query as well."""
+    installed = Prometheus(address="http://prometheus:9090", analysis_queries=allowed)
+    world = serving(ASKS, installation=INSTALLATION.model_copy(update={"prometheus": installed}))
+    world.figures = lambda name: 0.5
+    return world
+
+
+def test_a_canary_passes_when_its_figures_in_prometheus_keep_within_bounds() -> None:
+    world = asking()
+    new = change(world, 7)
+    world.pass_time(200)
+    assert world.status["currentRevision"] == new
+    assert any("Query memory is 0.5, at most 0.9 is asked for" in told for _, _, told in world.events)
+
+
+def test_a_canary_whose_figures_in_prometheus_leave_their_bounds_goes_back() -> None:
+    world = asking()
+    old = world.status["currentRevision"]
+    change(world, 7)
+    world.figures = lambda name: 0.95
+    world.pass_time(6)
+    assert "Query memory is 0.95, at most 0.9 is asked for." in condition(world.status, "Ready")["message"]
+    assert condition(world.status, "Stalled")["reason"] == "AnalysisFailed"
+    assert reached_by_traffic(world) == {old}
+
+
+def test_a_query_that_fails_is_no_pass_and_one_that_may_not_be_asked_is_said() -> None:
+    world = asking()
+    change(world, 7)
+    world.figures = lambda name: "Prometheus does not answer"
+    world.pass_time(400)
+    assert summary(world.status)["Ready"] == "False/AwaitingPromotion"
+    assert world.status["rollout"]["analysis"]["message"] == "Query memory tells nothing: Prometheus does not answer."
+    world.figures = lambda name: 0.5
+    world.pass_time(200)
+    assert summary(world.status)["Ready"] == "True/Serving"
+    world = asking(allowed=False)
+    change(world, 7)
+    world.pass_time(400)
+    assert "this installation lets models ask no Prometheus" in world.status["rollout"]["analysis"]["message"]
 
 
 def test_a_canary_whose_counters_cannot_be_read_goes_back_unless_nobodys_can() -> None:
@@ -210,7 +268,7 @@ def test_a_pin_on_a_revision_that_is_not_there_is_said_and_changes_nothing() -> 
     assert world.names("Deployment") == [old]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_SETS_OF_THEIR_OWN)
 def test_a_candidate_without_room_goes_back_after_the_deadline(strategy: str) -> None:
     world = serving({**STRATEGIES[strategy], "progressDeadline": "5m"})
     old = world.status["currentRevision"]

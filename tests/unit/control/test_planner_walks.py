@@ -8,14 +8,17 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.models import INSTALLATION, a_failure, a_publication, a_resolution, a_spec, summary
-from tests.support.world import ROLE, Ends, Hangs, World, healthy
+from tests.support.world import ROLE, Ends, Hangs, World, accepting, healthy
 
 from modelpress.control.plan import Reference
 from modelpress.control.readiness import health
-from modelpress.control.traffic import main_service, revision_behind
-from modelpress.render.installation import Prometheus
+from modelpress.control.sets import main_set, revision_in, set_of
+from modelpress.control.traffic import main_service
+from modelpress.render.installation import GatewayDefaults, Prometheus
 
-WITH_PROMETHEUS = INSTALLATION.model_copy(update={"prometheus": Prometheus(address="http://prometheus:9090")})
+WITH_ALL = INSTALLATION.model_copy(
+    update={"prometheus": Prometheus(address="http://prometheus:9090"), "gateway": GatewayDefaults(name="public")}
+)
 EXAMPLES = int(os.environ.get("WALKS", "10"))
 
 
@@ -72,9 +75,32 @@ def assign(name: str, value: Any) -> Any:
     return lambda world: setattr(world, name, value)
 
 
-def remove_scaled_objects(world: World) -> None:
-    for item in world.of("ScaledObject"):
-        world.remove(Reference.of(item))
+def install(*kinds: str) -> Any:
+    """Return the step by which the cluster gets these kinds."""
+    return lambda world: setattr(world, "extensions", world.extensions | set(kinds))
+
+
+def uninstall(*kinds: str) -> Any:
+    """Return the step by which the cluster loses these kinds, and all objects of theirs."""
+
+    def step(world: World) -> None:
+        world.extensions -= set(kinds)
+        for item in [item for kind in kinds for item in world.of(kind)]:
+            world.remove(Reference.of(item))
+
+    return step
+
+
+def route(**asked: str) -> Any:
+    """Return the step that has requests of a canary shared out so."""
+    return edit(lambda spec: spec["rollout"].update(asked))
+
+
+def routed(world: World) -> set[str]:
+    """Return the revisions that get requests by a route."""
+    routes = world.of("HTTPRoute") + world.of("GRPCRoute")
+    backends = [backend for item in routes for rule in item["spec"]["rules"] for backend in rule["backendRefs"]]
+    return {backend["name"] for backend in backends if backend["weight"]}
 
 
 STEPS: dict[str, Any] = {
@@ -87,8 +113,13 @@ STEPS: dict[str, Any] = {
     "scale by CPU": count_pods(autoscaling={"minReplicas": 2, "maxReplicas": 5, "target": {"cpu": 70}}),
     "scale by queue": count_pods(autoscaling={"maxReplicas": 5, "target": {"queueTime": "20ms"}}),
     "scale somehow": count_pods(autoscaling={"maxReplicas": 5}),
-    "KEDA comes": assign("extensions", frozenset({"ScaledObject"})),
-    "KEDA goes": lambda world: (setattr(world, "extensions", frozenset()), remove_scaled_objects(world)),
+    "KEDA comes": install("ScaledObject"),
+    "KEDA goes": uninstall("ScaledObject"),
+    "routes come": install("HTTPRoute", "GRPCRoute"),
+    "routes go": uninstall("HTTPRoute", "GRPCRoute"),
+    **{f"routing {way}": route(routing=way) for way in ("Auto", "Replicas")},
+    "the Gateway is silent": assign("gateway", lambda _route: None),
+    "the Gateway answers": assign("gateway", accepting),
     **{f"autoscaler wants {n}": autoscale(n) for n in (1, 4)},
     **{f"token {n}": edit(lambda spec, n=n: spec["rollout"].__setitem__("retryToken", n)) for n in ("x", "y")},
     "strict gate": edit(
@@ -99,6 +130,10 @@ STEPS: dict[str, Any] = {
     "one recipe": recipe(stages=[{"fuse": {}}]),
     "a ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": "W4A16"}}]}, {"stages": [{"fuse": {}}]}]),
     "another ladder": recipe(ladder=[{"stages": [{"quantize": {"preset": bits}}]} for bits in ("W4A16", "W8A16")]),
+    **{
+        f"{strategy}": edit(lambda spec, strategy=strategy: spec["rollout"].__setitem__("strategy", strategy))
+        for strategy in ("Canary", "InPlace", "Auto")
+    },
     "suspend": edit(lambda spec: spec.__setitem__("suspend", True)),
     "resume": edit(lambda spec: spec.pop("suspend", None)),
     "pause": edit(lambda spec: spec["rollout"].__setitem__("paused", True)),
@@ -120,10 +155,12 @@ def walk(world: World, rounds: int) -> None:
     """Make rounds, with an eye on what must always hold."""
     for _ in range(rounds):
         seen = world.observe()
-        before = revision_behind(main_service(seen))
+        before = main_set(main_service(seen))
         made = world.plan()
         serving = {item["metadata"]["uid"] for item in world.of("Deployment") if item["metadata"]["name"] == before}
         assert not [delete for delete in made.delete if delete.uid in serving], "what has traffic is never taken away"
+        gone = {delete.reference.name for delete in made.delete if delete.reference.kind in ("Deployment", "Service")}
+        assert not gone & routed(world), "neither what a route leads to"
         owned = {item["spec"]["scaleTargetRef"]["name"]: item for item in autoscalers(world)}
         for scale in made.scale:
             live = seen.find("Deployment", scale.reference.name)
@@ -131,9 +168,11 @@ def walk(world: World, rounds: int) -> None:
             assert scale.reference.name not in owned or live["spec"]["replicas"] == 0, "one counts the pods, not two"
         for wish in made.apply:
             if wish.manifest["kind"] == "Service" and wish.manifest["metadata"]["name"] == "digits":
-                after = revision_behind(wish.manifest)
+                after = main_set(wish.manifest)
                 assert after is not None
-                assert after == before or health(seen, after).settled, "traffic moves to pods that all answer"
+                assert after == before or health(seen, revision_in(seen, after)).settled, (
+                    "traffic moves to pods that all answer"
+                )
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
         world.run_controllers()
@@ -150,17 +189,18 @@ def walk(world: World, rounds: int) -> None:
 def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(
     walked: list[tuple[str, int]], at_last: str
 ) -> None:
-    world = World(a_spec(serving={}, rollout={}), WITH_PROMETHEUS)
+    world = World(a_spec(serving={}, rollout={}), WITH_ALL)
     for step, rounds in walked:
         STEPS[step](world)
         walk(world, rounds)
-    for step in ("jobs succeed", "pods are healthy", "resume", "go on", "no gate", at_last):
+    for step in ("jobs succeed", "pods are healthy", "the Gateway answers", "resume", "go on", "no gate", at_last):
         STEPS[step](world)
     world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
     world.pass_time(700)
     assert summary(world.status)["Ready"] == "True/Serving"
-    assert world.names("Deployment") == [world.status["currentRevision"]]
+    serving = set_of(world.observe(), world.status["currentRevision"])
+    assert world.names("Deployment") == [serving]
     targets = [item["spec"]["scaleTargetRef"]["name"] for item in autoscalers(world)]
-    assert targets == ([] if at_last == "replicas 1" else [world.status["currentRevision"]])
+    assert targets == ([] if at_last == "replicas 1" else [serving])
     plan = world.plan()
     assert (plan.scale, plan.delete, plan.events, plan.requeue_after) == ((), (), (), None)

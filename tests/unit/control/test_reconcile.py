@@ -40,7 +40,7 @@ class Bench:
         self.outcome: Outcome | Exception = Outcome()
         self.on_server: dict[Reference, Manifest] = {}
         self.progress: dict[str, Any] = {}
-        self.observer = Observer(self.objects, self, self.progress, {})
+        self.observer = Observer(self.objects, self, self.progress, {}, {})
         self.reconciler: Reconciler[None] = Reconciler(
             self.plan,
             None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.unit.compress.sources import layout
 from modelpress.api.data import Dataset
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.gates import judge
+from modelpress.api.results import Progress
 from modelpress.api.spec import CompressedModelSpec
 from modelpress.api.tasks import CompressTask, JudgeTask
 from modelpress.compress.facts import CompressionFacts
@@ -59,7 +61,9 @@ def spec_of(example: str, file: str = "model.yaml") -> CompressedModelSpec:
     return CompressedModelSpec.model_validate(yaml.safe_load((EXAMPLES / example / file).read_text())["spec"])
 
 
-def run(spec: CompressedModelSpec, prepared: Path, root: Path) -> Outcome:
+def run(
+    spec: CompressedModelSpec, prepared: Path, root: Path, tell: Callable[[Progress], None] = lambda _progress: None
+) -> Outcome:
     """Compress and judge what `prepare` wrote."""
     where = layout(root)
     shutil.copytree(prepared / "source", where.source)
@@ -72,11 +76,13 @@ def run(spec: CompressedModelSpec, prepared: Path, root: Path) -> Outcome:
         place(evaluation.test, prepared, root / "test")
     task = CompressTask(
         source=spec.source,
-        stages=spec.compression.stages,
+        stages=spec.compression.recipe,
+        auto=spec.compression.auto,
+        evaluation=evaluation.model_copy(update={"test": None}),
         objective=spec.compression.objective,
         datasets=roles,
     )
-    facts = Compression(task, where, lambda _progress: None).run()
+    facts = Compression(task, where, tell).run()
     report, _ = compare(JudgeTask(evaluation=evaluation), where.out, root / "test")
     return Outcome(spec, facts, report, where.out)
 

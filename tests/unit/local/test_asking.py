@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelpress.local.asking import AskedError, from_file, from_model
+from modelpress.local.asking import AskedError, from_file, from_model, with_preset
 
 SPEC: dict[str, Any] = {
     "source": {"uri": "source/", "format": "onnx"},
@@ -93,7 +93,7 @@ def test_a_folder_with_a_graph_and_a_preset_is_enough(tmp_path: Path) -> None:
     folder = tmp_path / "My Model_2"
     folder.mkdir()
     (folder / "model.onnx").touch()
-    asked = from_model(folder, "INT8_DYNAMIC", {"test": str(tmp_path / "t.npz")}, ("accuracy",))
+    asked = from_model(folder, with_preset("INT8_DYNAMIC"), {"test": str(tmp_path / "t.npz")}, ("accuracy",))
     assert asked.name == "my-model-2"
     assert asked.spec.source.format == "onnx"
     assert [stage.kind for stage in asked.spec.compression.stages] == ["quantize"]
@@ -113,10 +113,10 @@ def test_a_folder_that_is_not_enough_says_what_is_missing(tmp_path: Path, names:
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(AskedError, match=words):
-        from_model(tmp_path, "INT8_DYNAMIC", {}, ())
+        from_model(tmp_path, with_preset("INT8_DYNAMIC"), {}, ())
 
 
 def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     with pytest.raises(AskedError, match="INT8_DYNAMIC"):
-        from_model(tmp_path, "INT3", {}, ())
+        from_model(tmp_path, with_preset("INT3"), {}, ())

@@ -56,6 +56,10 @@ OPTIONAL = {
 """Optional fields, and what of them is seen in the manifests."""
 
 
+OWNERS = {"compress": "ModelArtifact", "evaluate": "ModelArtifact", "ask": "ModelRevision"}
+"""Owners by role; everything else belongs to the model."""
+
+
 def text_of(spec: dict[str, Any]) -> str:
     return json.dumps(everything_of(model_of(spec)))
 
@@ -104,6 +108,7 @@ def test_names_of_the_longest_model_fit() -> None:
         jobs.resolve_job(model, INSTALLATION, "-12345"),
         jobs.compress_job(model, artifact, 99999, INSTALLATION),
         jobs.evaluate_job(model, artifact, 999, INSTALLATION),
+        jobs.ask_job(model, artifact, revision_of(model), 99999, INSTALLATION),
     ]
     names = [manifest["metadata"]["name"] for manifest in [*everything_of(model), *late]]
     assert max(len(name) for name in names) <= NAME_LIMIT
@@ -114,9 +119,10 @@ def test_names_of_the_longest_model_fit() -> None:
 def test_objects_go_with_what_they_belong_to() -> None:
     for manifest in everything_of(model_of(EVERYTHING)):
         (owner,) = manifest["metadata"]["ownerReferences"]
-        of_artifact = manifest["metadata"]["labels"].get("modelpress.io/role") in ("compress", "evaluate")
-        assert owner["kind"] == ("ModelArtifact" if of_artifact else "CompressedModel")
-        assert owner["uid"] == ("uid-of-the-artifact" if of_artifact else "uid-of-the-model")
+        role = manifest["metadata"]["labels"].get("modelpress.io/role")
+        kind = OWNERS.get(role, "CompressedModel")
+        uids = {"ModelArtifact": "artifact", "ModelRevision": "revision", "CompressedModel": "model"}
+        assert (owner["kind"], owner["uid"]) == (kind, f"uid-of-the-{uids[kind]}")
         assert owner["controller"] is True
         assert owner["blockOwnerDeletion"] is False
         assert manifest["metadata"]["labels"]["modelpress.io/model"] == "digits"
@@ -143,6 +149,46 @@ def test_both_services_lead_to_one_revision_only() -> None:
         assert selector.items() <= labels.items()
     other = serving.service(model, "digits-cccccccccc")["spec"]["selector"]
     assert not other.items() <= labels.items()
+
+
+def test_a_pod_that_is_verified_is_behind_no_service_that_leads_to_requests() -> None:
+    model = model_of(EVERYTHING)
+    revision = revision_of(model)
+    config_map, policy, own, deployment = serving.verification_set(model, revision)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    services = [serving.service(model, revision.metadata.name), serving.service(model, None)]
+    for service in (*services, serving.revision_service(model, revision)):
+        assert not service["spec"]["selector"].items() <= labels.items()
+    assert own["spec"]["selector"].items() <= labels.items()
+    assert not serving.network_policy(model)["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    ask = jobs.ask_job(model, artifact_of(model), revision, 1, INSTALLATION)["spec"]["template"]
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": rule["from"][0]["podSelector"]["matchLabels"]}}]
+    assert rule["from"][0]["podSelector"]["matchLabels"].items() <= ask["metadata"]["labels"].items()
+    assert [port["port"] for port in rule["ports"]] == [8001]
+    assert config_map["data"] == serving.config_map(model, revision)["data"]
+
+
+def test_a_pod_that_is_verified_is_what_serves_later_but_for_its_role() -> None:
+    model = model_of(EVERYTHING)
+    revision = revision_of(model)
+    *_, deployment = serving.verification_set(model, revision)
+    template, kept = deployment["spec"]["template"], revision.spec.pod_template
+    for field in ("initContainers", "containers", "serviceAccountName", "nodeSelector", "tolerations"):
+        assert template["spec"][field] == kept["spec"][field]
+    assert template["metadata"]["annotations"] == kept["metadata"]["annotations"]
+
+
+def test_who_asks_has_no_credentials_and_no_identity() -> None:
+    model = model_of(EVERYTHING)
+    pod = jobs.ask_job(model, artifact_of(model), revision_of(model), 1, INSTALLATION)["spec"]["template"]["spec"]
+    fetch, ask = pod["initContainers"][0], pod["containers"][0]
+    assert pod["automountServiceAccountToken"] is False
+    assert [mount["mountPath"] for mount in ask["volumeMounts"]] == ["/tmp", "/work/out", "/work/test"]
+    assert all(mount.get("readOnly") for mount in ask["volumeMounts"][1:])
+    assert any("secrets/test-read" in mount["mountPath"] for mount in fetch["volumeMounts"])
+    assert "secret" not in json.dumps(ask).lower()
 
 
 def test_while_a_canary_answers_service_and_budget_are_for_the_serving_pods_of_all_revisions() -> None:

@@ -57,7 +57,7 @@ def secrets_of(pod: dict[str, Any], container: str) -> set[str]:
 @every_case
 def test_no_container_can_do_more_than_its_work(spec: dict[str, Any], installation: Installation) -> None:
     found = [(pod, one) for pod in pods(spec, installation) for one in containers(pod).values()]
-    assert len(found) == 1 + 4 + 3 + 3
+    assert len(found) == 1 + 4 + 3 + 2 + 3 + 3
     for pod, container in found:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 65532

@@ -42,7 +42,7 @@ def test_triton_starts_with_the_key_once_the_agent_has_written_it(run_folder: Pa
     restricted = "model-repository,shared-memory,trace,logging:modelpress-key=a secret with a blank"
     assert f"--http-restricted-api={restricted}" in output.splitlines()
     assert f"--grpc-restricted-protocol={restricted}" in output.splitlines()
-    assert "--model-control-mode=explicit" in output.splitlines()
+    assert "--model-control-mode=poll" in output.splitlines()
 
 
 def test_triton_listens_on_loopback_only(run_folder: Path) -> None:

@@ -19,8 +19,13 @@ from modelpress.triton.metrics import InferenceCounters
 LIMITS = EffectiveAnalysis()
 
 
-def did(good: float, bad: float = 0, milliseconds: float = 10, **more: Any) -> Version:
-    counters = InferenceCounters(requests=good, failures=bad, request_microseconds=good * milliseconds * 1000)
+def did(good: float, bad: float = 0, milliseconds: float = 10, queued: float = 0, **more: Any) -> Version:
+    counters = InferenceCounters(
+        requests=good,
+        failures=bad,
+        request_microseconds=good * milliseconds * 1000,
+        queue_microseconds=good * queued * 1000,
+    )
     return Version(counters, **({"told": 1} | more))
 
 
@@ -59,6 +64,17 @@ def test_latency_is_compared_with_the_old_version_when_both_had_enough_requests(
     assert outcome(did(200), did(200, milliseconds=12.1), max_latency_increase=0.2) is Outcome.FAILED
     assert outcome(did(99), did(200, milliseconds=50), max_latency_increase=0.2) is Outcome.INCONCLUSIVE
     assert outcome(did(200), did(99, milliseconds=50), max_latency_increase=0.2) is Outcome.INCONCLUSIVE
+
+
+def test_queue_time_is_limited_unless_requests_of_the_old_version_wait_as_long() -> None:
+    assert outcome(did(200), did(200, queued=50)) is Outcome.PASSED, "nobody asked"
+    assert outcome(did(200), did(200, queued=19.9), max_queue_time="20ms") is Outcome.PASSED
+    assert outcome(did(200), did(200, queued=20.1), max_queue_time="20ms") is Outcome.FAILED
+    assert outcome(did(200, queued=40), did(200, queued=40), max_queue_time="20ms") is Outcome.PASSED
+    assert outcome(did(200, queued=40), did(200, queued=41), max_queue_time="20ms") is Outcome.FAILED
+    assert outcome(did(99), did(200, queued=50), max_queue_time="20ms") is Outcome.INCONCLUSIVE
+    told = judge(did(200, queued=1), did(200, queued=50), EffectiveAnalysis(max_queue_time="20ms")).message
+    assert told.startswith("Its requests wait in the queue for 50.0 ms, 20ms is allowed: the new version failed 0 of")
 
 
 def test_too_few_requests_do_not_tell() -> None:

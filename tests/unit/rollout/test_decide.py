@@ -15,6 +15,7 @@ from modelpress.rollout.situation import (
     OVERLAP,
     CanaryStep,
     Decision,
+    InPlace,
     Memory,
     Outcome,
     Side,
@@ -112,6 +113,30 @@ def test_a_recreated_version_that_is_rejected_has_the_old_one_started_again() ->
     assert (step.run, step.retire) == ({"a": None}, ("b",))
 
 
+def test_in_place_the_old_pods_load_the_new_version_prove_it_everywhere_and_then_switch() -> None:
+    def step(proved: int, pods: int = 2, **sides: Side) -> Decision:
+        told = InPlace(pods, proved)
+        return decide(seen({"a": READY, **sides}, on("a"), "b", strategy=Strategy.IN_PLACE, in_place=told))
+
+    assert (step(0).stable, step(0).load, step(0).run) == ("a", "b", {"a": None})
+    assert step(1).stable == "a", "every pod has to prove it"
+    assert step(2, pods=3).stable == "a", "those that were started meanwhile too"
+    assert step(2, a=UNREADY).stable == "a"
+    assert (step(2).stable, step(2).load, step(2).run) == ("b", "b", {"b": None})
+
+
+def test_in_place_pods_that_the_candidate_had_of_its_own_go_first() -> None:
+    sides = {"a": READY, "b": UNREADY}
+    found = decide(seen(sides, on("a"), "b", strategy=Strategy.IN_PLACE))
+    assert (found.retire, found.load) == (("b",), None)
+    closing = decide(seen({"a": READY, "b": READY}, on("a", beside="b"), "b", strategy=Strategy.IN_PLACE))
+    assert (closing.stable, closing.beside, closing.retire, closing.load) == ("a", None, (), None)
+
+
+def test_a_candidate_that_is_sent_back_is_unloaded() -> None:
+    assert decide(seen({"a": READY}, on("a"), None, in_place=InPlace(2, 2))).load is None
+
+
 side = st.builds(
     Side,
     exists=st.booleans(),
@@ -146,6 +171,7 @@ situations = st.builds(
     outcome=st.sampled_from(Outcome),
     counted_since=st.none() | moment,
     on_inconclusive=st.sampled_from(OnInconclusiveAnalysis),
+    in_place=st.builds(InPlace, st.integers(0, 3), st.integers(0, 3)),
 ).filter(lambda found: found.traffic.stable is not None or found.traffic.beside is None)
 
 
@@ -159,7 +185,8 @@ def test_what_has_traffic_never_goes_and_traffic_moves_to_whole_sets_only(found:
     assert found.traffic.beside not in step.retire or found.traffic.beside is None or stops
     if step.stable != found.traffic.stable:
         assert step.stable == found.candidate
-        assert found.side(step.stable).whole(found.full)
+        in_place = step.load == step.stable and found.in_place.whole(found.full)
+        assert in_place or found.side(step.stable).whole(found.full)
         assert not found.held
     assert found.traffic.stable is None or step.stable is not None
 
@@ -183,6 +210,15 @@ def test_no_other_candidate_starts_while_one_answers(found: Situation) -> None:
     step = decide(found)
     started = {name for name in step.run if not found.side(name).exists} - {found.traffic.stable}
     assert found.traffic.beside in (None, found.candidate) or not started
+
+
+@settings(deadline=None)
+@given(situations)
+def test_nothing_is_loaded_but_the_candidate_and_never_while_it_has_pods_with_traffic(found: Situation) -> None:
+    step = decide(found)
+    assert step.load in (None, found.candidate)
+    if step.load is not None:
+        assert step.beside is None or found.held
 
 
 @settings(deadline=None)

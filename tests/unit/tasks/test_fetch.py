@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy
@@ -15,9 +14,10 @@ from modelpress.compress.errors import Judged
 from modelpress.store import transfer
 from modelpress.store.errors import StoreError
 from modelpress.store.locations import ROOT_VARIABLE, open_place
-from modelpress.tasks.fetch import fetch, find_leaks
+from modelpress.store.report import Leaks, NearDuplicates
+from modelpress.tasks.fetch import fetch, find_leaks, find_near
 
-ROWS = numpy.arange(600, dtype=numpy.float32).reshape(200, 3)
+ROWS = numpy.random.default_rng(0).standard_normal((200, 30)).astype(numpy.float32)
 
 
 def datasets(folder: Path, **rows: numpy.ndarray) -> tuple[dict[str, Dataset], dict[str, Path]]:
@@ -40,6 +40,29 @@ def test_one_sample_in_a_hundred_is_a_warning(tmp_path: Path) -> None:
 def test_more_is_refused(tmp_path: Path, role: str) -> None:
     with pytest.raises(Judged, match=f"DataLeak: 2 of 100 test samples are also in {role}"):
         find_leaks(*datasets(tmp_path, test=ROWS[:100], **{role: ROWS[98:]}))
+
+
+def test_samples_that_are_nearly_in_training_data_are_told_and_refuse_nothing(tmp_path: Path) -> None:
+    train = ROWS[100:] + 0.0
+    train[[3, 40, 77]] = ROWS[[0, 50, 99]] * 1.01
+    readings, folders = datasets(tmp_path, test=ROWS[:100], train=train, validation=ROWS[100:])
+    assert find_leaks(readings, folders) == []
+    assert find_near(readings, folders) == [
+        NearDuplicates(role="train", count=3, of=100, pairs=((0, 3), (50, 40), (99, 77))),
+        NearDuplicates(role="validation", count=0, of=100),
+    ]
+
+
+def test_documents_that_test_and_training_share_are_told(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], train=ROWS[100:])
+    for role, first in (("test", 0), ("train", 90)):
+        numpy.savez(
+            folders[role] / f"{role}.npz", x=ROWS[first : first + 10], document=numpy.arange(first, first + 10) // 9
+        )
+        readings[role] = readings[role].model_copy(update={"group": "document"})
+    assert find_leaks(readings, folders) == []
+    numpy.savez(folders["train"] / "train.npz", x=ROWS[50:60], document=[1] * 10)
+    assert find_leaks(readings, folders) == ["1 of the 2 groups of the test data are also in train"]
 
 
 def test_a_format_that_is_not_read_here_is_said(tmp_path: Path) -> None:
@@ -67,7 +90,8 @@ def test_everything_lands_where_the_other_containers_look(tmp_path: Path, monkey
     fetch(task)
     found = sorted(path.relative_to(tmp_path / "pod").as_posix() for path in (tmp_path / "pod").rglob("*.*"))
     assert found == ["work/data/train/train.npz", "work/source/model.py", "work/test/leaks.json", "work/test/test.npz"]
-    assert json.loads((tmp_path / "pod/work/test/leaks.json").read_text()) == []
+    leaks = Leaks.model_validate_json((tmp_path / "pod/work/test/leaks.json").read_bytes())
+    assert leaks == Leaks(near_duplicates=(NearDuplicates(role="train", count=0, of=100),))
 
     (store / "model/model.py").write_text("evil\n")
     with pytest.raises(StoreError) as caught:

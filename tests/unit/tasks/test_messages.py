@@ -95,3 +95,11 @@ def test_figures_are_rounded_to_significant_digits(given: Any, rounded: Any) -> 
 def test_a_cut_never_splits_a_character() -> None:
     assert cut("ääää", 6) == "ä…"
     assert cut("abc", 3) == "abc"
+
+
+def test_the_recipe_of_a_search_is_told_unless_figures_need_the_room() -> None:
+    roomy = a_result(1, 1, ("a warning",), pairs=True).model_copy(update={"recipe": "INT8 static"})
+    assert json.loads(encode(roomy))["recipe"] == "INT8 static"
+    crowded = a_result(5, 8, (), pairs=False).model_copy(update={"recipe": "x" * 1000})
+    assert "recipe" not in json.loads(encode(crowded))
+    assert len(json.loads(encode(crowded))["figures"]["metrics"]) == 5

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.reports import full_search
 
 from modelpress.api.figures import Figures
 from modelpress.api.reasons import Reason
@@ -77,6 +78,16 @@ def test_the_artifact_holds_what_was_judged_and_what_it_was_judged_by(pod: Path)
         "reference.npz",
     ]
     assert manifest.assets == ("assets/labels.txt",)
+
+
+def test_the_recipe_that_a_search_chose_goes_along_in_words_and_in_full(pod: Path) -> None:
+    path = pod / "report/report.json"
+    report = Report.model_validate_json(path.read_bytes()).model_copy(update={"search": full_search()})
+    path.write_text(report.model_dump_json(by_alias=True))
+    result, store = published(pod)
+    assert result.recipe == "70 % of the parameters pruned, distilled, INT8 static"
+    lineage = json.loads((store / "manifest.json").read_text())["lineage"]
+    assert json.loads(lineage["recipe"]) == [{"quantize": {"preset": "INT8"}}]
 
 
 @pytest.mark.parametrize("path", ["assets/token", "assets", "compressed/more"])

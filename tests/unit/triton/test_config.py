@@ -14,7 +14,8 @@ def manifest_of(*, batched: bool, dtype: str = "float32") -> Manifest:
 
 
 def parsed(manifest: Manifest, max_batch_size: int = 8) -> model_config_pb2.ModelConfig:
-    text = config("m", manifest, Backend.PYTHON, version=3, max_batch_size=max_batch_size, queue_delay_microseconds=5)
+    limits = {"max_batch_size": max_batch_size, "queue_delay_microseconds": 5}
+    text = config("m", manifest, Backend.PYTHON, versions=(3,), **limits)
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 

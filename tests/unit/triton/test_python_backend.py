@@ -83,7 +83,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    _write(tmp_path / "1" / "model-files" / "model.onnx")
+    _write(tmp_path / "versions" / "picker" / "1" / "model.onnx")
     config = {
         "max_batch_size": 8,
         "input": [{"name": "index"}, {"name": "text"}],
@@ -91,7 +91,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "parameters": {"intra_op_thread_count": {"string_value": "1"}},
     }
     found = module.TritonPythonModel()
-    arguments = {"model_name": "picker", "model_repository": str(tmp_path), "model_version": "1"}
+    arguments = {
+        "model_name": "picker",
+        "model_repository": str(tmp_path / "repository" / "picker"),
+        "model_version": "1",
+    }
     found.initialize({"model_config": json.dumps(config), **arguments})
     return found
 

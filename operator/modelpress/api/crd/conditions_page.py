@@ -21,7 +21,7 @@ of Ready. An Event says the same when something changes that a person wants to h
 | Reconciling | It goes on by itself (kstatus: InProgress). |
 | Stalled | A person must change something (kstatus: Failed). |
 | Accepted | The gates let the result pass. |
-| Verified | Serving pods gave the answers that were judged. |
+| Verified | Serving pods gave the answers that were judged, and keep the gates on the serving runtime. |
 | Progressing | The version that the spec asks for is on its way, or has arrived. |
 
 ## States
@@ -48,6 +48,10 @@ STATES: tuple[tuple[str, str, str], ...] = (
     ("new version on its way", "Compressing … RollingOut", "FTTF=?T"),
     ("new version rejected while the old serves", "a judgement, below", "FTFTF?F"),
     ("new version's answers differ while the old serves", "AnswersDiffer", "FTFTTFF"),
+    ("new version is asked before it gets requests", "Verifying", "FTTFT?T"),
+    ("new version does not keep a gate on the serving runtime", "GateFailed", "FTFTTFF"),
+    ("new version disagrees with the old one", "Disagreement", "FTFTTFF"),
+    ("test data gone while a new version is asked", "DatasetNotFound", "FTTFT?F"),
     ("canary answers beside the old version", "RollingOut", "FTTFTTT"),
     ("canary waits for a person", "AwaitingPromotion", "FTFFTTF"),
     ("canary fails its requests", "AnalysisFailed", "FTFTTTF"),

@@ -1,6 +1,18 @@
 """Datasets: columns of equal length out of one file, fitted to a model's inputs. No torch, and no pickle."""
 
+from .near import near_duplicates
 from .reading import Samples, read
-from .rows import count_leaks, row_digests
+from .rows import count_leaks, group_digests, row_digests, sample_columns
+from .splitting import hold_out, without
 
-__all__ = ["Samples", "count_leaks", "read", "row_digests"]
+__all__ = [
+    "Samples",
+    "count_leaks",
+    "group_digests",
+    "hold_out",
+    "near_duplicates",
+    "read",
+    "row_digests",
+    "sample_columns",
+    "without",
+]

@@ -20,6 +20,9 @@ from .ragged import is_ragged, join, split
 
 Array = NDArray[Any]
 
+TEXT = numpy.dtypes.StringDType()
+"""Element type of columns of text, whose samples may be of any length."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -33,14 +36,19 @@ class Columns:
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
-    def load(self, name: str) -> Array:
-        """Return column `name`, mapped from the file where its format allows. Raises Judged with DatasetInvalid."""
+    def load(self, name: str, *, text: bool = False) -> Array:
+        """Return column `name`, mapped from the file where its format allows; `text`: it may hold strings.
+
+        Raises Judged with DatasetInvalid.
+        """
         try:
             array = self._load(name)
         except Judged:
             raise
         except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, OverflowError) as error:
             raise _invalid(self.path, f"column {name!r} cannot be read: {error}") from error
+        if text and array.dtype.kind in "UT":
+            return array
         kind = array[0].dtype.kind if is_ragged(array) else array.dtype.kind
         if kind not in "buif":
             raise _invalid(self.path, f"column {name!r} holds {array.dtype}, not numbers: convert it")
@@ -148,6 +156,8 @@ def _nested(values: Any, path: Path, name: str) -> Array:
         if len(values) and (is_ragged(inner) or (lengths != lengths[0]).any()):
             return split(inner, lengths)
         return inner.reshape((len(values), lengths[0] if len(values) else 0, *inner.shape[1:]))
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
+        return numpy.asarray(values.to_pylist(), TEXT)
     return numpy.asarray(values.to_numpy(zero_copy_only=False))
 
 
@@ -157,15 +167,21 @@ def _open_jsonl(path: Path) -> Columns:
 
     def load(name: str) -> Array:
         values: list[Array] = []
+        texts: list[str] = []
         for number, row in enumerate(_rows(path), start=1):
             if name not in row:
                 raise _invalid(path, f"line {number} has no column {name!r}")
+            if isinstance(row[name], str) and not values:
+                texts.append(row[name])
+                continue
+            if texts:
+                raise _invalid(path, f"column {name!r} is text in the lines before {number}, and not there")
             value = numpy.asarray(row[name])
             if values and value.ndim != values[0].ndim:
                 shapes = f"{list(value.shape)}, the lines before {list(values[0].shape)}"
                 raise _invalid(path, f"column {name!r} has shape {shapes} in line {number}")
             values.append(value)
-        return join(values)
+        return numpy.asarray(texts, TEXT) if texts else join(values)
 
     return Columns(path, names, load)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 
-from modelpress.api.data import Dataset
+from modelpress.api.data import TOKEN_COLUMNS, Dataset
 from modelpress.api.defaults import dataset_format
 from modelpress.api.reasons import Reason
 from modelpress.api.source import TensorSpec
@@ -18,6 +18,7 @@ from ..errors import Judged
 from .columns import Array, Columns, open_columns
 from .fitting import check_axes, check_finite, fit
 from .ragged import is_ragged
+from .text import with_tokens
 
 DEFAULT_TARGET = "label"
 """Column of the target of the first output, if the dataset names none."""
@@ -36,6 +37,8 @@ class Samples:
     """Number of samples, at least 1."""
     columns: dict[str, Array] = field(default_factory=dict)
     """Further columns that were asked for, by their own names."""
+    group: Array | None = None
+    """Whole numbers, equal where samples belong together. None: each stands for itself."""
 
 
 def read(
@@ -45,12 +48,16 @@ def read(
     outputs: Sequence[TensorSpec],
     seed: int,
     columns: Collection[str] = (),
+    tokenizer: Path | None = None,
 ) -> Samples:
     """Return the samples of `dataset`, whose file lies in `folder`, for a model with these `inputs` and `outputs`.
 
-    `columns`: names of further columns to read. Raises Judged: DatasetInvalid, DatasetDoesNotFit, NotFinite.
+    `columns`: names of further columns to read; `tokenizer`: folder of the model's tokenizer.json, for text. Raises
+    Judged: DatasetInvalid, DatasetDoesNotFit, NotFinite.
     """
     opened = open_dataset(dataset, folder)
+    if dataset.text is not None:
+        opened = with_tokens(opened, dataset.text, tokenizer or folder, _width(dataset, inputs))
     source = f"dataset {opened.path.name}"
     _check_names(dataset.inputs, [spec.name for spec in inputs], "inputs", source)
     _check_names(dataset.targets, [spec.name for spec in outputs], "targets", source)
@@ -59,16 +66,33 @@ def read(
     loaded = {
         name: _load(opened, name, source) for name in {*input_columns.values(), *target_columns.values(), *columns}
     }
-    chosen = _choose(loaded, dataset.samples, seed, source)
+    together = {} if dataset.group is None else {dataset.group: _group(opened, dataset.group, source)}
+    chosen = _choose({**loaded, **together}, dataset.samples, seed, source)
     if chosen is not None:
         loaded = {name: array[chosen] for name, array in loaded.items()}
+        together = {name: array[chosen] for name, array in together.items()}
     fitted = {
         spec.name: fit(loaded[input_columns[spec.name]], spec, input_columns[spec.name], source) for spec in inputs
     }
     check_axes(fitted, inputs, source)
     targets = {output: as_target(loaded[column], column, source) for output, column in target_columns.items()}
     further = {column: as_target(loaded[column], column, source) for column in columns}
-    return Samples(fitted, targets, len(next(iter(loaded.values()))), further)
+    return Samples(fitted, targets, len(next(iter(loaded.values()))), further, next(iter(together.values()), None))
+
+
+def _width(dataset: Dataset, inputs: Sequence[TensorSpec]) -> int | None:
+    """Return how many tokens the model takes, None if any number."""
+    shapes = [spec.shape or () for spec in inputs if (dataset.inputs or {}).get(spec.name, spec.name) in TOKEN_COLUMNS]
+    return next((shape[-1] for shape in shapes if shape and isinstance(shape[-1], int)), None)
+
+
+def _group(opened: Columns, name: str, source: str) -> Array:
+    """Return the column that says which samples belong together, as numbers from 0. Raises Judged."""
+    _check_present(opened, name, source)
+    values = opened.load(name, text=True)
+    if values.ndim > 1 or is_ragged(values):
+        raise Judged(Reason.DATASET_DOES_NOT_FIT, f"{source}: column {name!r} needs one value for each sample")
+    return numpy.unique(values, return_inverse=True)[1]
 
 
 def open_dataset(dataset: Dataset, folder: Path) -> Columns:
@@ -112,12 +136,16 @@ def _target_columns(dataset: Dataset, opened: Columns, outputs: Sequence[TensorS
 
 
 def _load(opened: Columns, name: str, source: str) -> Array:
+    _check_present(opened, name, source)
+    return opened.load(name)
+
+
+def _check_present(opened: Columns, name: str, source: str) -> None:
     if name not in opened:
         raise Judged(
             Reason.DATASET_DOES_NOT_FIT,
             f"{source} has no column {name!r}; it has {', '.join(opened.names)[:300]}: map it with inputs or targets",
         )
-    return opened.load(name)
 
 
 def _choose(loaded: dict[str, Array], samples: int | None, seed: int, source: str) -> Array | None:

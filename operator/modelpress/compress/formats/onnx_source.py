@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source, TensorSpec
 
-from .. import graph
+from .. import external, graph
 from ..errors import Judged
 from ..models import GraphModel
 from ..signature import BATCH, Signature
@@ -28,7 +28,7 @@ def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     path = single(folder, FILE)
     try:
         onnx.checker.check_model(str(path))
-        model = onnx.load(path)
+        model = graph.load(path)
     except MemoryError:
         raise
     except Exception as error:  # protobuf's and onnx's exceptions share no base class
@@ -39,7 +39,7 @@ def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     target = scratch / "source" / FILE
     graph.save(model, target)
     try:
-        graph.open_session(target)
+        graph.open_session(target, once=True)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Judged(
             Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {_one_line(error)}"
@@ -52,6 +52,7 @@ def modernize(model: Any, name: str) -> str:
     words = ""
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), graph.OPSET)
     if opset > graph.OPSET:
+        external.bring_in(model)
         try:
             model.CopyFrom(version_converter.convert_version(model, graph.OPSET))
         except Exception as error:  # the converter raises RuntimeError and its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -38,7 +39,27 @@ def load(module: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
     problems = compare(module.state_dict(), given)
     if problems:
         raise Judged(Reason.WEIGHTS_DO_NOT_FIT, f"{name} does not fit the module: {'; '.join(problems)}.")
-    module.load_state_dict(given, strict=False)
+    _put(module, given)
+
+
+def _put(module: nn.Module, given: dict[str, torch.Tensor]) -> None:
+    """Have the module's tensors be those of the file, which are mapped: what they held before is freed.
+
+    Those of another type than the module's are converted, and those that share storage with another are copied.
+    """
+    own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    sharing = Counter(storage for _, storage in {(id(item), _storage(item)) for item in own.values()})
+    with torch.no_grad():
+        for name, values in given.items():
+            item = own.get(name)
+            if item is None or sharing[_storage(item)] > 1:
+                module.load_state_dict({name: values}, strict=False)
+            else:
+                item.data = values.to(item.dtype)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def compare(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> list[str]:

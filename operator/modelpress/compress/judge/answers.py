@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from modelpress.api.reasons import Reason
 
 from ..errors import Judged
 from .agreement import near
-from .models import Model
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -21,17 +20,32 @@ MOST_SAMPLES, MOST_BYTES = 64, 32 * 1024 * 1024
 """Samples of a batch, and bytes of its inputs."""
 
 
-def batches(inputs: Arrays, count: int, *, batched: bool) -> Iterator[slice]:
-    """Yield the samples that are run together; one by one for a model without a batch axis."""
+class Answering(Protocol):
+    """A model that can be asked, wherever it runs."""
+
+    @property
+    def label(self) -> str:
+        """`the original`, `the result` or `the server`, for sentences."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis of every input and output counts samples."""
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """Return the outputs for `feeds`, by name. Raises Judged."""
+
+
+def batches(inputs: Arrays, count: int, *, batched: bool, most: int = MOST_SAMPLES) -> Iterator[slice]:
+    """Yield the samples that are run together, at most `most`; one by one for a model without a batch axis."""
     size = 1
     if batched:
         sample = max(sum(array[:1].nbytes for array in inputs.values()), 1)
-        size = max(1, min(MOST_SAMPLES, MOST_BYTES // sample))
+        size = max(1, min(most, MOST_BYTES // sample))
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
-def ask(model: Model, inputs: Arrays, rows: slice) -> Arrays:
+def ask(model: Answering, inputs: Arrays, rows: slice) -> Arrays:
     """Return the answers of `model` to samples `rows`, (samples, …). Raises Judged: EvaluationFailed, NotFinite."""
     feeds = {name: numpy.ascontiguousarray(array[rows]) for name, array in inputs.items()}
     if model.batched:

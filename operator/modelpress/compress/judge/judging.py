@@ -5,10 +5,8 @@ report.json holds all figures, report.html shows them, reference.npz holds answe
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +14,36 @@ import numpy
 from numpy.typing import NDArray
 
 from modelpress.api import gates
-from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Latency, MetricType
+from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn
 from modelpress.api.figures import Figures
-from modelpress.api.reasons import Reason
 from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
 from modelpress.store import reference
 from modelpress.store.locations import in_root
 from modelpress.store.manifest import MODEL_FILE, PAGE_FILE, REFERENCE_FILE, REPORT_FILE
-from modelpress.store.report import Histogram, LayerFigure, Report
+from modelpress.store.report import Histogram, LayerFigure, Leaks, Report
+from modelpress.store.search import Search
 
 from .. import page
 from ..datasets import Samples, read
-from ..errors import Judged
-from ..layout import FACTS
+from ..layout import ASSETS, FACTS
 from . import memory
-from .answers import agreeing, ask, batches
+from .answers import ask
 from .arguments import check_arguments
+from .comparing import compare_answers, scorer_of
 from .environment import describe_environment
 from .latency import measure, request, summary
 from .layers import compare_layers
-from .metrics import OF_CLASSES, Scorer
 from .models import Model, check_same, numpy_dtype, open_model
 
 Arrays = dict[str, NDArray[Any]]
 
 ORIGINAL, COMPRESSED = "original", "compressed"
 LEAKS_FILE = "leaks.json"
-"""Left by `fetch` in TEST_FOLDER: sentences about test samples that others may have seen."""
+"""Left by `fetch` in TEST_FOLDER: what it found of test samples that others may have seen."""
 REFERENCE_SAMPLES = 8
 RANDOM_SAMPLES, DYNAMIC_LENGTH = 32, 8
 """Without test data: how many random samples, and how long their dynamic axes are."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What both models answered."""
-
-    scorers: tuple[Scorer, ...]
-    agreement: float
-    largest: float
-    """Greatest absolute value of the result's answers."""
 
 
 def judge(task: JudgeTask) -> None:
@@ -84,21 +70,22 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     original = open_model(out, ORIGINAL, "the original", threads)
     result = open_model(out, COMPRESSED, "the result", threads)
     check_same(original, result)
-    samples = _samples(task.evaluation.test, evaluation.metrics, original, test, task.seed)
-    scorers = tuple(_scorer(metric, original, samples) for metric in evaluation.metrics)
+    samples = test_samples(task.evaluation, evaluation.metrics, original, test, out / ASSETS, task.seed)
+    scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     batched = original.batched and result.batched
-    found = _compare(original, result, samples, scorers)
+    found = compare_answers(original, result, samples, scorers)
     sizes, warnings = _batch_sizes(evaluation, batched=batched)
     requests = [request(samples.inputs, size, batched=batched) for size in sizes]
     latency = [measure(original, result, feeds, size, threads) for feeds, size in zip(requests, sizes, strict=True)]
     figures = Figures(
         original_bytes=original.size,
         compressed_bytes=result.size,
-        metrics=tuple(scorer.figure(task.seed) for scorer in scorers),
+        metrics=tuple(scorer.figure(task.seed, samples.group) for scorer in scorers),
         latency=tuple(summary(detail) for detail in latency),
         agreement=found.agreement,
     )
     layers, weights = _describe(out, warnings)
+    leaks = _leaks(test)
     if result.size >= original.size:
         warnings.append(f"the result has {result.size} bytes, the original {original.size}: it became no smaller")
     report = Report(
@@ -112,12 +99,14 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
         seed=task.seed,
         evaluation=task.evaluation.to_wire(),
         environment=describe_environment(threads),
-        warnings=(*_leaks(test), *warnings),
+        warnings=(*leaks.warnings, *_nearly(leaks), *warnings),
+        near_duplicates=leaks.near_duplicates,
         name=task.name,
-        gates=tuple(gates.judge(figures, task.evaluation.gates or ())),
+        gates=tuple(gates.judge(figures, gates.measured_on(MeasuredOn.COMPRESSION, task.evaluation.gates))),
         latency=tuple(latency),
         layers=layers,
         weights=weights,
+        search=_search(out),
     )
     return report, _reference(
         result, open_model(out, COMPRESSED, "the result", 1, optimized=False), samples, found.largest
@@ -138,14 +127,20 @@ def _describe(out: Path, warnings: list[str]) -> tuple[tuple[LayerFigure, ...], 
         return (), None
 
 
-def _samples(
-    dataset: Dataset | None, metrics: Iterable[EffectiveMetric], model: Model, test: Path, seed: int
+def _search(out: Path) -> Search | None:
+    """Return how the recipe was searched for, as compression tells it; None if it was given."""
+    facts = page.facts_at(out / FACTS)
+    return facts.search if facts is not None else None
+
+
+def test_samples(
+    evaluation: Evaluation, metrics: Iterable[EffectiveMetric], model: Model, test: Path, assets: Path, seed: int
 ) -> Samples:
     """Return the test samples with every column that a metric names; random ones without test data."""
-    if dataset is None:
+    if evaluation.test is None:
         return random_samples(model, seed)
     columns = {metric.target for metric in metrics if metric.target}
-    return read(dataset, test, model.input_specs(), model.output_specs(), seed, columns)
+    return read(evaluation.test, test, model.input_specs(), model.output_specs(), seed, columns, assets)
 
 
 def random_samples(model: Model, seed: int) -> Samples:
@@ -160,53 +155,6 @@ def random_samples(model: Model, seed: int) -> Samples:
         values = random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
         inputs[tensor.name] = values.astype(dtype)
     return Samples(inputs, {}, count)
-
-
-def _scorer(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
-    """Return what computes `metric`. Raises Judged if the model has no such output, or the data not the truth."""
-    names = [tensor.name for tensor in model.outputs]
-    output = metric.output or names[0]
-    if output not in names:
-        raise Judged(
-            Reason.EVALUATION_FAILED,
-            f"metric {metric.name}: the model has no output {output!r}; it has {', '.join(names)}",
-        )
-    if metric.type in OF_CLASSES and metric.target is None and output not in samples.targets:
-        raise Judged(
-            Reason.DATASET_DOES_NOT_FIT,
-            f"metric {metric.name}: the test data has no labels for {output!r}: name their column in test.targets",
-        )
-    return Scorer(metric, output)
-
-
-def _compare(original: Model, result: Model, samples: Samples, scorers: Iterable[Scorer]) -> Comparison:
-    """Run both models over all samples, batch by batch, and count."""
-    scorers = tuple(scorers)
-    highest = _highest(original, scorers)
-    agreed, largest = 0, 0.0
-    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched):
-        before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
-        for scorer in scorers:
-            truth = (
-                samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)
-            )
-            scorer.add(before[scorer.output], after[scorer.output], None if truth is None else truth[rows])
-        agreed += int(agreeing(before, after, highest).sum())
-        largest = max(largest, *(float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values()))
-    return Comparison(scorers, agreed / samples.count, largest)
-
-
-def _highest(model: Model, scorers: Iterable[Scorer]) -> dict[str, bool]:
-    """Return for each output whether its answer is the highest score: metrics count classes in it, or it has 2 axes."""
-    kinds: dict[str, set[bool]] = {}
-    for scorer in scorers:
-        if scorer.metric.type is not MetricType.AGREEMENT:
-            kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
-    unmeasured = {
-        tensor.name: tensor.dtype.startswith("float") and len(tensor.shape) == 2 and tensor.shape[-1] not in {-1, 1}
-        for tensor in model.outputs
-    }
-    return unmeasured | {name: True in found for name, found in kinds.items()}
 
 
 def _batch_sizes(evaluation: EffectiveEvaluation, *, batched: bool) -> tuple[list[int], list[str]]:
@@ -240,9 +188,17 @@ def _one_by_one(model: Model, inputs: Arrays, rows: slice) -> Arrays:
     return {name: numpy.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
-def _leaks(test: Path) -> list[str]:
-    """Return the sentences that fetch left about leaks."""
+def _leaks(test: Path) -> Leaks:
+    """Return what fetch left about leaks."""
     path = test / LEAKS_FILE
-    if not path.is_file():
-        return []
-    return [str(text) for text in json.loads(path.read_text(encoding="utf-8"))]
+    return Leaks.model_validate_json(path.read_bytes()) if path.is_file() else Leaks()
+
+
+def _nearly(leaks: Leaks) -> list[str]:
+    """Return a sentence for each dataset that test samples are nearly in."""
+    return [
+        f"{near.count} of {near.of} test samples are nearly the same as one in {near.role}, as number "
+        f"{', '.join(f'{row} and its {other}' for row, other in near.pairs)}"
+        for near in leaks.near_duplicates
+        if near.count
+    ]

@@ -22,6 +22,7 @@ from onnx import TensorProto
 
 from modelpress.store.report import Histogram, LayerFigure
 
+from ..graph import load
 from .values import Graph, row_scale, values_of
 
 Array = NDArray[Any]
@@ -90,7 +91,7 @@ def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...
 
 def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
     """Return the operations of a graph that have weights, in its order; `values`: with those of the weights."""
-    graph = Graph(onnx.load(path, load_external_data=False), path.parent)
+    graph = Graph(load(path))
     found: dict[int, Layer] = {}
     owners = {name: _owner(graph, name) for name in graph.tensors}
     owners |= {scale: node for node in graph.model.graph.node if (scale := _scale_of_rows(graph, node))}

@@ -1,7 +1,8 @@
 """Metrics of original and result over the same samples, by torchmetrics; kept as few numbers for each sample.
 
 Accuracy on one label a sample yields discordant pairs; every other metric the standard error of the paired difference,
-by bootstrap over samples. mse, mae and cosine of an output that has no target are taken against the original's answers.
+by bootstrap over samples, or over groups of samples that belong together (`resampling`). mse, mae and cosine of an
+output that has no target are taken against the original's answers.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from ..errors import Judged
 from . import agreement, ranking
 from .arguments import ignored_label
 from .classes import Scored, align, centred, is_single
+from .resampling import Statistic, Units
 
 Array = NDArray[Any]
-RESAMPLES = 1000
-F1_RESAMPLES = 200
+RESAMPLES, WHOLE_RESAMPLES, F1_RESAMPLES = 1000, 500, 200
+"""Of a mean, of a metric over all samples together, and of the slowest of those."""
 OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1, MetricType.AUROC, MetricType.PERPLEXITY})
 """Types that compare classes, and so need labels."""
 WHOLE = frozenset({MetricType.ACCURACY, MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
@@ -73,30 +75,40 @@ class Scorer:
         for values, answers in zip(self._values, (original, result), strict=True):
             values.append(_of_numbers(self.metric.type, answers, truth, self.output))
 
-    def figure(self, seed: int) -> MetricFigure:
-        """Return the metric over all that was counted."""
+    def figure(self, seed: int, group: Array | None = None) -> MetricFigure:
+        """Return the metric over all that was counted; `group` (samples,) says which samples belong together."""
         if self._single:
             before, after, target = (numpy.concatenate(parts) for parts in zip(*self._single, strict=True))
             self._single.clear()
             self._add_classes(*centred(before, after), target)
         original, result = (numpy.concatenate(values) for values in self._values)
+        units = Units.of(len(result), group)
         if self.metric.type is MetricType.F1:
-            return self._f1(original, result, seed)
+            return self._f1(original, result, units, seed)
         one_label = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
         if one_label:
-            original, result = (values[values[:, 1] > 0, 0] for values in (original, result))
-            self._refuse_nothing(len(result))
+            kept = result[:, 1] > 0
+            self._refuse_nothing(int(kept.sum()))
+            original, result = original[kept, 0], result[kept, 0]
+            units = Units.of(len(result), None if group is None else group[kept])
         elif self.metric.type in WHOLE:
-            return self._of_all(original, result, seed)
-        pairs, error, own_error = None, None, None
+            return self._of_all(original, result, units, seed)
+        values = float(original.mean()), float(result.mean())
         if one_label or self.metric.type is MetricType.AGREEMENT:
             right, still_right = original > 0.5, result > 0.5
             pairs = DiscordantPairs(
                 original_only=int((right & ~still_right).sum()), compressed_only=int((still_right & ~right).sum())
             )
-        else:
-            error, own_error = _bootstrap(original, result, seed)
-        return self._figure(float(original.mean()), float(result.mean()), len(result), pairs, error, own_error)
+            change = still_right.astype(numpy.float64) - right
+            return self._figure(*values, units).model_copy(
+                update={
+                    "pairs": pairs,
+                    "design_effect": units.design_effect(change),
+                    "compressed_design_effect": units.design_effect(still_right.astype(numpy.float64)),
+                }
+            )
+        errors = units.errors(lambda rows: original[rows].mean(), lambda rows: result[rows].mean(), RESAMPLES, seed)
+        return self._figure(*values, units, errors)
 
     def _add_classes(self, original: Array, result: Array, target: Array) -> None:
         pair = [align(scores, target, self.output, ignored_label(self.metric)) for scores in (original, result)]
@@ -133,7 +145,7 @@ class Scorer:
                 f"metric {self.metric.name}: ignore_index leaves out every label of the test data",
             )
 
-    def _of_all(self, original: Array, result: Array, seed: int) -> MetricFigure:
+    def _of_all(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
         """Return a metric that is no mean over samples."""
         if self._counted:
             self._refuse_nothing(sum(int(part.sum()) for part in self._counted))
@@ -146,9 +158,9 @@ class Scorer:
                 f"metric {self.metric.name}: the test data cannot tell it (for auroc each class needs samples in it "
                 "and outside of it): use other test data",
             )
-        return self._figure(*values, len(every), None, *ranking.errors(before, after, len(every), seed))
+        return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed))
 
-    def _statistic(self, values: Array) -> ranking.Statistic:
+    def _statistic(self, values: Array) -> Statistic:
         """Return the metric as a function of rows."""
         if self.metric.type is MetricType.PERPLEXITY:
             return lambda rows: ranking.perplexity(values[rows])
@@ -165,45 +177,33 @@ class Scorer:
 
         return area
 
-    def _f1(self, original: Array, result: Array, seed: int) -> MetricFigure:
+    def _f1(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
 
         labels, counted = numpy.concatenate(self._labels), numpy.concatenate(self._counted)
         self._refuse_nothing(int(counted.sum()))
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
-        def score(rows: Array, predicted: Array) -> float:
-            kept = counted[rows]
-            return f1(predicted[rows][kept], labels[rows][kept], classes, average)
+        def score(predicted: Array) -> Statistic:
+            return lambda rows: f1(predicted[rows][counted[rows]], labels[rows][counted[rows]], classes, average)
 
-        random = numpy.random.default_rng(seed)
-        resampled = []
-        for _ in range(F1_RESAMPLES):
-            rows = random.integers(0, len(labels), len(labels))
-            resampled.append((score(rows, original), score(rows, result)))
-        before, after = numpy.asarray(resampled).T
+        before, after = score(original), score(result)
         every = numpy.arange(len(labels))
-        values = score(every, original), score(every, result)
-        return self._figure(*values, len(labels), None, float((after - before).std()), float(after.std()))
+        return self._figure(before(every), after(every), units, units.errors(before, after, F1_RESAMPLES, seed))
 
     def _figure(
-        self,
-        original: float,
-        compressed: float,
-        samples: int,
-        pairs: DiscordantPairs | None,
-        error: float | None,
-        own_error: float | None,
+        self, original: float, compressed: float, units: Units, errors: tuple[float, float] | None = None
     ) -> MetricFigure:
+        """`errors`: standard errors of the difference and of the result."""
         return MetricFigure(
             name=self.metric.name,
             original=original,
             compressed=compressed,
             higher_is_better=self.metric.higher_is_better,
-            samples=samples,
-            pairs=pairs,
-            standard_error=error,
-            compressed_standard_error=own_error,
+            samples=units.samples,
+            groups=units.number,
+            standard_error=errors and errors[0],
+            compressed_standard_error=errors and errors[1],
         )
 
 
@@ -232,14 +232,3 @@ def _of_numbers(kind: MetricType, answers: Array, truth: Array, output: str) -> 
         return given.reshape(len(given), -1)
     off = (given - wanted).reshape(len(given), -1)
     return numpy.asarray((off**2 if kind is MetricType.MSE else abs(off)).mean(axis=1))
-
-
-def _bootstrap(original: Array, result: Array, seed: int) -> tuple[float, float]:
-    """Return the standard errors of mean(result - original) and of mean(result), over resampled samples."""
-    random = numpy.random.default_rng(seed)
-    changes, means = [], []
-    for _ in range(RESAMPLES):
-        rows = random.integers(0, len(result), len(result))
-        changes.append((result[rows] - original[rows]).mean())
-        means.append(result[rows].mean())
-    return float(numpy.std(changes)), float(numpy.std(means))

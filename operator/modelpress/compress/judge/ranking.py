@@ -1,4 +1,4 @@
-"""Metrics of all samples together, which no mean over samples gives: AUROC, R², perplexity, and their bootstraps.
+"""Metrics of all samples together, which no mean over samples gives: AUROC, R², perplexity.
 
 torchmetrics gives the same values (`tests/unit/compress/judge/test_metrics.py`), and is too slow for hundreds of
 resamples.
@@ -6,17 +6,12 @@ resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-RESAMPLES = 500
-
-Statistic = Callable[[Array], float]
-"""Rows of samples → the metric over them."""
 
 
 def auroc(scores: Array, labels: Array) -> float:
@@ -63,17 +58,6 @@ def share(parts: Array) -> float:
     """Return the sum of the first column over that of the second: of all labels, those that are right."""
     total, count = parts.sum(axis=0)
     return float(total / count) if count else float("nan")
-
-
-def errors(original: Statistic, result: Statistic, samples: int, seed: int) -> tuple[float, float]:
-    """Return the standard errors of (result - original) and of result, over resampled samples."""
-    random = numpy.random.default_rng(seed)
-    pairs = []
-    for _ in range(RESAMPLES):
-        rows = random.integers(0, samples, samples)
-        pairs.append((original(rows), result(rows)))
-    before, after = numpy.asarray(pairs).T
-    return float(numpy.nanstd(after - before)), float(numpy.nanstd(after))
 
 
 def _area(scores: Array, positive: Array) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from onnx import numpy_helper
+
+from .. import external
 
 Array = NDArray[Any]
 
@@ -22,7 +22,6 @@ class Graph:
     """A model, and who makes and takes each tensor."""
 
     model: Any
-    folder: Path
     tensors: dict[str, Any] = field(default_factory=dict)
     consumers: dict[str, list[Any]] = field(default_factory=dict)
     producers: dict[str, Any] = field(default_factory=dict)
@@ -36,7 +35,7 @@ class Graph:
 
     def array(self, name: str) -> Array:
         """Return the values of an initializer."""
-        return numpy.asarray(numpy_helper.to_array(self.tensors[name], str(self.folder)))
+        return external.array(self.tensors[name])
 
     def constant(self, name: str) -> Array | None:
         """Return the values of an initializer, or of one that is cast to another type; None if it is neither."""

@@ -6,6 +6,8 @@ Pure functions of numbers; colours come from the page's style by class.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -13,6 +15,8 @@ from modelpress.store.report import Histogram
 
 WIDTH, HEIGHT = 100.0, 40.0
 """Of a histogram, in its own units; it is stretched to its place."""
+INSET = 7.0
+"""Percent of a scatter plot that are left free at each side."""
 
 
 def histogram(values: Histogram, label: str, marks: Sequence[tuple[float, str]] = ()) -> Markup:
@@ -64,6 +68,37 @@ def interval(low: float, middle: float, high: float, reach: float, limit: float 
         '<line class="reach end" x1="{high}" x2="{high}" y1="34%" y2="66%"/>'
         '<circle class="dot" cx="{middle}" cy="50%" r="6"/></svg>'
     ).format(label=label, wall=wall, low=at(low), middle=at(middle), high=at(high))
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One point of a scatter plot; both places are parts of the way, 0 to 1, from left and from below."""
+
+    number: int
+    x: float
+    y: float
+    mood: str
+    """Class: `chosen`, `front`, `refused` or nothing."""
+
+
+def scatter(dots: Sequence[Dot], line: Sequence[Dot], label: str) -> Markup:
+    """Return numbered dots and the staircase of the front, in an area that is stretched to its place."""
+
+    def at(dot: Dot) -> tuple[str, str]:
+        return f"{_number(INSET + (100 - 2 * INSET) * dot.x)}%", f"{_number(100 - INSET - (100 - 2 * INSET) * dot.y)}%"
+
+    stairs: list[tuple[str, str, str, str]] = []
+    for before, after in pairwise(line):
+        (left, high), (right, low) = at(before), at(after)
+        stairs += [(left, high, right, high), (right, high, right, low)]
+    stair = Markup("").join(
+        Markup('<line class="stair" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(*ends) for ends in stairs
+    )
+    trial = Markup(
+        '<g class="trial {mood}"><circle cx="{x}" cy="{y}" r="11"/><text x="{x}" y="{y}" dy=".35em">{number}</text></g>'
+    )
+    shown = Markup("").join(trial.format(mood=dot.mood, x=at(dot)[0], y=at(dot)[1], number=dot.number) for dot in dots)
+    return Markup('<svg class="scatter" role="img" aria-label="{}">{}{}</svg>').format(label, stair, shown)
 
 
 def _number(value: float) -> str:

@@ -6,9 +6,10 @@ What compression.json says was written beside tenants' code: it is shown, escape
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,7 +19,7 @@ from modelpress import __version__
 from modelpress.store.report import Report
 
 from ..facts import CompressionFacts
-from . import charts, numbers, sections
+from . import charts, numbers, sections, trials
 
 MOST_FACTS = 1024 * 1024
 """Bytes of compression.json that are read."""
@@ -43,6 +44,7 @@ def render(report: Report, facts: CompressionFacts | None, lineage: Mapping[str,
         speeds=sections.speeds(report),
         weights=sections.weights(report),
         stages=sections.stages(facts),
+        search=trials.search(report),
         provenance=sections.provenance(report, facts, lineage or {}),
         version=__version__,
     )
@@ -66,7 +68,21 @@ def _showable(facts: CompressionFacts) -> bool:
     times += [number for node in nodes for number in (node.bits, node.loss or 0.0)]
     sizes = [size for stage in facts.stages for size in (stage.before, stage.after)]
     counts = [count for size in sizes for count in size.model_dump().values() if count is not None]
-    return all(0 <= time < MOST for time in times) and all(0 <= count < MOST for count in counts)
+    told = list(_numbers(facts.search.model_dump())) if facts.search is not None else []
+    return (
+        all(0 <= time < MOST for time in times)
+        and all(0 <= count < MOST for count in counts)
+        and all(-MOST < number < MOST for number in told)
+    )
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield every number in JSON types."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(part)
 
 
 @cache
@@ -86,7 +102,7 @@ def _environment() -> Environment:
         "seconds": numbers.seconds,
         "figure": numbers.figure,
     }
-    environment.globals |= {"histogram": charts.histogram, "interval": charts.interval}
+    environment.globals |= {"histogram": charts.histogram, "interval": charts.interval, "scatter": charts.scatter}
     return environment
 
 

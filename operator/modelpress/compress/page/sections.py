@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from modelpress.api.evaluation import Goal
 from modelpress.api.figures import MetricFigure
+from modelpress.api.gate_sentences import counted
 from modelpress.api.gates import change_bounds
 from modelpress.api.resources import GateOutcome
 from modelpress.store.report import Histogram, LatencyDetail, LayerFigure, Report
@@ -263,7 +264,7 @@ def _quality(metric: MetricFigure, gates: Sequence[GateOutcome], evaluation: Map
         original=numbers.figure(metric.original),
         compressed=numbers.figure(metric.compressed),
         change=numbers.signed(moved),
-        bounds=f"{said}, n = {metric.samples:,}",
+        bounds=f"{said}, {counted(metric.samples, metric.groups)}",
         low=low,
         middle=sign * moved,
         high=high,

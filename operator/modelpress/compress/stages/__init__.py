@@ -23,3 +23,5 @@ STAGES: Mapping[str, Mapping[Medium, Run]] = MappingProxyType(
     }
 )
 """What each stage works on, and what does it."""
+WORKS_ON: Mapping[str, tuple[Medium, ...]] = MappingProxyType({kind: tuple(table) for kind, table in STAGES.items()})
+"""What each stage works on."""

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from modelpress.api.stages import Fuse
 
-from .. import graph
+from .. import external, graph
 from ..models import GraphModel
 from .context import Context
 
@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 def run(model: GraphModel, _settings: Fuse, context: Context) -> GraphModel:
     """Write a graph with everything folded that can be; nothing to fold is worth a warning."""
-    proto = onnx.load(model.path)
+    proto = graph.load(model.path)
     done = fold(proto)
     if done:
         context.notes.append(f"Folded {len(done)}: {', '.join(done[:8])}{' …' if len(done) > 8 else ''}.")
@@ -64,10 +64,10 @@ def _foldable(layer: Any, weights: dict[str, Any], takers: dict[str, list[Any]])
 
 
 def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:
-    scale, shift, mean, variance = (numpy_helper.to_array(weights[name]).astype(np.float64) for name in norm.input[1:5])
+    scale, shift, mean, variance = (external.array(weights[name]).astype(np.float64) for name in norm.input[1:5])
     epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), EPSILON)
     factor = scale / np.sqrt(variance + epsilon)
-    weight = numpy_helper.to_array(weights[layer.input[1]])
+    weight = external.array(weights[layer.input[1]])
     axis = 0
     if layer.op_type == "ConvTranspose":
         axis = 1
@@ -77,7 +77,7 @@ def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:
     shape[axis] = -1
     bias = np.zeros_like(mean)
     if len(layer.input) > 2 and layer.input[2]:
-        bias = np.broadcast_to(numpy_helper.to_array(weights[layer.input[2]]).astype(np.float64), mean.shape)
+        bias = np.broadcast_to(external.array(weights[layer.input[2]]).astype(np.float64), mean.shape)
     name = f"{norm.output[0]}_bias"
     new_bias = numpy_helper.from_array(((bias - mean) * factor + shift).astype(weight.dtype), name)
     weights[layer.input[1]].CopyFrom(

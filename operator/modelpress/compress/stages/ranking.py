@@ -52,7 +52,7 @@ def importances(
 
 def gradients(model: ModuleModel, context: Context) -> Iterator[None]:
     """Yield once for each batch of training data; meanwhile the parameters hold the objective's gradient of it."""
-    goal, samples = _objective(model, context)
+    goal, samples = objective_of(model, context)
     parameters = [item for item in model.module.parameters() if item.is_floating_point()]
     for item in parameters:
         item.requires_grad_(True)
@@ -74,7 +74,7 @@ def gradients(model: ModuleModel, context: Context) -> Iterator[None]:
 
 
 def _loss_changes(candidates: Sequence[Candidate], model: ModuleModel, context: Context) -> list[torch.Tensor]:
-    goal, samples = _objective(model, context)
+    goal, samples = objective_of(model, context)
     model.module.eval()
     order = np.sort(np.random.default_rng(context.seed).permutation(samples.count)[:LOSS_SAMPLES])
     whole = mean_loss(model, goal, samples, order)
@@ -102,7 +102,10 @@ def mean_loss(model: ModuleModel, goal: Criterion, samples: Samples, order: np.n
     return mean if np.isfinite(mean) else float("inf")
 
 
-def _objective(model: ModuleModel, context: Context) -> tuple[Criterion, Samples]:
+def objective_of(model: ModuleModel, context: Context) -> tuple[Criterion, Samples]:
+    """Return the objective and the training data that it is taken of. Raises Judged: RecipeInvalid if one is missing,
+    EntrypointFailed, DatasetDoesNotFit.
+    """
     samples, objective = context.samples("train"), context.objective
     if samples is None or objective is None:
         raise Judged(

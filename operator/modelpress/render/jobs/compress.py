@@ -125,6 +125,11 @@ def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
     return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
 
 
+def untested(evaluation: Evaluation | None) -> Evaluation:
+    """Return what results are compared by, without the test data: a search never sees it."""
+    return (evaluation or Evaluation()).model_copy(update={"test": None})
+
+
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
     """Return what the artifact comes from, by name, for its manifest."""
     return {
@@ -141,6 +146,8 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
     task = CompressTask(
         source=model.spec.source.model_copy(update={"secret_name": None}),
         stages=compression.recipe,
+        auto=compression.auto,
+        evaluation=untested(model.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
         datasets=readings(learning_datasets(model)),
         seed=compression.seed or 0,

@@ -39,6 +39,7 @@ def job(
     role: str,
     owner: Owner,
     artifact: str | None,
+    revision: str | None = None,
     deadline_seconds: float,
     containers: Sequence[dict[str, Any]],
     volumes: Iterable[str],
@@ -49,7 +50,7 @@ def job(
 
     `volumes` are named disks of `settings.scratch.size` each; every container has a scratch one of its own beside them.
     """
-    meta = metadata(name, model, owner=owner, role=role, artifact=artifact)
+    meta = metadata(name, model, owner=owner, role=role, revision=revision, artifact=artifact)
     size = settings.scratch.size
     disks = [*volumes, *(scratch_volume(str(one["name"])) for one in containers)]
     pod: dict[str, Any] = {

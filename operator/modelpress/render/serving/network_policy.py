@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelpress.api.names import MODEL_LABEL, ROLE_COMPRESS, ROLE_EVALUATE, ROLE_LABEL, ROLE_RESOLVE, ROLE_SERVE
+from modelpress.api.names import (
+    MODEL_LABEL,
+    ROLE_ASK,
+    ROLE_COMPRESS,
+    ROLE_EVALUATE,
+    ROLE_LABEL,
+    ROLE_RESOLVE,
+    ROLE_SERVE,
+)
 from modelpress.api.resources import CompressedModel
 from modelpress.api.servingpod import AGENT_PORT, HTTP_PORT
 from modelpress.api.tasks import PROGRESS_PORT
@@ -30,7 +38,7 @@ def network_policy(model: CompressedModel) -> dict[str, Any]:
 
 def job_network_policy(model: CompressedModel, installation: Installation) -> dict[str, Any]:
     """Return the policy of pods of Jobs: in for the operator's question about progress, and no other way."""
-    roles = {"key": ROLE_LABEL, "operator": "In", "values": [ROLE_COMPRESS, ROLE_EVALUATE, ROLE_RESOLVE]}
+    roles = {"key": ROLE_LABEL, "operator": "In", "values": [ROLE_ASK, ROLE_COMPRESS, ROLE_EVALUATE, ROLE_RESOLVE]}
     pods = {"matchLabels": {MODEL_LABEL: model.metadata.name}, "matchExpressions": [roles]}
     operator = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": installation.operator_namespace}},

@@ -20,8 +20,8 @@ from modelpress.api.servingpod import (
     HTTP_PORT,
     METRICS_PORT,
     MODELS_FOLDER,
-    REPOSITORY_FOLDER,
     RUN_FOLDER,
+    STORAGE_FOLDER,
 )
 from modelpress.api.tasks import AgentTask
 
@@ -41,6 +41,8 @@ from ..security import pod_security_context, without_identity
 from .deployment import serving_selector
 from .triton import triton_container
 
+WANTED_VOLUME = "wanted"
+"""Volume of the ConfigMap that says what the pod should hold."""
 GRACE_SECONDS = 30
 """What a pod may take to end beside draining: endpoint removal before it, Triton's own exit after it."""
 
@@ -65,7 +67,7 @@ def pod_template(
         "initContainers": [_agent(task, installation, secrets), _proxy(task, installation)],
         "containers": [triton_container(installation, settings.resources)],
         "volumes": [
-            {"name": "wanted", "configMap": {"name": revision_name}},
+            {"name": WANTED_VOLUME, "configMap": {"name": revision_name}},
             empty_volume("models"),
             empty_volume("run", "16Mi", memory=True),
             empty_volume("shm", memory=True),
@@ -97,8 +99,8 @@ def _agent(task: AgentTask, installation: Installation, secrets: list[str | None
         task=task,
         environment=store_environment(installation),
         mounts=[
-            mount("wanted", MODELS_FOLDER, read_only=True),
-            mount("models", REPOSITORY_FOLDER),
+            mount(WANTED_VOLUME, MODELS_FOLDER, read_only=True),
+            mount("models", STORAGE_FOLDER),
             mount("run", RUN_FOLDER),
             *secret_mounts(volume_names(secrets), secrets),
             *store_mounts(installation),

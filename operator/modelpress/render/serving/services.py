@@ -10,6 +10,7 @@ from modelpress.api.servingpod import GRPC_PORT, HTTP_PORT
 from ..installation import Installation
 from ..metadata import metadata
 from .deployment import serving_selector
+from .routes import Entrance
 
 
 def service(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:
@@ -36,10 +37,20 @@ def revision_service(model: CompressedModel, revision: ModelRevision) -> dict[st
     }
 
 
-def endpoint(model: CompressedModel, installation: Installation) -> Endpoint:
-    """Return where clients inside the cluster ask for `model`."""
-    host = f"{model.metadata.name}.{model.metadata.namespace}.svc.{installation.cluster_domain}"
-    return Endpoint(http=f"http://{host}:{HTTP_PORT}", grpc=f"{host}:{GRPC_PORT}")
+def endpoint(model: CompressedModel, installation: Installation, at: Entrance | None = None) -> Endpoint:
+    """Return where clients ask for `model`: inside the cluster, and `at` a Gateway if it has one."""
+    host = host_of(model.metadata.name, model, installation)
+    return Endpoint(
+        http=f"http://{host}:{HTTP_PORT}",
+        grpc=f"{host}:{GRPC_PORT}",
+        hostname=at.hostname if at is not None else None,
+        grpc_hostname=at.grpc_hostname if at is not None else None,
+    )
+
+
+def host_of(service_name: str, model: CompressedModel, installation: Installation) -> str:
+    """Return the name by which pods find a Service beside `model`."""
+    return f"{service_name}.{model.metadata.namespace}.svc.{installation.cluster_domain}"
 
 
 def _spec(model: CompressedModel, revision_name: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs model.onnx with onnxruntime inside Triton's Python backend. Copied beside each model; only Triton imports it.
+"""Runs model.onnx with onnxruntime inside Triton's Python backend. Copied for each version; only Triton imports it.
 
 Requests that Triton's batcher joined are run as one batch and taken apart again. If the batch raises, each request is
 run by itself, so that a bad input fails alone, as a Triton error with onnxruntime's own words. The Python backend
@@ -23,8 +23,8 @@ FAILURES, FAILURES_HELP = "nv_inference_request_failure", "Number of failed infe
 """Triton's figure and what it says there of itself: a family of the same name and text is the same family."""
 REASON = "MODEL"
 """Reason of failures that Triton counts as successes."""
-FILES_FOLDER = "model-files"
-"""Apart from this file, under a name that no import can reach: nothing that lies beside the model is ever code."""
+VERSIONS = "versions"
+"""Folder beside the repository: nothing that lies beside the model can be imported, and nothing comes to lie here."""
 
 
 class TritonPythonModel:
@@ -44,7 +44,8 @@ class TritonPythonModel:
         options.intra_op_num_threads = int(threads) if threads else processors()
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = Path(args["model_repository"]) / args["model_version"] / FILES_FOLDER / "model.onnx"
+        storage = Path(args["model_repository"]).parents[1]
+        path = storage / VERSIONS / args["model_name"] / args["model_version"] / "model.onnx"
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._scalars = [node.name for node in self._session.get_inputs() if not node.shape]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,24 @@ def test_columns_are_mapped_by_name(tmp_path: Path) -> None:
     found = read(dataset, tmp_path, INPUTS, OUTPUTS, 0, columns=["z"])
     assert set(found.targets) == {"logits"}
     assert found.columns["z"].dtype == numpy.float32
+
+
+@pytest.mark.parametrize("file_format", ["npz", "parquet", "jsonl"])
+def test_samples_of_one_group_are_told_by_text_or_numbers(tmp_path: Path, file_format: str) -> None:
+    names = numpy.array(["one", "another document", "one", "one", "third"])
+    for group in (names, numpy.array([7, 3, 7, 7, 9])):
+        dataset = save(tmp_path, file_format, {"image": IMAGES.reshape(5, 4), "document": group})
+        dataset = dataset.model_copy(update={"group": "document", "samples": 4})
+        found = read(dataset, tmp_path, INPUTS, OUTPUTS, 0)
+        rows = [int(image.flat[0]) // 4 for image in found.inputs["image"]]
+        assert found.group is not None
+        for first, second in itertools.combinations(range(4), 2):
+            assert (found.group[first] == found.group[second]) == (group[rows[first]] == group[rows[second]])
+
+
+def test_text_where_numbers_are_wanted_is_refused(tmp_path: Path) -> None:
+    dataset = save(tmp_path, "jsonl", {"image": numpy.array(["a", "bc"])})
+    assert "not numbers" in refused(tmp_path, dataset).message
 
 
 def test_flat_lists_take_the_shape_of_the_input(tmp_path: Path) -> None:

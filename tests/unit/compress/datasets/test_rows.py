@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 
 from modelpress.api.data import Dataset
-from modelpress.compress.datasets import count_leaks, row_digests
+from modelpress.compress.datasets import count_leaks, group_digests, row_digests
 
 
 def digests(folder: Path, name: str, **columns: object) -> numpy.ndarray:
@@ -26,3 +26,13 @@ def test_labels_are_no_part_of_a_sample_and_every_input_is(tmp_path: Path) -> No
     first = digests(tmp_path, "a", x=[[1, 2]], y=[[3]], label=[0])
     assert (digests(tmp_path, "b", x=[[1, 2]], y=[[3]], label=[1]) == first).all()
     assert (digests(tmp_path, "c", x=[[1, 2]], y=[[4]], label=[0]) != first).all()
+
+
+def test_groups_are_compared_by_name_and_are_no_part_of_a_sample(tmp_path: Path) -> None:
+    for name, documents in (("test", ["a", "b", "c"]), ("train", ["c", "d", "c"])):
+        numpy.savez(tmp_path / f"{name}.npz", x=[[1], [2], [3]], text=["u", "v", "w"], document=documents)
+    test, train = (Dataset(uri=f"s3://b/{name}.npz", group="document") for name in ("test", "train"))
+    shared = count_leaks(group_digests(test, tmp_path), {"train": group_digests(train, tmp_path)})
+    assert shared == {"train": 1}
+    assert (row_digests(test, tmp_path) == row_digests(train, tmp_path)).all()
+    assert len(group_digests(Dataset(uri="s3://b/test.npz"), tmp_path)) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from modelpress.compress.judge.judging import compare
 from modelpress.compress.judge.latency import alternate, median_bounds
 from modelpress.compress.judge.models import check_file
 from modelpress.store import reference
-from modelpress.store.report import Report
+from modelpress.store.report import Leaks, NearDuplicates, Report
 
 RANDOM = numpy.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((6, 3)).astype(numpy.float32)
@@ -70,8 +69,15 @@ def test_a_report_holds_what_gates_need_and_the_files_that_were_measured(out: Pa
 
 def test_what_fetch_found_leaking_is_passed_on(out: Path) -> None:
     (out.parent / "test").mkdir()
-    (out.parent / "test/leaks.json").write_text(json.dumps(["1 of 70 test samples are also in train"]))
-    assert judged(out)[0].warnings[0] == "1 of 70 test samples are also in train"
+    near = NearDuplicates(role="validation", count=2, of=70, pairs=((4, 9), (6, 1)))
+    leaks = Leaks(warnings=("1 of 70 test samples are also in train",), near_duplicates=(near,))
+    (out.parent / "test/leaks.json").write_text(leaks.model_dump_json(by_alias=True))
+    report, _ = judged(out)
+    assert report.warnings[:2] == (
+        "1 of 70 test samples are also in train",
+        "2 of 70 test samples are nearly the same as one in validation, as number 4 and its 9, 6 and its 1",
+    )
+    assert report.near_duplicates == (near,)
 
 
 def test_layers_that_cannot_be_told_are_a_warning_and_no_figure_is_lost(

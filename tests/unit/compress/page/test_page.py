@@ -50,6 +50,36 @@ def test_the_page_shows_every_part_of_the_report() -> None:
     assert "script" not in tags.seen
 
 
+def test_the_page_shows_every_trial_of_a_search_and_which_one_was_chosen() -> None:
+    text = page.render(full_report(), None)
+    for words in (
+        "How this recipe was found", "It is the smallest among the 3", "5 of at most 12 recipes in 1 min 34 s",
+        "test data was not looked at", "failed top1", "came to nothing", "stored no weight",
+        "0.80× the speed", "by L1, Layer",
+        "before any trial", "logarithmic",
+    ):  # fmt: skip
+        assert words in text, words
+    assert text.count('<g class="trial chosen">') == 2, "one dot in each plot"
+    assert text.count('<g class="trial refused">') == 4
+    assert "NaN" not in text
+    assert "How this recipe was found" not in page.render(full_report().model_copy(update={"search": None}), None)
+
+
+def test_a_search_of_one_trial_has_a_page_too() -> None:
+    search = full_report().search
+    assert search is not None
+    alone = search.model_copy(update={"trials": search.trials[:1], "chosen": 0})
+    text = page.render(full_report().model_copy(update={"search": alone}), None)
+    assert "0 of at most 12 recipes" in text and '<svg class="scatter"' not in text
+
+
+def test_a_front_is_a_staircase_from_left_to_right() -> None:
+    dots = [charts.Dot(1, 0.0, 1.0, "front"), charts.Dot(2, 1.0, 0.0, "chosen")]
+    svg = charts.scatter(dots, dots, "<&>")
+    assert 'cx="7%" cy="7%"' in svg and 'cx="93%" cy="93%"' in svg and "&lt;&amp;&gt;" in svg
+    assert svg.count('class="stair"') == 2
+
+
 def test_nothing_is_asked_of_anybody() -> None:
     text = page.render(full_report(), full_facts())
     assert not re.findall(r"""(?:https?:)?//[a-z]|url\(|@import|(?:src|href)="(?!data:)""", text)
@@ -65,7 +95,7 @@ def test_names_and_notes_of_others_are_only_text() -> None:
 
 
 def test_a_report_of_an_older_judge_still_makes_a_page() -> None:
-    later = {"latency", "layers", "weights", "memory", "gates"}
+    later = {"latency", "layers", "weights", "memory", "gates", "search"}
     old = full_report().model_dump(exclude=later)
     text = page.render(Report.model_validate(old), None)
     assert "4.6×" in text and "No gates were set" in text
@@ -88,6 +118,11 @@ def test_facts_that_are_not_what_they_should_be_are_left_out(tmp_path: Path) -> 
         assert page.facts_at(path) is None
     path.write_text(full_facts().model_dump_json(by_alias=True))
     assert page.facts_at(path) == full_facts()
+    searched = full_facts().model_copy(update={"search": full_report().search})
+    path.write_text(searched.model_dump_json(by_alias=True).replace('"speedup":0.8,', '"speedup":1e999,'))
+    assert page.facts_at(path) is None
+    path.write_text(searched.model_dump_json(by_alias=True).replace('"chosen":3', '"chosen":5'))
+    assert page.facts_at(path) is None, "a trial that came to nothing cannot be what was chosen"
 
 
 def test_a_histogram_is_drawn_to_its_highest_bin() -> None:

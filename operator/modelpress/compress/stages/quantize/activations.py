@@ -70,7 +70,8 @@ def _collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Sig
     counts = dict.fromkeys(widths, 0)
     pieces = Pieces(data, signature)
     while (inputs := pieces.get_next()) is not None:
-        outputs = dict(zip(names, session.run(names, inputs), strict=True))
+        answers = session.run(names, inputs) if names else []  # asked for nothing, onnxruntime gives everything
+        outputs = dict(zip(names, answers, strict=True))
         for name, width in widths.items():
             rows = _rows(outputs[name] if name in outputs else inputs[name], width, inputs.get(MASK))
             sums[name] += rows.T @ rows

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
+from ... import external
 from .rounding import Floats
 
 LEAST_ELEMENTS = 256
@@ -47,7 +47,7 @@ class Candidate:
 
     def rows(self, initializers: Mapping[str, Any]) -> Floats:
         """Return the weight as rows."""
-        values = numpy_helper.to_array(initializers[self.weight])
+        values = external.array(initializers[self.weight])
         return np.ascontiguousarray(values.T if self.transposed else values, np.float32)
 
     def as_stored(self, rows: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from ... import graph
+from ... import external, graph
 from .symmetric import others, symmetric
 
 OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
@@ -43,7 +43,7 @@ def _worth(tensor: Any) -> bool:
 
 def _widen(proto: Any, tensor: Any, axis: int | None) -> Any:
     """Add the int8 form of a weight, symmetric, and return the node that widens it."""
-    values = numpy_helper.to_array(tensor)
+    values = external.array(tensor)
     rounded, scale = symmetric(values, others(values.ndim, axis))
     flat = scale.reshape(-1) if axis is not None else scale.reshape(())
     names = [f"{tensor.name}_int8", f"{tensor.name}_scale", f"{tensor.name}_widened"]

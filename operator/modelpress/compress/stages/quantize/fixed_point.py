@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
+from ... import external
 from .rounding import Floats, power_of_two
 
 SUFFIX = "_quantized"
@@ -34,7 +35,7 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
         if node.op_type in WITH_BIAS and len(node.input) > 2 and node.input[2] in widening
     }
     before = {
-        node.input[1]: numpy_helper.to_array(tensors[node.input[1]])
+        node.input[1]: external.array(tensors[node.input[1]])
         for node in proto.graph.node
         if node.op_type in ("QuantizeLinear", "DequantizeLinear")
     }
@@ -48,10 +49,10 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
         if codes is None:
             continue
         old, new = before[node.input[1]], after[node.input[1]]
-        values = numpy_helper.to_array(codes)
+        values = external.array(codes)
         if values.dtype == np.int8:
             source = floats.get(codes.name.removesuffix(SUFFIX))
-            real = _widened(values, old, node) if source is None else numpy_helper.to_array(source)
+            real = _widened(values, old, node) if source is None else external.array(source)
             values = np.clip(np.round(real / _along(new, node, values.ndim)), LOWEST, HIGHEST).astype(np.int8)
         else:
             values = np.round(values * (old.astype(np.float64) / new)).astype(values.dtype)

@@ -49,7 +49,7 @@ def per_channel(settings: Quantize) -> bool:
 
 
 def static(
-    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], context: Context, external: bool
+    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], context: Context, *, external: bool
 ) -> None:
     """Write a QDQ graph with calibrated ranges. One piece of the data is held at a time, whatever the algorithm."""
     data = context.calibration()
@@ -77,7 +77,7 @@ def static(
 
 
 def dynamic(
-    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], _context: Context, external: bool
+    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], _context: Context, *, external: bool
 ) -> None:
     """Write a graph whose matrix products find the ranges of activations at run time."""
     with sentences(), quiet():

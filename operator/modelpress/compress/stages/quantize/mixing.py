@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from . import mixed
 from .awq import output_error
 from .candidates import Candidate
 from .mixed import FLOAT, Choice, Option
-from .rounding import Floats, Scheme, nearest
+from .rounding import Floats, Scheme
 from .scheme import matrix_scheme, table_scheme
 from .sensitivity import Trial
 from .weights import Work
@@ -30,7 +31,8 @@ from .writing import Stored
 
 SAMPLES = 128
 """Samples of the calibration data that losses are measured on: their order is known after few."""
-FEWEST, MORE = 4, 8
+FEWEST: Literal[4] = 4
+MORE: Literal[8] = 8
 """Bits that a weight may get before it is left in float."""
 
 
@@ -53,11 +55,9 @@ class Mixing:
             fixed |= select(override.targets, self.fewest, "node", nested=True, field="overrides.targets")
         self.fixed = {name: self.fewest[name] for name in fixed}
         self.free = [item for item in self.candidates if item.name not in fixed]
-        self.more = {
-            item.name: Stored(item, nearest(item.rows(self.work.tensors), self._raised(item))) for item in self.free
-        }
+        self.more = {item.name: Stored(item, self.work.nearest(item, self._raised(item))) for item in self.free}
         model = self.work.model
-        data = _some(self.data, self.work.context.seed)
+        data = some(self.data, self.work.context.seed)
         self.samples = len(next(iter(data.values())))
         self.trial = Trial(model.path, [item.weight for item in self.candidates], data, model.signature)
 
@@ -137,7 +137,8 @@ class Mixing:
         ]
 
 
-def _some(data: Arrays, seed: int) -> Arrays:
+def some(data: Arrays, seed: int) -> Arrays:
+    """Return the samples that losses are measured on, chosen by the seed."""
     count = len(next(iter(data.values())))
     chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SAMPLES])
     return {name: column[chosen] for name, column in data.items()}

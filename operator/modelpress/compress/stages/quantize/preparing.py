@@ -5,34 +5,57 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnxruntime.quantization.shape_inference import quant_pre_process
+import onnx.version_converter
+import onnxruntime
+from onnxruntime.quantization.fusions import ReplaceUpsampleWithResize
+from onnxruntime.quantization.onnx_model import ONNXModel
 
 from modelpress.api.reasons import Reason
 
-from ... import graph
+from ... import external, graph
 from ...errors import Judged
 
+LEAST_OPSET = 11
+"""The oldest operator set that can be quantized."""
 
-def prepare(source: Path, target: Path, scratch: Path, external: bool) -> None:
+
+def prepare(source: Path, target: Path, scratch: Path) -> None:
     """Infer shapes and fold what is constant. Old shapes go first: the exporter's contradict later ones."""
-    proto = onnx.load(source)
+    proto = graph.load(source)
+    _raise_opset(proto)
     del proto.graph.value_info[:]
     name_nodes(proto)
-    bare = scratch / "bare" / "model.onnx"
+    bare, folded = scratch / "bare" / "model.onnx", target.with_name("folded.onnx")
     graph.save(proto, bare)
-    with sentences(), quiet():
-        quant_pre_process(
-            str(bare),
-            str(target),
-            skip_symbolic_shape=True,
-            save_as_external_data=external,
-            all_tensors_to_one_file=True,
-        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = graph.BASIC
+    options.optimized_model_filepath = str(folded)
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if len(graph.files_of(bare)) > 1:
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", graph.EXTERNAL_FILE)
+    with sentences():
+        onnxruntime.InferenceSession(str(bare), options, providers=["CPUExecutionProvider"])
+        shutil.rmtree(bare.parent)
+        onnx.shape_inference.infer_shapes_path(str(folded), str(target))
+    folded.unlink()
+
+
+def _raise_opset(proto: Any) -> None:
+    """Bring old operator sets up to what can be quantized, in place. Their Upsample becomes Resize first."""
+    opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), LEAST_OPSET)
+    if opset >= LEAST_OPSET:
+        return
+    external.bring_in(proto)
+    ReplaceUpsampleWithResize(ONNXModel(proto), opset).apply()
+    proto.CopyFrom(onnx.version_converter.convert_version(proto, LEAST_OPSET))
 
 
 def name_nodes(proto: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from onnx import TensorProto, helper, numpy_helper
 
-from ... import graph
+from ... import external, graph
 from .symmetric import symmetric
 
 OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
@@ -46,7 +46,7 @@ def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
 
 def _widening(proto: Any, tensor: Any) -> list[Any]:
     """Add the int8 form of a weight, and return the nodes that widen it."""
-    values = numpy_helper.to_array(tensor)
+    values = external.array(tensor)
     codes, scale = symmetric(values, (-1,))
     stored, scales, wide, widened = (f"{tensor.name}_{end}" for end in ("int8", "scale", "wide", "widened"))
     proto.graph.initializer.extend([numpy_helper.from_array(codes, stored), numpy_helper.from_array(scale, scales)])

@@ -19,7 +19,7 @@ SHRINKING = tuple(1 - step / 50 for step in range(21))
 """Fractions of a group's range that the search for the scale of least error tries: 1 to 0.6."""
 HALF = np.finfo(np.float16)
 ROWS = 4096
-"""Rows that are searched at a time: bounds memory."""
+"""Rows that are looked at together: bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def fit(rows: Floats, scheme: Scheme, importance: Floats | None = None, *, searc
     """
     weights = None if importance is None else grouped(importance[None].astype(np.float32), scheme.group)
     parts = [
-        _fit(grouped(rows[start : start + ROWS].astype(np.float32), scheme.group), scheme, weights, search)
+        _fit(grouped(rows[start : start + ROWS].astype(np.float32, copy=False), scheme.group), scheme, weights, search)
         for start in range(0, len(rows), ROWS)
     ]
     return Grid(scheme, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
@@ -156,9 +156,13 @@ def round_column(values: Floats, scale: Floats, zero: Floats, scheme: Scheme) ->
 
 def round_rows(rows: Floats, grid: Grid) -> Rounded:
     """Round every weight to its nearest code."""
-    groups = grouped(rows.astype(np.float32), grid.scheme.group)
-    codes = _codes(groups, grid.scales[..., None], grid.zeros[..., None], grid.scheme).astype(np.uint8)
-    return Rounded(codes.reshape(len(rows), -1)[:, : rows.shape[1]], grid)
+    codes = np.empty(rows.shape, np.uint8)
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        groups = grouped(rows[part].astype(np.float32, copy=False), grid.scheme.group)
+        found = _codes(groups, grid.scales[part, :, None], grid.zeros[part, :, None], grid.scheme)
+        codes[part] = found.reshape(len(groups), -1)[:, : rows.shape[1]]
+    return Rounded(codes, grid)
 
 
 def nearest(rows: Floats, scheme: Scheme) -> Rounded:

@@ -13,6 +13,7 @@ from modelpress.api.stages import Quantize, QuantizePreset
 
 from ... import graph
 from ...errors import Judged
+from ...external import Spool
 from ...facts import LayerFacts
 from ...models import GraphModel
 from ...signature import example
@@ -38,10 +39,9 @@ WEIGHTY = "matrix product or embedding that is quantized"
 
 def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     """Write a quantized graph. Raises Judged with StageFailed if no weight could be stored as integers."""
-    prepared = replace(model, path=context.scratch / "prepared.onnx")
+    prepared = replace(model, path=context.scratch / "prepared" / "model.onnx")
     before = graph.size_of_graph(model.path).bytes or 0
-    external = before > graph.EXTERNAL_FROM
-    prepare(model.path, prepared.path, context.scratch, external)
+    prepare(model.path, prepared.path, context.scratch)
     context.report(0.2, "prepared")
     nodes = {node.name: node for node in onnx.load(prepared.path, load_external_data=False).graph.node}
     chosen = select(settings.targets, nodes, "node", nested=True, field="targets") if settings.targets else set(nodes)
@@ -49,7 +49,7 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     if engine(settings) is Engine.GROUPS:
         proto = _in_groups(prepared, settings, chosen, context)
     else:
-        proto = _in_integers(prepared, settings, set(nodes) - chosen, context, external)
+        proto = _in_integers(prepared, settings, set(nodes) - chosen, context)
     proto.ir_version = min(max(proto.ir_version, 10 if _has_nibbles(proto) else 0), graph.IR_VERSION)
     _restore_axes(proto, onnx.load(model.path, load_external_data=False))
     target = replace(model, path=context.scratch / "quantized" / "model.onnx")
@@ -62,10 +62,11 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
 
 def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], context: Context) -> Any:
     """Return the graph with its matrices and embeddings in groups, and its convolutions in 8 bits."""
-    proto = onnx.load(prepared.path)
+    proto = graph.load(prepared.path)
     candidates = [item for item in find(proto) if item.name in chosen]
     _refuse_others(settings, candidates)
-    work = Work(prepared, proto, settings, context)
+    spool = Spool(context.scratch / "spool")
+    work = Work(prepared, proto, settings, context, spool)
     stored = work.store(candidates)
     losses: dict[str, float] = {}
     data = context.calibration()
@@ -73,7 +74,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
         mixing = Mixing(work, settings.mixed, candidates, stored, data)
         stored, losses = mixing.choose(), mixing.losses
     context.layers += _facts(candidates, stored, losses)
-    Writer(proto, integer=settings.activations is not None).write(stored)
+    Writer(proto, spool, integer=settings.activations is not None).write(stored)
     written = sum(node.op_type in ("MatMulNBits", "GatherBlockQuantized") for node in proto.graph.node)
     plain = sum(item.candidate.embedding and item.rounded.grid.scheme.bits == 8 for item in stored.values())
     if written + plain != len(stored):
@@ -85,19 +86,20 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
     return proto
 
 
-def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], context: Context, external: bool) -> Any:
+def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], context: Context) -> Any:
     """Return the graph after onnxruntime's quantizer; embeddings of 4 bits are written after it, as it must be."""
     path = context.scratch / "model.onnx"
     tables = []
     if settings.embeddings is not None:
-        whole = onnx.load(prepared.path)
+        whole = graph.load(prepared.path)
         tables = [item for item in find(whole) if item.embedding and item.name not in excluded]
         tensors = {item.name: item for item in whole.graph.initializer}
     work = integers.static if engine(settings) is Engine.STATIC else integers.dynamic
-    work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external)
-    proto = onnx.load(path)
+    external = len(graph.files_of(prepared.path)) > 1
+    work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external=external)
+    proto = graph.load(path)
     if fixed_point(settings):
-        floats = {item.name: item for item in onnx.load(prepared.path).graph.initializer}
+        floats = {item.name: item for item in graph.load(prepared.path).graph.initializer}
         context.notes.append(f"{to_fixed_point(proto, floats)} scales are powers of two.")
     if settings.embeddings is not None:
         stored = {}
@@ -105,7 +107,7 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
             rows = item.rows(tensors)
             scheme = table_scheme(settings.embeddings.bits, item.shape[1], settings)
             stored[item.name] = Stored(item, nearest(rows, scheme))
-        Writer(proto, integer=False).write(stored)
+        Writer(proto, Spool(context.scratch / "spool"), integer=False).write(stored)
     chosen = {node.name for node in proto.graph.node} - excluded
     if engine(settings) is Engine.DYNAMIC:
         _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
@@ -181,7 +183,7 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
         )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
-        outputs = graph.run(graph.open_session(model.path), inputs)
+        outputs = graph.run(graph.open_session(model.path, once=True), inputs)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Judged(
             Reason.STAGE_FAILED, f"The quantized graph does not run: {' '.join(str(error).split())[:400]}"

@@ -6,13 +6,14 @@ Matrices that take the same activation share its moments. A weight that several 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Quantize, QuantizeAlgorithm
 
 from ...errors import Judged
+from ...external import Spool
 from ...models import GraphModel
 from ...quantize_settings import needs_calibration
 from ..context import Context
@@ -38,6 +39,8 @@ class Work:
     proto: Any
     settings: Quantize
     context: Context
+    spool: Spool
+    """Where what was rounded lies until it is written."""
     moments: dict[str, Moments] = field(default_factory=dict)
     tensors: dict[str, Any] = field(init=False)
 
@@ -107,7 +110,9 @@ class Work:
                 rounded, factors = awq(
                     matrices, [schemes[item.name] for item in alone], moments.second, moments.magnitude
                 )
-                found |= {item.name: Stored(item, one, factors) for item, one in zip(alone, rounded, strict=True)}
+                found |= {
+                    item.name: Stored(item, self._kept(one), factors) for item, one in zip(alone, rounded, strict=True)
+                }
             for item in group:
                 if item.name not in found:
                     key = (item.weight, schemes[item.name])
@@ -117,8 +122,14 @@ class Work:
             self.context.report(0.3 + 0.3 * done, f"{len(found)} of {sum(counts.values())} weights rounded")
         return found
 
+    def nearest(self, item: Candidate, scheme: Scheme) -> Rounded:
+        """Return the weight of a candidate rounded to nearest."""
+        return self._kept(nearest(item.rows(self.tensors), scheme))
+
     def _one(self, item: Candidate, scheme: Scheme) -> Rounded:
-        rows = item.rows(self.tensors)
         if self.algorithm is QuantizeAlgorithm.GPTQ and not item.embedding:
-            return gptq(rows, scheme, self.moments[item.activation].second)
-        return nearest(rows, scheme)
+            return self._kept(gptq(item.rows(self.tensors), scheme, self.moments[item.activation].second))
+        return self.nearest(item, scheme)
+
+    def _kept(self, rounded: Rounded) -> Rounded:
+        return replace(rounded, codes=self.spool.keep(rounded.codes))

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from ... import graph
+from ...external import Spool
 from .candidates import Candidate
 from .rounding import Codes, Floats, Rounded, fit_half
 
@@ -55,6 +56,8 @@ class Writer:
     """Replaces nodes of one graph in place."""
 
     proto: Any
+    spool: Spool
+    """Where large tensors lie until the graph is saved."""
     integer: bool
     """Whether products may round activations to 8 bits."""
     made: dict[str, list[Any]] = field(default_factory=dict)
@@ -166,7 +169,7 @@ class Writer:
     def _tensor(self, tensor: Any) -> str:
         if tensor.name not in self.known:
             self.known.add(tensor.name)
-            self.proto.graph.initializer.append(tensor)
+            self.proto.graph.initializer.append(self.spool.tensor(tensor))
         return str(tensor.name)
 
 

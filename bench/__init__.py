@@ -1,0 +1,1 @@
+"""Benchmarks. They say what they ran on; no test asserts their times."""

@@ -1,0 +1,1 @@
+"""The compression benchmark: one file per row of the table; see README.md."""

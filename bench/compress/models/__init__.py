@@ -1,0 +1,1 @@
+"""Models that are sources of the rows on digits."""

@@ -1,0 +1,86 @@
+"""Both models' answers to the same samples, scored by every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy
+
+from modelpress.api.defaults import EffectiveMetric
+from modelpress.api.evaluation import MetricType
+from modelpress.api.reasons import Reason
+
+from ..datasets import Samples
+from ..errors import Judged
+from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
+from .metrics import OF_CLASSES, Scorer
+from .models import Model
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What both models answered."""
+
+    scorers: tuple[Scorer, ...]
+    agreement: float
+    largest: float
+    """Greatest absolute value of the result's answers."""
+
+
+def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
+    """Return what computes `metric`. Raises Judged if the model has no such output, or the data not the truth."""
+    names = [tensor.name for tensor in model.outputs]
+    output = metric.output or names[0]
+    if output not in names:
+        raise Judged(
+            Reason.EVALUATION_FAILED,
+            f"metric {metric.name}: the model has no output {output!r}; it has {', '.join(names)}",
+        )
+    if metric.type in OF_CLASSES and metric.target is None and output not in samples.targets:
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"metric {metric.name}: the test data has no labels for {output!r}: name their column in test.targets",
+        )
+    return Scorer(metric, output)
+
+
+def compare_answers(
+    original: Model,
+    result: Answering,
+    samples: Samples,
+    scorers: Iterable[Scorer],
+    seen: Callable[[slice, Arrays], None] = lambda rows, answers: None,
+    most: int = MOST_SAMPLES,
+) -> Comparison:
+    """Run both models over all samples, batch by batch of at most `most`, and count.
+
+    `seen` is told which samples were asked and what the result answered. Raises Judged.
+    """
+    scorers = tuple(scorers)
+    highest = _highest(original, scorers)
+    agreed, largest = 0, 0.0
+    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
+        before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
+        seen(rows, after)
+        for scorer in scorers:
+            truth = (
+                samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)
+            )
+            scorer.add(before[scorer.output], after[scorer.output], None if truth is None else truth[rows])
+        agreed += int(agreeing(before, after, highest).sum())
+        largest = max(largest, *(float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values()))
+    return Comparison(scorers, agreed / samples.count, largest)
+
+
+def _highest(model: Model, scorers: Iterable[Scorer]) -> dict[str, bool]:
+    """Return for each output whether its answer is the highest score: metrics count classes in it, or it has 2 axes."""
+    kinds: dict[str, set[bool]] = {}
+    for scorer in scorers:
+        if scorer.metric.type is not MetricType.AGREEMENT:
+            kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
+    unmeasured = {
+        tensor.name: tensor.dtype.startswith("float") and len(tensor.shape) == 2 and tensor.shape[-1] not in {-1, 1}
+        for tensor in model.outputs
+    }
+    return unmeasured | {name: True in found for name, found in kinds.items()}

@@ -1,0 +1,79 @@
+"""What is drawn anew when the error of a metric is asked for: samples, or groups of samples that belong together.
+
+Passages of one document, frames of one video or tokens of one text are alike, so that many of them say less than as
+many from everywhere. What was drawn from the world are the documents, and so it is documents that are drawn anew: the
+cluster bootstrap (Davison and Hinkley 1997, section 3.8). What it lacks for few groups, a factor √(G/(G-1)), is put in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+Array = NDArray[numpy.generic]
+Rows = NDArray[numpy.int64]
+
+Statistic = Callable[[Rows], float]
+"""Rows of samples → the metric over them."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a test set consists of."""
+
+    samples: int
+    groups: tuple[Rows, ...] | None = None
+    """Rows of each group. None: each sample stands for itself."""
+
+    @classmethod
+    def of(cls, samples: int, group: Array | None) -> Units:
+        """Return the units of so many samples; `group` (samples,) has equal values where samples belong together."""
+        if group is None:
+            return cls(samples)
+        _, place = numpy.unique(group, return_inverse=True)
+        order = numpy.argsort(place, kind="stable")
+        return cls(samples, tuple(numpy.split(order, numpy.flatnonzero(numpy.diff(place[order])) + 1)))
+
+    @property
+    def number(self) -> int | None:
+        """Number of groups; None without any."""
+        return None if self.groups is None else len(self.groups)
+
+    def draw(self, random: numpy.random.Generator) -> Rows:
+        """Return the rows of as many units as there are, drawn with replacement."""
+        if self.groups is None:
+            return random.integers(0, self.samples, self.samples)
+        chosen = random.integers(0, len(self.groups), len(self.groups))
+        return numpy.concatenate([self.groups[place] for place in chosen])
+
+    def errors(self, original: Statistic, result: Statistic, times: int, seed: int) -> tuple[float, float]:
+        """Return the standard errors of (result - original) and of result, over so many resamples."""
+        random = numpy.random.default_rng(seed)
+        pairs = []
+        for _ in range(times):
+            rows = self.draw(random)
+            pairs.append((original(rows), result(rows)))
+        before, after = numpy.asarray(pairs, numpy.float64).T
+        few = 1.0 if self.groups is None else math.sqrt(len(self.groups) / max(len(self.groups) - 1, 1))
+        return few * float(numpy.nanstd(after - before)), few * float(numpy.nanstd(after))
+
+    def design_effect(self, values: NDArray[numpy.float64]) -> float | None:
+        """Return how many samples say as much about the mean of `values` (samples,) as one drawn by itself would.
+
+        It is the variance of the mean, by the sums of groups, over that of as many samples drawn one by one, and at
+        least 1 (Rao and Scott 1992, Biometrics 48:577, equation 2). Values lie within a range of 1, and groups that
+        differ throughout may be rare: so one more group is counted in of which every sample differs. Without it the few
+        that are seen would say that samples of a group differ one by one. None without groups.
+        """
+        if self.groups is None:
+            return None
+        sizes = numpy.asarray([len(rows) for rows in self.groups], numpy.float64)
+        off = values - values.mean()
+        sums = numpy.asarray([off[rows].sum() for rows in self.groups])
+        more = float((sizes**2).sum() / sizes.sum())
+        few = len(sizes) / max(len(sizes) - 1, 1)
+        return max(1.0, few * float((sums**2).sum() + more**2) / float((off**2).sum() + more))

@@ -1,0 +1,66 @@
+"""Which trials are on the Pareto front over bytes, loss and time, and which one is chosen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelpress.api.auto import AutoObjective
+from modelpress.api.evaluation import LATENCY_METRIC, SIZE_METRIC
+
+ALIKE = 0.01
+"""Sizes that differ by less than this part are the same size."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a trial came to. Less is better in all of it."""
+
+    bytes: int
+    loss: float
+    """Upper bound of how much worse it is than the original."""
+    time: float
+    """Median time of one request by that of the original in alternation: 0.5 is twice as fast."""
+    time_low: float
+    """Lower bound of it."""
+    failing: frozenset[str] = frozenset()
+    """Metrics whose gates did not pass."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every gate on quality passed; size and latency are another matter."""
+        return self.failing <= {SIZE_METRIC, LATENCY_METRIC}
+
+    def score(self, objective: AutoObjective) -> float:
+        """Return what the objective makes small."""
+        return self.bytes if objective is AutoObjective.SIZE else self.time
+
+
+def dominates(one: Point, other: Point) -> bool:
+    """Say whether `one` is nowhere worse than `other`, and somewhere better."""
+    mine, theirs = (one.bytes, one.loss, one.time), (other.bytes, other.loss, other.time)
+    return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+
+
+def pareto(points: Sequence[Point]) -> list[bool]:
+    """Return for each point whether no other dominates it."""
+    return [not any(dominates(other, point) for other in points) for point in points]
+
+
+def choose(points: Sequence[Point], objective: AutoObjective) -> int:
+    """Return the place of the best point.
+
+    Of those whose gates all pass it is the best by the objective. What cannot be told from the best counts as the best
+    too, and the other figures decide: a latency within the bounds of the fastest goes to the smaller one, a size within
+    1 % to the one of less loss. If none passes, it is the one that fails the fewest gates, and loses the least.
+    """
+    passing = [place for place, point in enumerate(points) if not point.failing]
+    if not passing:
+        return min(range(len(points)), key=lambda place: (len(points[place].failing), points[place].loss, place))
+    if objective is AutoObjective.SIZE:
+        least = min(points[place].bytes for place in passing)
+        alike = [place for place in passing if points[place].bytes <= least * (1 + ALIKE)]
+        return min(alike, key=lambda place: (points[place].loss, points[place].time, place))
+    fastest = min(points[place].time for place in passing)
+    alike = [place for place in passing if points[place].time_low <= fastest]
+    return min(alike, key=lambda place: (points[place].bytes, points[place].loss, place))

@@ -1,0 +1,245 @@
+"""A search from the loaded model to the chosen result: look, try what the strategy names, measure, choose.
+
+Runs tenants' code. Nothing it says is judged by: the chosen result is measured again on the test data, elsewhere.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import importlib.metadata
+import shutil
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelpress.api.defaults import with_defaults
+from modelpress.api.durations import seconds
+from modelpress.api.evaluation import Evaluation
+from modelpress.api.results import Progress
+from modelpress.api.tasks import CompressTask
+from modelpress.store.search import Search, Sensitivity
+
+from .. import recipe
+from ..checkpoints import Checkpoints
+from ..data import Data
+from ..ending import TRIAL, failure_of
+from ..errors import Judged
+from ..facts import StageFacts
+from ..formats import FORMATS
+from ..graph import files_of
+from ..judge.environment import describe_environment
+from ..layout import COMPRESSED, STAGES, TRIALS, Layout
+from ..models import GraphModel, Medium, ModuleModel
+from ..recipe_run import RecipeRun, Report, seed_everything
+from ..stages import WORKS_ON
+from .budget import Budget
+from .data import search_data
+from .front import Point
+from .looking import Look
+from .measuring import Measured, Measuring
+from .records import Record, Records
+from .space import Candidate, space
+from .strategy import strategy
+from .telling import Entry, chosen, reason, trials
+
+LOOK = "look"
+"""What is told as a stage while sensitivities are measured."""
+UNTOUCHED = "as it came"
+
+
+class OutOfTimeError(KeyboardInterrupt):
+    """The time of the search was over while a trial was under way.
+
+    An interrupt, which passes where errors of tenants' code are turned into sentences.
+    """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found."""
+
+    model: GraphModel
+    facts: list[StageFacts]
+    """What the stages of the chosen recipe did."""
+    search: Search
+
+
+class Searching:
+    """One search."""
+
+    def __init__(
+        self,
+        task: CompressTask,
+        layout: Layout,
+        model: ModuleModel | GraphModel,
+        original: Path,
+        data: Data,
+        report: Report,
+    ) -> None:
+        assert task.auto is not None, "a search is asked for"
+        self.auto = with_defaults(task.auto)
+        self.task = task.model_copy(update={"auto": None, "evaluation": None})
+        self.layout = layout
+        self.model = model
+        self.original = original
+        self.report = report
+        self.budget = Budget(self.auto.max_trials, seconds(self.auto.max_time))
+        evaluation = task.evaluation or Evaluation()
+        columns = {metric.target for metric in evaluation.metrics or () if metric.target}
+        self.data = search_data(data, columns)
+        self.measuring = Measuring(layout.out, self.data.judged, self.data.columns, evaluation, task.seed)
+        self.work = RecipeRun(self.task, layout, self.data, report)
+        cache = layout.cache or layout.scratch / "search"
+        self.checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
+        content = {
+            **self.checkpoints.content,
+            "judged": self.data.words,
+            "metrics": [metric.to_wire() for metric in self.measuring.metrics],
+            "batch": self.measuring.batch,
+            "machine": describe_environment(self.measuring.threads),
+            "onnxruntime": importlib.metadata.version("onnxruntime"),
+        }
+        self.records = Records(cache / TRIALS, content)
+        self.exports = layout.scratch / "exports"
+        self.tried: list[tuple[Candidate, Record]] = []
+        self.training_seconds = 0.0
+        """How long a trial with training will take, as far as it can be told before any."""
+        self.began = time.monotonic()
+        self.earlier = 0.0
+        """Seconds of trials that were taken over from an earlier run."""
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the search so far, those of an earlier run counted in."""
+        return time.monotonic() - self.began + self.earlier
+
+    def run(self) -> Outcome:
+        """Search. Raises Judged if nothing can be measured."""
+        look = Look(self.model, self.original, self.work, self.budget, lambda part, text: self._tell(LOOK, part, text))
+        traits = look.traits()
+        self.training_seconds = traits.epochs * look.epoch_seconds
+        room = space(traits, self.auto.objective)
+        came = self.measuring.as_it_came()
+        untouched = self.measuring.untouched(came)
+        first = Entry(UNTOUCHED, (), Record(seconds=0.0, figures=came.figures), untouched)
+        steps = strategy(room, self.auto.objective, untouched, self.budget.trials)
+        candidate = next(steps, None)
+        while candidate is not None:
+            record = self._try(candidate)
+            if record is None:
+                look.notes.append(f"Time was up after {len(self.tried)} of {self.budget.trials} trials.")
+                break
+            self.tried.append((candidate, record))
+            try:
+                candidate = steps.send(self._point(record))
+            except StopIteration:
+                break
+        shutil.rmtree(self.exports, ignore_errors=True)
+        return self._chosen(first, [*self.measuring.notes, *look.notes], traits.sensitivities)
+
+    def _try(self, candidate: Candidate) -> Record | None:
+        """Return what a recipe comes to; None if there is no time or no trial left for it."""
+        known = self.records.find(candidate.stages)
+        like = [record.seconds for other, record in self.tried if other.trains == candidate.trains]
+        foreseen = self.training_seconds if candidate.trains else 0.0
+        expected = known.seconds if known is not None else max(like, default=foreseen)
+        if not self.budget.allows(len(self.tried), self.spent, expected):
+            return None
+        if known is not None:
+            self.earlier += known.seconds
+            return known
+        self._tell(TRIAL, 0.0, candidate.name)
+        folder, started = self.records.begin(candidate.stages), time.monotonic()
+        try:
+            facts = self._carry_out(candidate, folder)
+            measured = self.measuring.measure(folder)
+        except OutOfTimeError:
+            self.records.forget(candidate.stages)
+            return None
+        except Exception as error:  # whatever one recipe meets, others may do without
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            if not isinstance(error, Judged):
+                traceback.print_exc()
+            failure = failure_of(error, candidate.name)
+            record = Record(seconds=time.monotonic() - started, failure=failure.message)
+        else:
+            record = Record(
+                seconds=time.monotonic() - started,
+                figures=measured.figures,
+                speedup=measured.speedup,
+                speedup_low=measured.speedup_low,
+                speedup_high=measured.speedup_high,
+                facts=tuple(facts),
+            )
+        self.records.keep(candidate.stages, record)
+        return record
+
+    def _carry_out(self, candidate: Candidate, folder: Path) -> list[StageFacts]:
+        """Make the recipe's result below `folder`; return what its stages did. Raises Judged, OutOfTimeError."""
+        seed_everything(self.task.seed)
+        task = self.task.model_copy(update={"stages": candidate.stages})
+        medium = FORMATS[task.source.format][0]
+        steps = recipe.plan(task.source, medium, task.stages, WORKS_ON, task.objective, task.datasets)
+        scratch = self.layout.scratch / TRIAL
+        work = RecipeRun(
+            task,
+            replace(self.layout, scratch=scratch),
+            self.data,
+            lambda progress: self._told(candidate, progress),
+            self.checkpoints.of(task.stages),
+            self.exports,
+        )
+        model = self.model
+        if isinstance(model, ModuleModel) and any(step.medium is Medium.MODULE for step in steps):
+            model = ModuleModel(copy.deepcopy(model.module), model.signature)
+        try:
+            result = work.run(model, steps, self.original)
+            target = folder / COMPRESSED
+            target.parent.mkdir(parents=True)
+            for file in files_of(result.path):
+                shutil.copyfile(file, target.parent / (target.name if file == result.path else file.name))
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return work.facts
+
+    def _told(self, candidate: Candidate, progress: Progress) -> None:
+        """Tell a stage's progress as that of its trial. Raises OutOfTimeError."""
+        if self.spent > self.budget.seconds:
+            raise OutOfTimeError
+        done = (max(progress.position, 1) - 1 + progress.fraction) / max(progress.of, 1)
+        self._tell(TRIAL, min(done, 1.0), f"{candidate.name}: {progress.stage} {progress.detail}".rstrip())
+
+    def _tell(self, stage: str, fraction: float, detail: str) -> None:
+        number, of = (len(self.tried) + 1, self.budget.trials) if stage == TRIAL else (0, 0)
+        self.report(Progress(stage=stage, position=number, of=of, fraction=fraction, detail=detail))
+
+    def _point(self, record: Record) -> Point | None:
+        if record.figures is None:
+            return None
+        return self.measuring.point(Measured(record.figures, record.speedup, record.speedup_low, record.speedup_high))
+
+    def _chosen(self, first: Entry, notes: list[str], sensitivities: tuple[Sensitivity, ...]) -> Outcome:
+        """Choose, and write everything down."""
+        entries = [first]
+        entries += [Entry(one.name, one.stages, record, self._point(record)) for one, record in self.tried]
+        place = chosen(entries, self.auto.objective)
+        found = Search(
+            objective=self.auto.objective,
+            max_trials=self.budget.trials,
+            max_seconds=self.budget.seconds,
+            seconds=round(self.spent, 3),
+            loss=self.measuring.metrics[0].name,
+            data=self.data.words,
+            samples=self.measuring.samples.count,
+            trials=trials(entries),
+            chosen=place,
+            why=reason(entries, place, self.auto.objective),
+            notes=tuple(notes),
+            sensitivities=sensitivities,
+        )
+        best = entries[place]
+        path = self.records.place(best.stages) / COMPRESSED if best.stages else self.original
+        return Outcome(GraphModel(path, self.model.signature), list(best.record.facts), found)

@@ -1,0 +1,97 @@
+"""The Job that asks a pod of a revision for the test data before the revision gets requests: fetch → ask.
+
+| container | image      | code | Secrets | reads               | writes         |
+| --------- | ---------- | ---- | ------- | ------------------- | -------------- |
+| fetch     | operator   | ours | read    | store               | original, test |
+| ask       | compressor | ours | none    | original, test, pod |                |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelpress.api.defaults import EffectiveDisagreement
+from modelpress.api.durations import seconds
+from modelpress.api.evaluation import Evaluation
+from modelpress.api.names import ROLE_ASK, verification_name
+from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
+from modelpress.api.servingpod import GRPC_PORT
+from modelpress.api.tasks import AskTask, Comparison, FetchTask, Location
+
+from ..installation import Installation, job_settings, store_settings
+from ..places import pinned, pinned_datasets, test_dataset
+from ..security import without_identity
+from ..serving.services import host_of
+from .compress import disks, fetched, readings
+from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
+
+
+def ask_job(
+    model: CompressedModel,
+    artifact: ModelArtifact,
+    revision: ModelRevision,
+    attempt: int,
+    installation: Installation,
+    *,
+    stable: str | None = None,
+    disagreement: EffectiveDisagreement | None = None,
+) -> dict[str, Any]:
+    """Return attempt number `attempt` at asking a pod of `revision`, named `<revision>-ask-<attempt>`.
+
+    With `disagreement`, the revision `stable`, which serves, is asked the same. Raises MissingFactError for test data
+    that was never resolved.
+    """
+    settings, store = job_settings(model, installation), store_settings(model, installation)
+    name, data = revision.metadata.name, test_dataset(model)
+    folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
+    fetch = FetchTask(
+        artifact=pinned(folder, revision.spec.manifest_digest),
+        original_only=True,
+        datasets=pinned_datasets(model, data, artifact),
+        readings=readings(data),
+    )
+    secrets = [folder.secret_name, *(place.secret_name for place in fetch.datasets.values())]
+    evaluation = (model.spec.evaluation or Evaluation()).model_copy(update={**readings(data), "gates": None})
+    ask = AskTask(
+        address=_grpc(verification_name(name), model, installation),
+        model=model.metadata.name,
+        evaluation=evaluation,
+        comparison=_comparison(model, stable, disagreement, installation),
+        seed=model.spec.compression.seed or 0,
+    )
+    return job(
+        f"{name}-ask-{attempt}",
+        model,
+        installation,
+        settings,
+        role=ROLE_ASK,
+        owner=revision,
+        artifact=artifact.metadata.name,
+        revision=name,
+        deadline_seconds=seconds(settings.timeout) + DEADLINE_MARGIN_SECONDS,
+        containers=[
+            mover("fetch", fetch, installation, secrets=secrets, all_secrets=secrets, mounts=fetched("out", "test")),
+            worker("ask", ask, installation, settings.resources, disks("out", "test")),
+        ],
+        volumes=("out", "test"),
+        secrets=secrets,
+        annotations=without_identity("ask"),
+    )
+
+
+def _comparison(
+    model: CompressedModel, stable: str | None, asked: EffectiveDisagreement | None, installation: Installation
+) -> Comparison | None:
+    if stable is None or asked is None:
+        return None
+    return Comparison(
+        revision=stable,
+        address=_grpc(stable, model, installation),
+        compare=asked.compare,
+        output=asked.output,
+        at_least=asked.at_least,
+    )
+
+
+def _grpc(service_name: str, model: CompressedModel, installation: Installation) -> str:
+    return f"{host_of(service_name, model, installation)}:{GRPC_PORT}"

@@ -1,0 +1,98 @@
+"""A hundred HTTP and a hundred gRPC connections, retries off, 100,000 requests and more of each for each strategy.
+
+Versions change all the time. Each answer is checked against the versions that may give it, and both must be met.
+Connections are made before a candidate is ready and asked until long after the old set is gone. A control without a
+drain must fail. GOAL=1000 in the environment makes a short run of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+from tests.e2e import rollouts
+from tests.e2e.rollouts import EVERY_VERSION_KNOWS, FIRST, NAME, SECOND, a_pod, current, question, wanted
+from tests.rollout import table
+from tests.rollout.stage import COMMON, REPLICAS
+from tests.rollout.table import Row
+from tests.support import node
+from tests.support.load import Load
+from tests.support.workplace import Workplace
+
+GOAL = int(os.environ.get("GOAL", "100000"))
+"""Requests of each protocol."""
+CONNECTIONS, INTERVAL = 100, 0.75
+"""Of each protocol; seconds from one request of a connection to its next."""
+BEFORE_AND_AFTER = 10
+"""Seconds of load before a change of version, and after the old set is gone."""
+QUEUED = "100ms"
+"""So long requests wait in their server for others: whenever a pod ends, some are on their way."""
+STRATEGIES = {
+    "Canary": {"strategy": "Canary", "steps": [{"weight": 20, "pause": "2s"}, {"weight": 50, "pause": "2s"}]},
+    "BlueGreen": {"strategy": "BlueGreen"},
+}
+"""Those that do not interrupt."""
+CHANGES = 5
+"""Changes of version at least."""
+UNTIL_IT_ENDS = 3000
+
+
+def model(workplace: Workplace, version: str, strategy: str) -> dict[str, object]:
+    batching = {"maxBatchSize": 32, "maxQueueDelay": QUEUED}
+    return wanted(workplace, version, {**STRATEGIES[strategy], **COMMON}, replicas=REPLICAS, batching=batching)
+
+
+@pytest.fixture(scope="module")
+def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """The first version, Ready."""
+    rollouts.upload(workplace, tmp_path_factory.mktemp(NAME))
+    workplace.apply(model(workplace, FIRST, "BlueGreen"))
+    workplace.await_ready(NAME, seconds=600)
+    return workplace
+
+
+def load_on(workplace: Workplace) -> Load:
+    addresses = {"http": workplace.service_address(NAME, 8000), "grpc": workplace.service_address(NAME, 8001)}
+    return Load(question(EVERY_VERSION_KNOWS), connections=CONNECTIONS, interval=INTERVAL, **addresses)
+
+
+@pytest.mark.timeout(UNTIL_IT_ENDS + 600)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_no_request_is_lost_however_often_versions_change(served: Workplace, strategy: str) -> None:
+    load, changes, begun = await asyncio.to_thread(load_on, served), 0, time.monotonic()
+    async with asyncio.timeout(UNTIL_IT_ENDS), load:
+        while changes < CHANGES or min(load.http.sent, load.grpc.sent) < GOAL:
+            before = await asyncio.to_thread(current, served)
+            version = SECOND if changes % 2 == 0 else FIRST
+            await asyncio.sleep(BEFORE_AND_AFTER)
+            await asyncio.to_thread(served.apply, model(served, version, strategy))
+            await asyncio.to_thread(served.await_ready, NAME)
+            await asyncio.to_thread(rollouts.await_gone, served, before)
+            await asyncio.sleep(BEFORE_AND_AFTER)
+            changes += 1
+    seconds = time.monotonic() - begun
+    for protocol, tally in (("HTTP", load.http), ("gRPC", load.grpc)):
+        ends = f"{tally.answers[FIRST]:,} by one version, {tally.answers[SECOND]:,} by the other"
+        case = f"{changes} changes under {CONNECTIONS} {protocol} connections"
+        table.add(Row(strategy, case, ends, tally.sent, len(tally.failures) + tally.wrong, seconds))
+    for tally in (load.http, load.grpc):
+        assert tally.clean, str(tally)
+        assert min(tally.answers[FIRST], tally.answers[SECOND]) > CONNECTIONS, str(tally)
+
+
+async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
+    """The control: the same load, and a pod whose processes end at once."""
+    revision = await asyncio.to_thread(current, served)
+    load = await asyncio.to_thread(load_on, served)
+    async with load:
+        await load.until_sent(5 * CONNECTIONS)
+        pod = await asyncio.to_thread(a_pod, served, revision)
+        await asyncio.to_thread(node.kill, pod)
+        await load.until_sent(5 * CONNECTIONS)
+    for protocol, tally in (("HTTP", load.http), ("gRPC", load.grpc)):
+        case = f"control: no drain under {CONNECTIONS} {protocol} connections"
+        table.add(Row("none", case, "requests are lost", tally.sent, len(tally.failures), 0.0))
+    assert load.http.failures, str(load.http)
+    assert load.grpc.failures, str(load.grpc)

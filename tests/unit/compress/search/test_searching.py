@@ -1,0 +1,160 @@
+"""A whole search on a small graph: every trial real, measured, kept; killed, it goes on; it never sees test data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.onnx_models import save_linear
+from tests.unit.compress.sources import layout
+
+from modelpress.api.tasks import CompressTask
+from modelpress.compress.layout import COMPRESSED, Layout
+from modelpress.compress.run import Compression
+from modelpress.compress.search.measuring import Measuring
+from modelpress.compress.search.searching import Searching
+from modelpress.compress.signature import Arrays
+from modelpress.store.search import Search
+
+WIDTH, CLASSES = 64, 32
+WEIGHT = np.random.default_rng(0).standard_normal((WIDTH, CLASSES)).astype(np.float32)
+
+
+def samples(count: int, seed: int) -> dict[str, Any]:
+    images = np.random.default_rng(seed).standard_normal((count, WIDTH)).astype(np.float32)
+    return {"image": images, "label": (images @ WEIGHT).argmax(1)}
+
+
+def laid_out(root: Path, **data: Arrays) -> Layout:
+    save_linear(root / "source", WEIGHT)
+    for role, columns in data.items():
+        (root / "data" / role).mkdir(parents=True)
+        np.savez(root / "data" / role / f"{role}.npz", **columns)
+    return Layout(**{**vars(layout(root)), "cache": root / "cache"})
+
+
+def search_task(where: Layout, *gates: dict[str, Any], metrics: bool = True, **auto: Any) -> CompressTask:
+    roles = [folder.name for folder in sorted(where.data.iterdir())] if where.data.is_dir() else []
+    evaluation = {"metrics": [{"name": "top1", "type": "accuracy"}] if metrics else [], "gates": list(gates)}
+    return CompressTask.model_validate(
+        {
+            "source": {"uri": "s3://models/linear", "format": "onnx"},
+            "stages": [],
+            "auto": {"objective": "Size", "maxTrials": 4, **auto},
+            "evaluation": evaluation,
+            "datasets": {role: {"uri": f"s3://data/{role}.npz"} for role in roles},
+        }
+    )
+
+
+def search(where: Layout, *gates: dict[str, Any], **more: Any) -> Search:
+    found = Compression(search_task(where, *gates, **more), where, lambda _progress: None).run().search
+    assert found is not None
+    return found
+
+
+LENIENT = {"metric": "top1", "goal": "MaxDegradation", "value": 0.2}
+STRICT = {"metric": "top1", "goal": "MinImprovement", "value": 0.1}
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Layout:
+    return laid_out(tmp_path, calibration=samples(64, 1), validation=samples(300, 2))
+
+
+def test_every_trial_is_measured_and_the_smallest_that_passes_is_the_result(where: Layout) -> None:
+    found = search(where, LENIENT)
+    assert [trial.number for trial in found.trials] == [0, 1, 2, 3, 4]
+    assert {trial.name for trial in found.trials} >= {"as it came", "INT8 dynamic", "INT8 static", "weights in 8 bits"}
+    measured = [trial for trial in found.trials if trial.figures is not None]
+    assert len(measured) == 5, [trial.failure for trial in found.trials]
+    least = min(trial.figures.compressed_bytes for trial in measured if trial.figures and not trial.failing)
+    size = (where.out / COMPRESSED).stat().st_size
+    assert found.result.figures is not None
+    assert size == found.result.figures.compressed_bytes == least
+    assert found.result.front and "the smallest among" in found.why
+    assert (found.samples, found.data, found.loss) == (300, "validation data", "top1")
+    assert [one.name for one in found.sensitivities] and found.sensitivities[0].loss > 0
+    assert all(trial.loss_bound is not None and trial.loss_bound > 0 for trial in measured[1:]), "bounds, not estimates"
+
+
+def test_a_search_that_was_killed_tries_nothing_twice(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    carry_out, measure = Searching._carry_out, Measuring.measure
+
+    def counted(self: Searching, candidate: Any, folder: Path) -> Any:
+        tried.append(candidate.name)
+        return carry_out(self, candidate, folder)
+
+    def killed(self: Measuring, folder: Path) -> Any:
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+        return measure(self, folder)
+
+    monkeypatch.setattr(Searching, "_carry_out", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(Measuring, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(where, LENIENT)
+    first = tried.copy()
+    found = search(where, LENIENT)
+    assert tried == [*first, first[1], *(trial.name for trial in found.trials[3:])]
+    search(where, STRICT)
+    assert len(tried) == 5, "other gates choose among the trials that are there"
+
+
+def test_if_nothing_passes_the_least_bad_is_the_result_and_that_is_said(where: Layout) -> None:
+    found = search(where, STRICT, maxTrials=2)
+    assert found.why.startswith("None of 2 trials and the model as it came passed the gates")
+    assert all("top1" in trial.failing for trial in found.trials[1:])
+
+
+def test_a_recipe_that_fails_costs_a_trial_and_not_the_search(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    carry_out = Searching._carry_out
+
+    def broken(self: Searching, candidate: Any, folder: Path) -> Any:
+        if candidate.name == "INT8 dynamic":
+            raise RuntimeError("an operator is not supported")
+        return carry_out(self, candidate, folder)
+
+    monkeypatch.setattr(Searching, "_carry_out", broken)
+    found = search(where, LENIENT, maxTrials=3)
+    failed = next(trial for trial in found.trials if trial.name == "INT8 dynamic")
+    assert failed.figures is None and "an operator is not supported" in failed.failure
+    assert len(found.trials) == 4 and found.chosen != failed.number
+
+
+def test_when_time_is_over_what_was_found_so_far_is_chosen_from(where: Layout) -> None:
+    found = search(where, LENIENT, maxTime="1ms")
+    assert (found.chosen, len(found.trials)) == (0, 1)
+    assert any(note.startswith("Time was up after 0 of 4 trials") for note in found.notes)
+    assert (where.out / COMPRESSED).read_bytes() == (where.out / "original/model.onnx").read_bytes()
+
+
+def test_without_validation_data_some_is_held_out_and_stages_do_not_see_it(tmp_path: Path) -> None:
+    where = laid_out(tmp_path, calibration=samples(100, 1))
+    found = search(where, LENIENT, maxTrials=1)
+    assert (found.samples, found.data) == (50, "50 % of the calibration data, held out")
+
+
+def test_samples_that_calibrate_are_not_measured_on(tmp_path: Path) -> None:
+    shared = samples(100, 1)
+    more = {name: np.concatenate([column, samples(50, 2)[name]]) for name, column in shared.items()}
+    assert search(laid_out(tmp_path, calibration=shared, validation=more), maxTrials=1).samples == 50
+
+
+def test_without_labels_answers_must_be_like_the_original_s(tmp_path: Path) -> None:
+    bare = {"image": samples(64, 1)["image"]}
+    where = laid_out(tmp_path, calibration=bare, validation={"image": samples(64, 2)["image"]})
+    found = search(where, LENIENT, maxTrials=2)
+    assert found.loss == "likeness"
+    assert any(note.startswith("top1 was not measured in the search: ") for note in found.notes)
+    assert any("may lose: the search allowed 1 %" in note for note in found.notes)
+
+
+def test_without_any_data_random_inputs_must_do_and_nothing_is_calibrated(tmp_path: Path) -> None:
+    found = search(laid_out(tmp_path), metrics=False)
+    assert "random inputs" in found.data and not found.sensitivities
+    assert "INT8 static" not in {trial.name for trial in found.trials}
