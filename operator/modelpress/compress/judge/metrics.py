@@ -20,8 +20,8 @@ from modelpress.api.reasons import Reason
 
 from ..errors import Judged
 from . import agreement, ranking
-from .arguments import IGNORED
-from .classes import Scored, align, centred, is_single, whole_numbers
+from .arguments import ignored_label
+from .classes import Scored, align, centred, is_single
 from .resampling import Statistic, Units
 
 Array = NDArray[Any]
@@ -29,8 +29,8 @@ RESAMPLES, WHOLE_RESAMPLES, F1_RESAMPLES = 1000, 500, 200
 """Of a mean, of a metric over all samples together, and of the slowest of those."""
 OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1, MetricType.AUROC, MetricType.PERPLEXITY})
 """Types that compare classes, and so need labels."""
-WHOLE = frozenset({MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
-"""Types that are no mean over samples."""
+WHOLE = frozenset({MetricType.ACCURACY, MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
+"""Types that are no mean over samples; accuracy is one where each sample has one label."""
 
 
 @dataclass
@@ -43,6 +43,8 @@ class Scorer:
     _values: tuple[list[Array], list[Array]] = field(default_factory=lambda: ([], []))
     """For each sample, of original and result: its value, or what the metric over all samples is computed from."""
     _labels: list[Array] = field(default_factory=list)
+    _counted: list[Array] = field(default_factory=list)
+    """Which labels are counted, (samples, positions)."""
     _single: list[tuple[Array, Array, Array]] = field(default_factory=list)
     _classes: int = 0
 
@@ -83,11 +85,16 @@ class Scorer:
         units = Units.of(len(result), group)
         if self.metric.type is MetricType.F1:
             return self._f1(original, result, units, seed)
-        if self.metric.type in WHOLE:
+        one_label = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
+        if one_label:
+            kept = result[:, 1] > 0
+            self._refuse_nothing(int(kept.sum()))
+            original, result = original[kept, 0], result[kept, 0]
+            units = Units.of(len(result), None if group is None else group[kept])
+        elif self.metric.type in WHOLE:
             return self._of_all(original, result, units, seed)
         values = float(original.mean()), float(result.mean())
-        counted = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
-        if counted or self.metric.type is MetricType.AGREEMENT:
+        if one_label or self.metric.type is MetricType.AGREEMENT:
             right, still_right = original > 0.5, result > 0.5
             pairs = DiscordantPairs(
                 original_only=int((right & ~still_right).sum()), compressed_only=int((still_right & ~right).sum())
@@ -104,14 +111,15 @@ class Scorer:
         return self._figure(*values, units, errors)
 
     def _add_classes(self, original: Array, result: Array, target: Array) -> None:
-        pair = [align(scores, target, self.output) for scores in (original, result)]
+        pair = [align(scores, target, self.output, ignored_label(self.metric)) for scores in (original, result)]
         self._labels.append(pair[0].labels)
+        self._counted.append(pair[0].counted)
         self._classes = max(self._classes, *(scored.scores.shape[1] for scored in pair))
         for values, scored in zip(self._values, pair, strict=True):
             values.append(self._of_classes(scored))
 
     def _of_classes(self, scored: Scored) -> Array:
-        """Return a value for each sample: part of right labels, or for f1 the predicted classes."""
+        """Return values of each sample: right labels and counted ones, for f1 the predicted classes, or the scores."""
         if self.metric.type is MetricType.F1:
             return scored.predicted
         if self.metric.type is MetricType.AUROC:
@@ -124,17 +132,23 @@ class Scorer:
             )
         from .computing import accuracy  # noqa: PLC0415 - seconds to import, and not every model is scored
 
-        return accuracy(scored.scores, scored.labels, top)
+        return accuracy(scored.scores, scored.labels, scored.counted, top)
 
     def _surprise(self, scores: Array, target: Array) -> Array:
-        ignored = int(self.metric.args.get("ignore_index", IGNORED))
-        labels = whole_numbers(target, self.output)
-        scored = align(scores, numpy.where(labels == ignored, 0, labels), self.output)
-        labels = numpy.where((labels == ignored).reshape(scored.labels.shape), ignored, scored.labels)
-        return ranking.surprise(scored.scores.transpose(0, 2, 1), labels, ignored)
+        scored = align(scores, target, self.output, ignored_label(self.metric))
+        return ranking.surprise(scored.scores.transpose(0, 2, 1), scored.labels, scored.counted)
+
+    def _refuse_nothing(self, count: int) -> None:
+        if not count:
+            raise Judged(
+                Reason.EVALUATION_FAILED,
+                f"metric {self.metric.name}: ignore_index leaves out every label of the test data",
+            )
 
     def _of_all(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
         """Return a metric that is no mean over samples."""
+        if self._counted:
+            self._refuse_nothing(sum(int(part.sum()) for part in self._counted))
         before, after = self._statistic(original), self._statistic(result)
         every = numpy.arange(len(result))
         values = before(every), after(every)
@@ -150,24 +164,28 @@ class Scorer:
         """Return the metric as a function of rows."""
         if self.metric.type is MetricType.PERPLEXITY:
             return lambda rows: ranking.perplexity(values[rows])
+        if self.metric.type is MetricType.ACCURACY:
+            return lambda rows: ranking.share(values[rows])
         truth = numpy.concatenate(self._labels)
         if self.metric.type is MetricType.R2:
             return lambda rows: ranking.r2(values[rows], truth[rows])
+        counted = numpy.concatenate(self._counted)
 
         def area(rows: Array) -> float:
-            scores = values[rows].transpose(0, 2, 1).reshape(-1, values.shape[1])
-            return ranking.auroc(scores, truth[rows].reshape(-1))
+            kept = counted[rows]
+            return ranking.auroc(values[rows].transpose(0, 2, 1)[kept], truth[rows][kept])
 
         return area
 
     def _f1(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
 
-        labels = numpy.concatenate(self._labels)
+        labels, counted = numpy.concatenate(self._labels), numpy.concatenate(self._counted)
+        self._refuse_nothing(int(counted.sum()))
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
         def score(predicted: Array) -> Statistic:
-            return lambda rows: f1(predicted[rows].reshape(-1), labels[rows].reshape(-1), classes, average)
+            return lambda rows: f1(predicted[rows][counted[rows]], labels[rows][counted[rows]], classes, average)
 
         before, after = score(original), score(result)
         every = numpy.arange(len(labels))
