@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 import time
@@ -37,6 +38,7 @@ def measured(name: str, job: Job) -> Row:
 
 def main() -> None:
     """Measure what is named, or all."""
+    logging.disable(logging.INFO)  # exporters and quantizers write pages about nothing
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.compress")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)}. Default: all.")
     parser.add_argument("--competitors", type=Path, help="Python of the competitors' environment. Default: none.")

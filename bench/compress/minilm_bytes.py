@@ -25,7 +25,15 @@ def measure(job: Job) -> Row:
     judge = Judge(original, texts)
     contestants, best = [], 0.0
     for name, path in paths.items():
-        ratio, likeness = before / bytes_of(path), judge.compare(path)
+        ratio = before / bytes_of(path)
+        try:
+            likeness = judge.compare(path)
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            if name in made:
+                raise
+            refused = f"does not load: {' '.join(str(error).split())[:120]}"
+            contestants.append(Contestant(name, {"bytes": bytes_of(path), "ratio": ratio, "cosine": refused}))
+            continue
         contestants.append(
             Contestant(name, {"bytes": bytes_of(path), "ratio": ratio, **likeness.figures()}, name in made)
         )

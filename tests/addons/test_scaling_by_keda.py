@@ -31,8 +31,8 @@ from tests.support.load import Load, Question
 from tests.support.workplace import Workplace, wait_for
 
 KEDA_OPERATOR = "system:serviceaccount:keda:keda-operator"
-WIDTH, BATCH = 2048, 32
-"""A request of 32 rows takes a hundredth of a second or so, and is a batch by itself: who asks at once waits."""
+WIDTH, BATCH = 4096, 32
+"""A request of 32 rows takes some hundredths of a second, and is a batch by itself: who asks at the same time waits."""
 MOST = 4
 WAITING = {"minReplicas": 1, "maxReplicas": MOST, "target": {"pendingRequests": 2}}
 FEW, TWICE = 2, 4
@@ -90,35 +90,6 @@ def test_keda_takes_the_one_scaled_object_and_the_status_says_so(served: Workpla
         60,
         lambda: explain(served),
     )
-
-
-async def test_pods_follow_a_load_that_doubles_and_falls_no_request_is_lost_and_nobody_fights(
-    served: Workplace, installed: Path
-) -> None:
-    since, counts = time.time(), [await asyncio.to_thread(pods, served)]
-    assert counts == [1]
-    for connections in (FEW, TWICE):
-        busy, found = await under_load(
-            served, lambda: await_more_than(served, counts[-1]), AT_ONCE, connections=connections
-        )
-        print(f"{connections} connections of each protocol, {found} pods after {time.time() - since:.0f} s")
-        assert_clean(busy)
-        counts.append(found)
-    falling = time.time()
-    calm, _ = await under_load(served, lambda: await_pods(served, 1, seconds=1000), CALM)
-    print(f"from {counts[-1]} pods to 1 in {time.time() - falling:.0f} s")
-    assert_clean(calm)
-    assert counts[0] < counts[1] < counts[2] <= MOST
-    assert_one_counts(written(served, installed, since))
-
-
-def assert_one_counts(found: list[Write]) -> None:
-    """Nobody but the autoscaler set the number of pods, and the operator wrote no Deployment."""
-    assert scaled_by(found, HPA_CONTROLLER)
-    scalers = {write.user for write in found if write.resource == "deployments/scale"}
-    assert scalers <= {HPA_CONTROLLER, KEDA_OPERATOR}
-    of_operator = [write for write in found if write.user == OPERATOR]
-    assert [write for write in of_operator if write.resource.startswith("deployments")] == []
 
 
 def waking(query: str) -> dict[str, Any]:
@@ -189,6 +160,36 @@ def put_in_front(workplace: Workplace, repository: Path, image: str) -> None:
     kubectl.apply(text.replace("digits", NAME).replace("team-a", workplace.namespace), workplace.namespace)
     ready = ("rollout", "status", f"deployment/{NAME}-waiting", "--namespace", workplace.namespace, "--timeout=120s")
     kubectl.run("kubectl", *ready)
+
+
+async def test_pods_follow_a_load_that_doubles_and_falls_no_request_is_lost_and_nobody_fights(
+    served: Workplace, installed: Path
+) -> None:
+    await asyncio.to_thread(serve, served, autoscaling=WAITING)
+    await asyncio.to_thread(await_pods, served, 1)
+    since, counts = time.time(), [1]
+    for connections in (FEW, TWICE):
+        busy, found = await under_load(
+            served, lambda: await_more_than(served, counts[-1]), AT_ONCE, connections=connections
+        )
+        print(f"{connections} connections of each protocol, {found} pods after {time.time() - since:.0f} s")
+        assert_clean(busy)
+        counts.append(found)
+    falling = time.time()
+    calm, _ = await under_load(served, lambda: await_pods(served, 1, seconds=1000), CALM)
+    print(f"from {counts[-1]} pods to 1 in {time.time() - falling:.0f} s")
+    assert_clean(calm)
+    assert counts[0] < counts[1] < counts[2] <= MOST
+    assert_one_counts(written(served, installed, since))
+
+
+def assert_one_counts(found: list[Write]) -> None:
+    """Nobody but the autoscaler set the number of pods, and the operator wrote no Deployment."""
+    assert scaled_by(found, HPA_CONTROLLER)
+    scalers = {write.user for write in found if write.resource == "deployments/scale"}
+    assert scalers <= {HPA_CONTROLLER, KEDA_OPERATOR}
+    of_operator = [write for write in found if write.user == OPERATOR]
+    assert [write for write in of_operator if write.resource.startswith("deployments")] == []
 
 
 async def test_from_zero_a_gateway_refuses_and_counts_until_a_pod_answers(

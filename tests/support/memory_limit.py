@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import threading
 import uuid
@@ -56,6 +58,10 @@ def limited(most: int) -> Iterator[Group]:
             swap.write_text("0" if unified else str(most))
         yield Group(folder, unified)
     finally:
+        while left := (folder / "cgroup.procs").read_text().split():
+            for number in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGKILL)
         folder.rmdir()
 
 

@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("preset", LEAST_RATIO)
 def test_a_model_of_2_gb_is_compressed_in_little_memory(
     model: tuple[Path, int], preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
