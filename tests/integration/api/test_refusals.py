@@ -247,7 +247,7 @@ REFUSED = {
     "steps without a canary": (
         "rollout",
         {"strategy": "BlueGreen", "steps": [{"weight": 10}]},
-        "rollout.steps and rollout.analysis belong to strategy Canary",
+        "rollout.steps and rollout.analysis belong to strategies Canary and Auto",
     ),
     "a deadline too short": ("rollout.progressDeadline", "9s", "rollout.progressDeadline must be at least 10s"),
     "a pause of years": (
@@ -255,7 +255,8 @@ REFUSED = {
         [{"weight": 10, "pause": "9000h"}],
         "a pause in rollout.steps must be at most 168h",
     ),
-    "a weight beyond the half": ("rollout.steps", [{"weight": 51}], "spec.rollout.steps[0].weight"),
+    "a weight beyond the half": ("rollout.steps", [{"weight": 51}], "a weight above 50 in rollout.steps needs"),
+    "a weight beyond all": ("rollout.steps", [{"weight": 101}], "spec.rollout.steps[0].weight"),
     "a query without bounds": (
         "rollout.analysis",
         {"queries": [{"name": "memory", "query": "x"}]},

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from tests.integration.chart.conftest import HelmRefusedError, Template
 
+from modelpress import __version__
 from modelpress.api.base import GROUP
 from modelpress.control.kinds import EXTENSIONS, WATCHED
 from modelpress.render.installation import Installation
@@ -99,7 +100,7 @@ def test_the_operator_can_read_what_the_chart_writes(helm_template: Template) ->
     assert read.to_wire() == {
         "images": {
             "operator": "test/operator@sha256:" + "1" * 64,
-            "compressor": "modelpress/compressor:0.1.0",
+            "compressor": f"modelpress/compressor:{__version__}",
             "triton": "test/triton:2",
         },
         "tritonBackend": "python",

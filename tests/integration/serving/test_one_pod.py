@@ -124,6 +124,6 @@ def test_a_model_that_is_added_is_served_and_one_that_is_taken_out_is_unloaded(p
     wait_until(lambda: [m["name"] for m in pod.status()["models"]] == [NAME], "the model to be gone")
     assert not (pod.repository / "second").exists()
     client = triton_http.InferenceServerClient(f"127.0.0.1:{pod.ports.http}")
-    assert not client.is_model_ready("second")
+    wait_until(lambda: not client.is_model_ready("second"), "Triton to notice")
     assert client.is_model_ready(NAME)
     assert pod.probe("ready")
