@@ -33,10 +33,10 @@ from tests.support.workplace import Workplace, wait_for
 KEDA_OPERATOR = "system:serviceaccount:keda:keda-operator"
 WIDTH, BATCH = 4096, 32
 """A request of 32 rows takes some hundredths of a second, and is a batch by itself: who asks at the same time waits."""
-MOST = 4
+MOST = 6
 WAITING = {"minReplicas": 1, "maxReplicas": MOST, "target": {"pendingRequests": 2}}
-FEW, TWICE = 2, 4
-"""Connections of each protocol whose clients ask again at once: so many of the requests but one wait at any time."""
+FEW, TWICE = 6, 12
+"""Connections of each protocol whose clients ask again at once, so that most of them wait at any time."""
 AT_ONCE = 0.0
 NOTICED_SECONDS, START_SECONDS = 30, 45
 """What docs/operations.md promises: a scrape and a question of KEDA, 15 s each, then the start of a pod."""

@@ -107,8 +107,16 @@ def queue_time_query(namespace: str, revision_name: str) -> str:
 
 
 def pending_query(namespace: str, revision_name: str) -> str:
-    """Return PromQL for the number of requests that wait in all pods of `revision_name`."""
-    return f"sum(nv_inference_pending_request_count{_selector(namespace, revision_name)})"
+    """Return PromQL for the number of requests that wait in all pods of `revision_name`.
+
+    That is the mean of the last minute by Little's law, the time that requests waited in each second, or what waits
+    right now, whichever is more: Triton takes a request off its gauge some time before it is worked on, so that the
+    gauge shows 0 at most scrapes of a server that is busy; and it alone tells of requests that are never answered.
+    """
+    chosen = _selector(namespace, revision_name)
+    mean = f"sum(rate(nv_inference_queue_duration_us{chosen}[{RATE_WINDOW}])) / 1000000"
+    now = f"sum(nv_inference_pending_request_count{chosen})"
+    return f"{mean} > {now} or {now}"
 
 
 def _trigger(
