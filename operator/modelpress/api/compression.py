@@ -13,7 +13,7 @@ from .auto import Auto
 from .base import ApiType, Duration, rules
 from .data import CompressionData
 from .durations import seconds
-from .fields import Name, Quantity, ResourceRequirements, SecretName
+from .fields import Entrypoint, Name, Quantity, ResourceRequirements, SecretName
 from .stages import Stage
 from .stages.quantize import calibrated
 
@@ -25,19 +25,36 @@ class Loss(StrEnum):
     MSE = "MSE"
     COSINE = "Cosine"
     CAUSAL_LM = "CausalLM"
+    ENTRYPOINT = "Entrypoint"
 
 
 class Objective(ApiType):
     """What training makes small."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(self.loss == 'Entrypoint') == has(self.entrypoint)",
+                "loss Entrypoint needs objective.entrypoint, as file:function, and no other loss takes one",
+            )
+        )
+    )
 
     loss: Loss
     """CrossEntropy: integer targets, and -100 where none is to be learned. Scores are [batch, classes], for tokens
     [batch, tokens, classes], for nodes of a graph [nodes, classes], for images [batch, classes, height, width]; the
     axis without which the shape of the targets is left counts the classes. MSE: mean squared error. Cosine: 1 - cosine
     similarity over the last axis. CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after
-    each; targets are the tokens themselves, and -100 where none is to be learned."""
+    each; targets are the tokens themselves, and -100 where none is to be learned. Entrypoint: what a function of the
+    source says."""
+    entrypoint: Entrypoint | None = None
+    """`file:function` of the source; `losses:loss` calls `loss(outputs, targets)` of `losses.py`, which returns the
+    mean over a batch as a tensor of one number. `outputs` and `targets` are mappings from the names of outputs to
+    tensors whose first axis counts samples; targets are those that the dataset has. It runs where the source's code
+    does, so `source.trustCode` is needed. Needed by loss Entrypoint. Default: none."""
     output: Name | None = None
-    """Output that the loss is taken of. Default: the first."""
+    """Output that the loss is taken of, and that distill compares; a loss of an entrypoint sees all of them. Default:
+    the first."""
 
 
 class Scratch(ApiType):
@@ -109,6 +126,14 @@ NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
     ),
     (
         lambda stages: (
+            f"!{stages}.exists(stage, has(stage.distill) && has(stage.distill.student))"
+            f" || {stages}.filter(stage, has(stage.distill) && has(stage.distill.student)).size() == 1"
+            f" && has({stages}[0].distill) && has({stages}[0].distill.student)"
+        ),
+        "distill.student takes the place of the source's module: it belongs to the first stage, and to no other",
+    ),
+    (
+        lambda stages: (
             f"!{stages}.exists(stage, has(stage.cut) && has(stage.cut.keep))"
             " || has(self.data) && (has(self.data.calibration) || has(self.data.train))"
         ),
@@ -121,6 +146,17 @@ NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
             " || has(self.objective) && self.objective.loss in ['CrossEntropy', 'CausalLM']"
         ),
         "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
+    ),
+    (
+        lambda stages: (
+            f"!{stages}.exists(stage, has(stage.finetune) && has(stage.finetune.quantizationAware)"
+            " && stage.finetune.quantizationAware || has(stage.distill) && has(stage.distill.quantizationAware)"
+            f" && stage.distill.quantizationAware) || {stages}.exists(stage, has(stage.quantize)"
+            " && !has(stage.quantize.mixed)"
+            " && !(has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
+        ),
+        "quantizationAware trains for a quantize stage that rounds to nearest: without mixed, and without algorithm"
+        " GPTQ or AWQ",
     ),
     (
         lambda stages: (

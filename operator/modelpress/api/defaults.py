@@ -83,6 +83,7 @@ class EffectiveTraining(Training):
     schedule: LearningRateSchedule = LearningRateSchedule.COSINE
     batch_size: int = 64
     weight_decay: float = 0.0001
+    quantization_aware: bool = False
 
 
 class EffectiveFinetune(EffectiveTraining, Finetune):

@@ -44,8 +44,9 @@ class Metric(ApiType):
     coefficient of determination. cosine: mean similarity over the last axis. agreement: part of the samples on which
     the result answers as the original does, whose own value is 1."""
     args: dict[str, Any] | None = None
-    """Arguments of the metric: `{top_k: 5}` of accuracy, `{average: macro}` of f1, `{ignore_index: -100}` of
-    perplexity, `{kind: argmax}` of agreement, or allclose, exact, or cosine with `{at_least: 0.99}`. Default: none."""
+    """Arguments of the metric: `{top_k: 5}` of accuracy, `{average: macro}` of f1, `{kind: argmax}` of agreement, or
+    allclose, exact, or cosine with `{at_least: 0.99}`; `{ignore_index: -100}`, a label that is not counted, of
+    accuracy, f1, auroc and perplexity, which has it by default. Default: none."""
     output: Name | None = None
     """Output that is measured. Default: the first."""
     target: Name | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from .base import ApiType, Digest, Uri, rules
-from .fields import Name, SecretName
+from .fields import Entrypoint, Name, SecretName
 
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 Dtype = Annotated[str, Field(pattern=f"^({'|'.join(DTYPES)})$", json_schema_extra={"enum": list(DTYPES)})]
@@ -121,9 +121,7 @@ class Source(ApiType):
     mean over tokens of length 1. TextClassification: `logits` [batch, classes]. TokenClassification: `logits`
     [batch, sequence, classes]. MaskedLM and CausalLM: `logits` [batch, sequence, vocabulary]. Needed by format
     transformers. Default: none."""
-    entrypoint: (
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]*:[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] | None
-    ) = None
+    entrypoint: Entrypoint | None = None
     """`file:function` of the source; `model:build` calls `build(**kwargs)` of `model.py`, which returns a
     torch.nn.Module. Needed by format torch. Default: none."""
     kwargs: dict[str, Any] | None = None

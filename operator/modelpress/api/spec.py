@@ -45,6 +45,11 @@ class Update(ApiType):
     """Time between two looks: `5m`. At least 10s."""
 
 
+def _builds_nothing(stages: str) -> str:
+    """Return, in CEL, whether no stage builds another module of the source."""
+    return f"!{stages}.exists(stage, has(stage.distill) && (has(stage.distill.student) || has(stage.distill.teacher)))"
+
+
 def _graph_alone(stages: str) -> str:
     """Return, in CEL, whether none of `stages` needs a torch module."""
     return f"{stages}.all(stage, has(stage.fuse) || has(stage.quantize))"
@@ -60,6 +65,15 @@ class CompressedModelSpec(ApiType):
                 "prune, cut, distill and finetune work on a torch module: with source.format onnx or torch-export,"
                 " compression.stages"
                 " may have fuse and quantize",
+            ),
+            (
+                f"self.source.format == 'torch' || {each_recipe(_builds_nothing, 'self.compression')}",
+                "distill.student and distill.teacher are built by an entrypoint: they need source.format torch",
+            ),
+            (
+                "!has(self.compression.objective) || self.compression.objective.loss != 'Entrypoint'"
+                " || has(self.source.trustCode) && self.source.trustCode",
+                "objective.loss Entrypoint runs code out of the source: set source.trustCode to true",
             ),
             (
                 "!has(self.rollout) || !has(self.rollout.analysis) || !has(self.rollout.analysis.disagreement)"

@@ -27,7 +27,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from modelpress.api.keys import canonical_json
-from modelpress.api.stages import Stage
+from modelpress.api.stages import Stage, Training
 from modelpress.api.tasks import CompressTask
 from modelpress.store.digests import content_digest, hash_file
 
@@ -36,8 +36,9 @@ from .export import distance
 from .facts import StageFacts
 from .layout import Layout
 from .models import Medium, ModuleModel
-from .recipe import Step
+from .recipe import QUANTIZE, Step
 from .signature import Arrays, example
+from .stages import beside
 from .structure import DoesNotFitError, describe, rebuild, tensors_of
 
 ROLES = ("train", "validation", "calibration")
@@ -58,6 +59,7 @@ class Checkpoints:
         """`withheld`: which samples of the data stages do not see, in words; nothing if they see all."""
         self.folder = folder
         self.task = task
+        self.source = layout.source
         self.content = {
             "versions": {"stages": VERSION} | {name: importlib.metadata.version(name) for name in PARTS},
             "source": {"content": _content(layout.source)} | task.source.to_wire() | {"uri": None, "digest": None},
@@ -78,8 +80,12 @@ class Checkpoints:
 
     def key(self, count: int) -> str:
         """Return the key of what stands after so many stages."""
-        stages = [stage.to_wire() for stage in self.task.stages[:count]]
-        return hashlib.sha256(canonical_json({**self.content, "stages": stages})).hexdigest()
+        done, later = self.task.stages[:count], self.task.stages[count:]
+        known = [stage for stage in later if stage.kind == QUANTIZE and any(_knows_later(item) for item in done)]
+        content = {**self.content, "stages": [stage.to_wire() for stage in done]}
+        if known:
+            content["quantize"] = known[0].to_wire()
+        return hashlib.sha256(canonical_json(content)).hexdigest()
 
     def restore(
         self, source: ModuleModel, steps: Sequence[Step], data: Arrays | None
@@ -93,7 +99,7 @@ class Checkpoints:
             place = self.folder / self.key(count)
             if not place.is_dir():
                 continue
-            model = ModuleModel(copy.deepcopy(source.module), source.signature)
+            model = self._start(source)
             with contextlib.suppress(DoesNotFitError, Judged, OSError, ValueError, KeyError, SafetensorError):
                 document = json.loads((place / STRUCTURE).read_text(encoding="utf-8"))
                 facts = [StageFacts.model_validate(item) for item in document["facts"]]
@@ -102,6 +108,15 @@ class Checkpoints:
                     return model, [item.model_copy(update={"notes": (*item.notes, AGAIN)}) for item in facts]
             shutil.rmtree(place, ignore_errors=True)
         return source, []
+
+    def _start(self, source: ModuleModel) -> ModuleModel:
+        """Return what the first stage began with: the source, or a student of its own."""
+        first = self.task.stages[0]
+        if first.distill is not None and first.distill.student is not None:
+            task = self.task
+            asked = first.distill.student
+            return beside.build(asked, beside.STUDENT, task.source, self.source, source.signature, task.seed)
+        return ModuleModel(copy.deepcopy(source.module), source.signature)
 
     def save(self, model: ModuleModel, facts: Sequence[StageFacts], data: Arrays | None) -> None:
         """Keep what stands after the stages of these facts. Raises OSError, and leaves nothing half written."""
@@ -125,6 +140,12 @@ class Checkpoints:
 
     def _inputs(self, model: ModuleModel, data: Arrays | None) -> Arrays:
         return example(model.signature, SAMPLES, self.task.seed, data)
+
+
+def _knows_later(stage: Stage) -> bool:
+    """Whether a stage trains for the quantize stage after it."""
+    training = stage.prune.recovery if stage.prune is not None else stage.settings
+    return isinstance(training, Training) and bool(training.quantization_aware)
 
 
 def _content(folder: Path) -> str:

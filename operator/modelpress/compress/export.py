@@ -17,7 +17,7 @@ from torch import nn
 
 from modelpress.api.reasons import Reason
 
-from . import external, graph
+from . import bags, external, graph, recurrent
 from .errors import Judged
 from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
@@ -33,8 +33,8 @@ SPOOL = "exported.data"
 """Where the weights of a large export lie until they are in their order."""
 WRAPPED = "module"
 """Attribute of Positional, which the tenant's module lies in."""
-OTHER_LENGTH = 9
-"""Length of named axes other than batch in the last comparison; no size that the example was traced with."""
+OTHER_LENGTHS = (9, 33)
+"""Lengths of named axes other than batch in the last comparisons; at least one that was not traced."""
 TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
 """Greatest difference between torch's and onnxruntime's answers, relative to the greatest answer or 1."""
 
@@ -59,9 +59,12 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
     """
     model.module.eval().cpu()
     inputs = example(model.signature, SAMPLES, seed, data)
+    recurrent.refuse_packed(model.module, lambda: model.run(inputs))
     try:
-        proto = _proto(_program(model, tensors(inputs)), path)
-    except MemoryError:
+        with recurrent.as_operators(model.module), bags.as_lookups():
+            program = _program(model, tensors(inputs))
+        proto = _proto(program, path)
+    except (Judged, MemoryError):
         raise
     except Exception as error:  # the exporter raises whatever its parts raise
         raise Judged(Reason.EXPORT_FAILED, _explain(error, folder)) from error
@@ -167,7 +170,7 @@ def _compare(model: ModuleModel, path: Path, data: Arrays | None, seed: int) -> 
 
 
 def _questions(model: ModuleModel, data: Arrays | None, seed: int) -> Iterator[tuple[str, dict[str, Array], Arrays]]:
-    """Yield words, inputs and torch's answers: for two batch sizes, and for another length of the other named axes.
+    """Yield words, inputs and torch's answers: for two batch sizes, and for other lengths of the other named axes.
 
     Raises Judged with NotFinite for answers to given data.
     """
@@ -186,14 +189,15 @@ def _questions(model: ModuleModel, data: Arrays | None, seed: int) -> Iterator[t
     axes = sorted({axis for spec in signature.inputs for axis in spec.shape or () if isinstance(axis, str)} - {BATCH})
     if not axes:
         return
-    inputs = example(signature, OTHER_SAMPLES, seed, free=OTHER_LENGTH)
-    try:
-        expected = model.run(inputs)
-    except MemoryError:
-        raise
-    except Exception:  # the module has limits of its own, which the graph need not share
-        return
-    yield f"a length of {OTHER_LENGTH} of {', '.join(axes)}", inputs, expected
+    for length in OTHER_LENGTHS:
+        inputs = example(signature, OTHER_SAMPLES, seed, free=length)
+        try:
+            expected = model.run(inputs)
+        except MemoryError:
+            raise
+        except Exception:  # the module has limits of its own, which the graph need not share
+            return
+        yield f"a length of {length} of {', '.join(axes)}", inputs, expected
 
 
 def distance(wanted: Array, got: Array) -> float:

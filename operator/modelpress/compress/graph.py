@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,21 @@ def run(session: Any, inputs: Arrays) -> dict[str, Array]:
 def not_finite(outputs: Arrays) -> list[str]:
     """Return the names of outputs that hold NaN or infinity."""
     return [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+
+
+def replace_nodes(model: Any, nodes: Iterable[Any], replaced: Collection[str]) -> None:
+    """Have the graph consist of these nodes, in place; of the initializers `replaced`, what nobody takes goes."""
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    used = {name for node in copies for name in _all_inputs(node)} | {item.name for item in model.graph.output}
+    kept = [
+        onnx.TensorProto.FromString(item.SerializeToString())
+        for item in model.graph.initializer
+        if item.name in used or item.name not in replaced
+    ]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def consumers(model: Any) -> dict[str, list[Any]]:

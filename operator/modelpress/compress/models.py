@@ -15,6 +15,7 @@ from torch import nn
 from modelpress.api.reasons import Reason
 from modelpress.api.source import TensorSpec
 
+from . import ids
 from .errors import Judged
 from .facts import Size
 from .signature import Array, Arrays, Signature
@@ -41,8 +42,16 @@ class ModuleModel:
     """Blocks that were cut, in order: the name of their list and their positions in it then."""
 
     def call(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Run forward; return the outputs in the order of the signature."""
-        result = self.module(*(inputs[spec.name] for spec in self.signature.inputs))
+        """Run forward; return the outputs in the order of the signature.
+
+        Raises Judged: SourceInvalid if they do not fit it, DatasetDoesNotFit for ids that a table does not have.
+        """
+
+        def forward() -> Any:
+            return self.module(*(inputs[spec.name] for spec in self.signature.inputs))
+
+        with ids.explained(self.module, inputs, forward):
+            result = forward()
         return fit_outputs(result, self.signature.outputs)
 
     def run(self, inputs: Arrays) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from modelpress.api.defaults import integer_activations
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Quantize, QuantizeAlgorithm, QuantizePreset, QuantizeScales
+from modelpress.api.stages.quantize import FP8_REFUSED
 
 from .errors import Judged
 
@@ -31,6 +32,8 @@ def check_quantize(name: str, settings: Quantize, roles: Collection[str]) -> Non
 
 def contradictions(settings: Quantize) -> Iterator[str]:
     """Yield what is wrong with the settings, in words."""
+    if settings.preset is QuantizePreset.FP8_DYNAMIC:
+        yield FP8_REFUSED
     given = [key for key in ("preset", "weights", "mixed") if getattr(settings, key) is not None]
     if len(given) != 1:
         yield f"set exactly one of preset, weights, mixed, not {', '.join(given) or 'none'}"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from modelpress.api.compression import Loss, Objective
+from modelpress.api.defaults import integer_activations
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source
 from modelpress.api.stages import (
@@ -19,12 +20,14 @@ from modelpress.api.stages import (
     PruneAmount,
     PruneStructure,
     Quantize,
+    QuantizeScales,
     Stage,
+    Training,
 )
 
 from .errors import Judged
 from .models import Medium
-from .quantize_settings import check_quantize
+from .quantize_settings import LEARNING, check_quantize
 
 QUANTIZE = "quantize"
 AMOUNTS: Mapping[PruneStructure, tuple[str, ...]] = MappingProxyType(
@@ -71,17 +74,34 @@ def plan(
         steps.append(Step(position, stage.kind, stage.settings, medium))
     for step in steps:
         _check_settings(step, objective, roles)
+        _check_aware(step, steps)
     again = [step.position for step in steps if step.kind == QUANTIZE]
     if len(again) > 1:
         raise Judged(Reason.RECIPE_INVALID, f"Stages {again[0]} and {again[1]} both quantize: keep one of them.")
-    if objective is not None and objective.output is not None and source.outputs is not None:
+    if objective is not None:
+        _check_objective(objective, source)
+    return steps
+
+
+def _check_objective(objective: Objective, source: Source) -> None:
+    """Raise Judged if the objective names what the source has not, or may not be run."""
+    if (objective.loss is Loss.ENTRYPOINT) != (objective.entrypoint is not None):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            "objective.loss Entrypoint needs objective.entrypoint, as file:function, and no other loss takes one.",
+        )
+    if objective.entrypoint is not None and not source.trust_code:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            "objective.loss Entrypoint runs code out of the source: set source.trustCode to true.",
+        )
+    if objective.output is not None and source.outputs is not None:
         names = [spec.name for spec in source.outputs]
         if objective.output not in names:
             raise Judged(
                 Reason.RECIPE_INVALID,
                 f"objective.output is {objective.output}, the model has the outputs {', '.join(names)}.",
             )
-    return steps
 
 
 def _impossible(source: Source, start: Medium, position: int, kind: str, steps: list[Step]) -> str:
@@ -105,6 +125,18 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
     if isinstance(settings, Finetune):
         _check_training(name, settings, objective, learns)
     if isinstance(settings, Distill):
+        if settings.teacher is not None and settings.teacher.weights is None:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"{name}: a teacher has learned something: name the file of the source with its weights in "
+                "teacher.weights.",
+            )
+        if settings.student is not None and step.position > 1:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"{name}: distill.student takes the place of the source's module, so that what the stages before did "
+                "to it would be lost: put this stage first.",
+            )
         if not learns:
             raise Judged(Reason.RECIPE_INVALID, f"{name} needs compression.data.train.")
         if objective is None and settings.alpha != 1:
@@ -130,6 +162,30 @@ def _check_training(name: str, settings: Finetune, objective: Objective | None, 
         raise Judged(
             Reason.RECIPE_INVALID,
             f"{name} with labelSmoothing needs an objective with loss CrossEntropy or CausalLM, not {objective.loss}.",
+        )
+
+
+def _check_aware(step: Step, steps: list[Step]) -> None:
+    """Raise Judged if training is to know of a quantize stage that is not there, or rounds in another way."""
+    training = step.settings.recovery if isinstance(step.settings, Prune) else step.settings
+    if not (isinstance(training, Training) and training.quantization_aware):
+        return
+    found = next((item.settings for item in steps if isinstance(item.settings, Quantize)), None)
+    name = f"Stage {step.position} ({step.kind}): quantizationAware"
+    if found is None or found.mixed is not None or found.algorithm in LEARNING:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} trains for a quantize stage that rounds to nearest: without mixed, and without algorithm GPTQ or "
+            "AWQ.",
+        )
+    groups = [found.weights, *(override.weights for override in found.overrides or ())]
+    if any(item is not None and item.symmetric is False for item in groups) or (
+        found.scales is QuantizeScales.POWER_OF_TWO and not integer_activations(found)
+    ):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} keeps weights on their grid in symmetric groups with free scales alone: leave symmetric: false "
+            "and scales PowerOfTwo out.",
         )
 
 

@@ -72,7 +72,9 @@ class RecipeRun:
             seed=self.task.seed,
             scratch=scratch,
             source=self.layout.source,
+            spec=self.task.source,
             objective=self.task.objective,
+            quantization=next((item.quantize for item in self.task.stages if item.quantize is not None), None),
             teacher=self.teacher,
         )
 

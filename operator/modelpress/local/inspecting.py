@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from modelpress.api.reasons import Reason
 from modelpress.api.source import SourceFormat
-from modelpress.api.stages.quantize import QuantizePreset
+from modelpress.api.stages.quantize import FP8_REFUSED, QuantizePreset
 from modelpress.compress.errors import Judged
 from modelpress.compress.formats import FORMATS, onnx_source
 from modelpress.compress.formats.files import single
@@ -28,7 +28,15 @@ from .asking import AskedError
 
 DENSE_AND_SUCH = ("dense", "convolution", "table", "recurrent")
 QUANTIZED = frozenset(
-    {"DequantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "MatMulNBits"}
+    {
+        "ConvInteger",
+        "DequantizeLinear",
+        "DynamicQuantizeLSTM",
+        "MatMulInteger",
+        "MatMulNBits",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
 )
 ALREADY = "its weights are quantized already: take the original"
 CALIBRATED = frozenset({"INT8"})
@@ -213,7 +221,10 @@ def _possibilities(source: SourceFormat, kinds: Counter[str], *, quantized: bool
             why += "; needs calibration data"
         elif preset == QuantizePreset.INT8_DYNAMIC and kinds["convolution"] and not kinds["dense"]:
             why += "; convolutions would still compute in float"
-        found.append(Possibility(f"quantize {preset}", bool(total) and not quantized, ALREADY if quantized else why))
+        able = bool(total) and not quantized
+        if preset is QuantizePreset.FP8_DYNAMIC:
+            able, why = False, FP8_REFUSED
+        found.append(Possibility(f"quantize {preset}", able, ALREADY if quantized else why))
     return tuple(found)
 
 

@@ -86,6 +86,16 @@ REFUSED = {
         {"preset": "INT8_DYNAMIC", "algorithm": "Entropy"},
         "spec.compression.stages[3].quantize: Invalid value: algorithm MinMax, Entropy and Percentile are for",
     ),
+    "a float of 8 bits": (
+        "compression.stages.3.quantize",
+        {"preset": "FP8_DYNAMIC"},
+        "preset FP8_DYNAMIC needs GPUs of compute capability 8.9",
+    ),
+    "a loss of one's own that is not named": (
+        "compression.objective",
+        {"loss": "Entrypoint"},
+        "spec.compression.objective: Invalid value: loss Entrypoint needs objective.entrypoint",
+    ),
     "quantize without a scheme": ("compression.stages.3.quantize", {}, "exactly one of preset, weights, mixed"),
     "a scheme beside a preset": (
         "compression.stages.3.quantize",

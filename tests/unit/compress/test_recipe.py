@@ -30,6 +30,7 @@ ALONE = {"distill": {"epochs": 1, "alpha": 1}}
 SMOOTH = {"finetune": {"epochs": 1, "labelSmoothing": 0.1}}
 HALF = {"structure": "Channel", "amount": {"channels": 0.5}}
 SINGLE = {"structure": "Unstructured", "amount": {"sparsity": 0.5}}
+AWARE = {"finetune": {"epochs": 1, "quantizationAware": True}}
 FUSE: dict[str, Any] = {"fuse": {}}
 
 
@@ -103,7 +104,18 @@ def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
         ([quantize(preset="INT8", overrides=[{"targets": ["x"], "weights": EIGHT}])], {}, "overrides are for weights"),
         ([quantize(preset="INT8_DYNAMIC", scales="PowerOfTwo")], {}, "neither for dynamic activations"),
         ([quantize(preset="W8A16", granularity="Tensor")], {}, "groups have groupSize"),
+        ([PRUNE, {"distill": {"epochs": 1, "student": {}}}], {}, "put this stage first"),
+        ([{"distill": {"epochs": 1, "teacher": {"kwargs": {"width": 64}}}}], {}, "in teacher.weights"),
+        ([AWARE], {}, "quantizationAware trains for a quantize stage"),
+        ([AWARE, quantize(weights={"bits": 4, "symmetric": False})], {}, "leave symmetric: false"),
+        ([AWARE, quantize(preset="W4A16", scales="PowerOfTwo")], {}, "scales PowerOfTwo out"),
+        ([AWARE, quantize(mixed={"effectiveBits": 5})], {}, "without mixed"),
+        ([AWARE, quantize(preset="W4A16", algorithm="GPTQ")], {}, "without algorithm GPTQ"),
+        ([quantize(preset="FP8_DYNAMIC")], {}, "needs GPUs of compute capability 8.9"),
         ([FINETUNE], {"objective": {"loss": "MSE", "output": "other"}}, "outputs scores"),
+        ([FINETUNE], {"objective": {"loss": "Entrypoint"}}, "needs objective.entrypoint"),
+        ([FINETUNE], {"objective": {"loss": "MSE", "entrypoint": "losses:loss"}}, "no other loss takes one"),
+        ([FINETUNE], {"objective": {"loss": "Entrypoint", "entrypoint": "losses:loss"}}, "set source.trustCode"),
         ([{"prune": {"structure": "Channel", "amount": {"sparsity": 0.5}}}], {}, "exactly one of bytes, channels"),
         ([{"prune": {"structure": "Unstructured", "amount": {"channels": 0.5}}}], {}, "exactly one of sparsity"),
         ([{"prune": {"structure": "Channel", "amount": {"channels": 0.5, "macs": 0.5}}}], {}, "not channels, macs"),

@@ -1,7 +1,7 @@
 """The compression vocabulary: one file per stage. A stage, preset or algorithm that is not built is not in here."""
 
 from .cut import Cut
-from .distill import Distill, FeaturePair, Match
+from .distill import Distill, FeaturePair, Match, SourceModule
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
@@ -45,6 +45,7 @@ __all__ = [
     "QuantizePreset",
     "QuantizeScales",
     "QuantizeWeights",
+    "SourceModule",
     "Stage",
     "Training",
 ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from ..base import ApiType, rules
+from ..fields import Entrypoint
 from .training import Training
+
+WeightsFile = Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*[.]safetensors$")]
+"""Name of a file in the source's folder."""
 
 
 class Match(StrEnum):
@@ -28,11 +32,23 @@ class FeaturePair(ApiType):
     """Module of the teacher, by name. Default: the same name."""
 
 
+class SourceModule(ApiType):
+    """Another module of the source, built by an entrypoint; it takes the same inputs as the source's module and answers
+    in the same shapes. Format torch only; without `weights` they are random by the seed."""
+
+    entrypoint: Entrypoint | None = None
+    """`file:function` of the source. Default: `source.entrypoint`."""
+    kwargs: dict[str, Any] | None = None
+    """Keyword arguments of the entrypoint: `{width: 8}`. Default: none."""
+    weights: WeightsFile | None = None
+    """File of the source with its weights. Needed by a teacher. Default: none, random ones."""
+
+
 class Distill(Training):
     """Train the model to answer as the untouched source does (Hinton et al. 2015, arXiv:1503.02531).
 
     Trains on `compression.data.train`; with `alpha: 1` its targets are not looked at. The student is the model as the
-    stages before left it.
+    stages before left it, or starts anew; the teacher is the source, or another module beside it.
     """
 
     model_config = ConfigDict(
@@ -41,10 +57,19 @@ class Distill(Training):
                 "!has(self.temperature) || !has(self.match) || self.match == 'Logits'",
                 "temperature softens class scores: it goes with match Logits",
             ),
+            (
+                "!has(self.teacher) || has(self.teacher.weights)",
+                "a teacher has learned something: name the file of the source with its weights in teacher.weights",
+            ),
             ("!has(self.featureWeight) || has(self.features)", "featureWeight is the weight of features: name them"),
         )
     )
 
+    student: SourceModule | None = None
+    """A module that learns in the place of the source's, in the first stage alone. Default: the model as the stages
+    before left it."""
+    teacher: SourceModule | None = None
+    """A module that is learned from. Default: the untouched source."""
     match: Match | None = None
     """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores;
     classes are counted by the axis that the objective CrossEntropy takes, without targets by the last, or the second of

@@ -20,6 +20,13 @@ class QuantizePreset(StrEnum):
     INT8_DYNAMIC = "INT8_DYNAMIC"
     W8A16 = "W8A16"
     W4A16 = "W4A16"
+    FP8_DYNAMIC = "FP8_DYNAMIC"
+
+
+FP8_REFUSED = (
+    "preset FP8_DYNAMIC needs GPUs of compute capability 8.9 or more and a server that multiplies in 8-bit floats:"
+    " onnxruntime does so on no processor, so use INT8_DYNAMIC, or W8A16 for weights alone"
+)
 
 
 class QuantizeAlgorithm(StrEnum):
@@ -51,7 +58,8 @@ class QuantizeWeights(ApiType):
     """How weights are stored."""
 
     bits: Literal[4, 8]
-    """Bits of a weight. 4 bits are for matrix products and embeddings; convolutions are stored in 8."""
+    """Bits of a weight. 4 bits are for matrix products and embeddings; convolutions and recurrent layers are stored in
+    8."""
     group_size: Literal[16, 32, 64, 128, 256] | None = None
     """Weights along the input axis that share a scale. Not for 8-bit weights with 8-bit activations, which have a scale
     per output channel. Default: 32 for 4 bits, 128 for 8 bits."""
@@ -129,6 +137,7 @@ class Quantize(ApiType):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            ("!has(self.preset) || self.preset != 'FP8_DYNAMIC'", FP8_REFUSED),
             (
                 "[has(self.preset), has(self.weights), has(self.mixed)].filter(set, set).size() == 1",
                 "quantize has exactly one of preset, weights, mixed",
@@ -177,8 +186,9 @@ class Quantize(ApiType):
 
     preset: QuantizePreset | None = None
     """INT8: weights and activations, static, calibrated. INT8_DYNAMIC: weights ahead of time, activations at run time.
-    W8A16, W4A16: weights of matrix products and embeddings in groups, activations in float; convolutions store 8 bits.
-    Default: none, weights or mixed stands instead."""
+    W8A16, W4A16: weights of matrix products and embeddings in groups, activations in float; convolutions and
+    recurrent layers store 8 bits. FP8_DYNAMIC: refused, it needs a GPU and a server of another kind. Default: none,
+    weights or mixed stands instead."""
     weights: QuantizeWeights | None = None
     """How weights are stored, said in full. Default: as the preset has it."""
     activations: QuantizeActivations | None = None

@@ -76,3 +76,6 @@ class Training(ApiType):
     """Random changes of the training inputs. Default: none."""
     patience: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Epochs without improvement on validation data after which training stops. Default: none, all epochs are run."""
+    quantization_aware: bool | None = None
+    """Train with weights, and 8-bit activations, rounded as the recipe's quantize stage rounds them (Jacob et al. 2018,
+    arXiv:1712.05877, section 3). Put fuse before it. Default: false."""

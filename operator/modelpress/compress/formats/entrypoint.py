@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,40 +21,52 @@ PACKAGE = "modelpress_source"
 """Package under which the source's files are imported, so that none takes the name of another module."""
 
 
-def build(folder: Path, entrypoint: str, kwargs: dict[str, Any]) -> nn.Module:
-    """Import `file` out of the folder, call `function(**kwargs)` and return the module. Raises Judged."""
-    file, _, function_name = entrypoint.partition(":")
-    if not (folder / f"{file}.py").is_file():
-        raise Judged(Reason.SOURCE_INVALID, f"The source has no {file}.py, which source.entrypoint {entrypoint} names.")
-    with_sentences = Guard(folder, f"entrypoint {entrypoint}")
-    with with_sentences:
-        module = _import(folder, file)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise Judged(
-            Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {function_name}, which source.entrypoint names."
-        )
-    with with_sentences:
+def build(folder: Path, entrypoint: str, kwargs: dict[str, Any], field: str = "source.entrypoint") -> nn.Module:
+    """Import `file` out of the folder, call `function(**kwargs)` and return the module. Raises Judged.
+
+    `field` of the spec names the entrypoint.
+    """
+    function = find(folder, entrypoint, field, anew=True)
+    with Guard(folder, f"entrypoint {entrypoint}"):
         result = function(**kwargs)
     if not isinstance(result, nn.Module):
+        file, _, name = entrypoint.partition(":")
         raise Judged(
             Reason.ENTRYPOINT_FAILED,
-            f"{function_name} of {file}.py returned {type(result).__name__}: it must return a torch.nn.Module.",
+            f"{name} of {file}.py returned {type(result).__name__}: it must return a torch.nn.Module.",
         )
     return result
 
 
-def _import(folder: Path, file: str) -> ModuleType:
+def find(folder: Path, entrypoint: str, field: str, *, anew: bool = False) -> Callable[..., Any]:
+    """Import `file` out of the folder and return `function`; `field` of the spec names it. Raises Judged.
+
+    `anew`: what was imported out of a source before is forgotten.
+    """
+    file, _, name = entrypoint.partition(":")
+    if not (folder / f"{file}.py").is_file():
+        raise Judged(Reason.SOURCE_INVALID, f"The source has no {file}.py, which {field} {entrypoint} names.")
+    with Guard(folder, f"entrypoint {entrypoint}"):
+        module = _import(folder, file, anew=anew)
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(function):
+        raise Judged(Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {name}, which {field} names.")
+    return function
+
+
+def _import(folder: Path, file: str, *, anew: bool) -> ModuleType:
     """Import below PACKAGE, so that relative imports work; for absolute ones the folder comes first on sys.path."""
     sys.dont_write_bytecode = True
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
-        del sys.modules[name]
-    package = ModuleType(PACKAGE)
-    package.__path__ = [str(folder)]
-    package.__spec__ = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
-    sys.modules[PACKAGE] = package
+    known = sys.modules.get(PACKAGE)
+    if anew or known is None or list(known.__path__) != [str(folder)]:
+        for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
+            del sys.modules[name]
+        package = ModuleType(PACKAGE)
+        package.__path__ = [str(folder)]
+        package.__spec__ = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
+        sys.modules[PACKAGE] = package
     importlib.invalidate_caches()
     return importlib.import_module(f"{PACKAGE}.{file.replace('/', '.')}")
 

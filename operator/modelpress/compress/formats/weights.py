@@ -24,9 +24,9 @@ DERIVED = "num_batches_tracked"
 """Buffers that may be missing: nothing is computed from them in evaluation."""
 
 
-def load(module: nn.Module, folder: Path) -> None:
-    """Load the folder's weights strictly. Raises Judged: PickleRefused, SourceInvalid, WeightsDoNotFit."""
-    path = folder / WEIGHTS
+def load(module: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
+    """Load a file of the folder strictly. Raises Judged: PickleRefused, SourceInvalid, WeightsDoNotFit."""
+    path = folder / name
     _refuse_pickle(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
@@ -34,11 +34,11 @@ def load(module: nn.Module, folder: Path) -> None:
     except (SafetensorError, OSError, ValueError) as error:
         raise Judged(
             Reason.SOURCE_INVALID,
-            f"{WEIGHTS} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated.",
+            f"{name} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated.",
         ) from error
     problems = compare(module.state_dict(), given)
     if problems:
-        raise Judged(Reason.WEIGHTS_DO_NOT_FIT, f"{WEIGHTS} does not fit the module: {'; '.join(problems)}.")
+        raise Judged(Reason.WEIGHTS_DO_NOT_FIT, f"{name} does not fit the module: {'; '.join(problems)}.")
     _put(module, given)
 
 
@@ -91,12 +91,12 @@ def _refuse_pickle(path: Path) -> None:
         with path.open("rb") as opened:
             start = opened.read(4)
         if start.startswith(PICKLE_STARTS):
-            raise Judged(Reason.PICKLE_REFUSED, f"{WEIGHTS} is a pickle, which runs code when it is read: {CONVERT}.")
+            raise Judged(Reason.PICKLE_REFUSED, f"{path.name} is a pickle, which runs code when it is read: {CONVERT}.")
         return
     pickles = sorted(item.name for item in path.parent.iterdir() if item.suffix in PICKLES)
     if pickles:
         raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
     raise Judged(
         Reason.SOURCE_INVALID,
-        f"The source has no {WEIGHTS}: save the module's state there with safetensors.torch.save_file.",
+        f"The source has no {path.name}: save the module's state there with safetensors.torch.save_file.",
     )

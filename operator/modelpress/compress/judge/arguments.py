@@ -17,8 +17,9 @@ IGNORED = -100
 """Label that perplexity does not count, unless another is named."""
 ARGUMENTS: Mapping[MetricType, frozenset[str]] = MappingProxyType(
     {
-        MetricType.ACCURACY: frozenset({"top_k"}),
-        MetricType.F1: frozenset({"average"}),
+        MetricType.ACCURACY: frozenset({"top_k", "ignore_index"}),
+        MetricType.F1: frozenset({"average", "ignore_index"}),
+        MetricType.AUROC: frozenset({"ignore_index"}),
         MetricType.PERPLEXITY: frozenset({"ignore_index"}),
         MetricType.AGREEMENT: frozenset({"kind", "at_least"}),
     }
@@ -38,13 +39,20 @@ def check_arguments(metric: EffectiveMetric) -> None:
         raise _refused(metric, f"kind must be one of {', '.join(agreement.KINDS)}")
     if not isinstance(least, int | float) or not 0 < least <= 1:
         raise _refused(metric, "at_least must be a number above 0, and 1 at most")
-    if not isinstance(metric.args.get("ignore_index", IGNORED), int):
+    ignored = metric.args.get("ignore_index", IGNORED)
+    if not isinstance(ignored, int) or isinstance(ignored, bool):
         raise _refused(metric, "ignore_index must be a whole number")
     top = metric.args.get("top_k", 1)
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise _refused(metric, "top_k must be a whole number, 1 or more")
     if metric.args.get("average", "macro") not in AVERAGES:
         raise _refused(metric, f"average must be one of {', '.join(AVERAGES)}")
+
+
+def ignored_label(metric: EffectiveMetric) -> int | None:
+    """Return the label that is not counted; None: every label is."""
+    given = metric.args.get("ignore_index", IGNORED if metric.type is MetricType.PERPLEXITY else None)
+    return None if given is None else int(given)
 
 
 def _refused(metric: EffectiveMetric, problem: str) -> Judged:

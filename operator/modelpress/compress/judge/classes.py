@@ -24,6 +24,8 @@ class Scored:
     """(samples, classes, positions)."""
     labels: Array
     """(samples, positions), int64, 0 to classes - 1."""
+    counted: Array
+    """(samples, positions), False where the label is one that is not counted; it is 0 in `labels` then."""
 
     @property
     def predicted(self) -> Array:
@@ -31,14 +33,16 @@ class Scored:
         return numpy.asarray(self.scores.argmax(axis=1))
 
 
-def align(scores: Array, labels: Array, output: str) -> Scored:
+def align(scores: Array, labels: Array, output: str, ignored: int | None = None) -> Scored:
     """Bring an output and its labels, both (samples, …), into one layout.
 
     Classes are counted by the axis that the shape of the labels tells (`scores.class_axis`). An output with one score
-    (or a label) for each label is of two classes, divided by 0 (`centred`). Raises Judged: DatasetDoesNotFit,
-    LabelsOutOfRange.
+    (or a label) for each label is of two classes, divided by 0 (`centred`). The label `ignored` is not counted. Raises
+    Judged: DatasetDoesNotFit, LabelsOutOfRange.
     """
     labels = whole_numbers(labels, output)
+    counted = numpy.ones(labels.shape, bool) if ignored is None else labels != ignored
+    labels = numpy.where(counted, labels, 0)
     if labels.ndim > 1 and labels.shape[-1] == 1 and scores.ndim == labels.ndim and scores.shape[-1] > 1:
         labels = labels[..., 0]
     if scores.ndim > labels.ndim + 1 and scores.shape[1] == 1:
@@ -46,13 +50,14 @@ def align(scores: Array, labels: Array, output: str) -> Scored:
     scores = _by_class(scores, labels, output)
     classes = scores.shape[1]
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        wrong = labels.min() if labels.min() < 0 else labels.max()
+        wrong = int(labels.min() if labels.min() < 0 else labels.max())
         raise Judged(
             Reason.LABELS_OUT_OF_RANGE,
-            f"the test data has label {int(wrong)}, output {output!r} has classes 0 to {classes - 1}: correct it",
+            f"the test data has label {wrong}, output {output!r} has classes 0 to {classes - 1}: correct it, or leave "
+            f"it out with args {{ignore_index: {wrong}}}",
         )
     count = len(labels)
-    return Scored(scores.reshape(count, classes, -1), labels.reshape(count, -1))
+    return Scored(scores.reshape(count, classes, -1), labels.reshape(count, -1), counted.reshape(count, -1))
 
 
 def is_single(scores: Array, labels: Array) -> bool:

@@ -13,20 +13,26 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 Array = NDArray[Any]
 
 
-def accuracy(scores: Array, labels: Array, top: int) -> Array:
-    """Return for each sample the part of its labels that are among the `top` highest scores.
+IGNORED = -1
+"""Stands for a label that is not counted: no class has this number."""
 
-    `scores` are (samples, classes, positions), `labels` (samples, positions).
+
+def accuracy(scores: Array, labels: Array, counted: Array, top: int) -> Array:
+    """Return for each sample how many of its labels are among the `top` highest scores, and how many are counted.
+
+    `scores` are (samples, classes, positions), `labels` and `counted` (samples, positions); the answer is (samples, 2).
     """
     right = multiclass_accuracy(
         _tensor(scores.astype(numpy.float32)),
-        _tensor(labels),
+        _tensor(numpy.where(counted, labels, IGNORED)),
         num_classes=scores.shape[1],
         average="micro",
         top_k=top,
         multidim_average="samplewise",
+        ignore_index=IGNORED,
     )
-    return numpy.asarray(right.numpy(), numpy.float64)
+    count = counted.sum(axis=1)
+    return numpy.stack([numpy.rint(numpy.nan_to_num(right.numpy()) * count), count], axis=-1).astype(numpy.float64)
 
 
 def f1(predicted: Array, labels: Array, classes: int, average: Any) -> float:

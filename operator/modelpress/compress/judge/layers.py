@@ -154,12 +154,17 @@ def _scale_of_rows(graph: Graph, node: Any) -> str:
 def _owner(graph: Graph, name: str) -> Any:
     """Return the operation that computes with the initializer `name`, None if there is none."""
     for node in graph.consumers.get(name, ()):
-        if node.op_type not in UNPACKING:
+        if node.op_type not in UNPACKING and not _scales(graph, node):
             return node
         for output in node.output:
             if (further := _owner(graph, output)) is not None:
                 return further
     return None
+
+
+def _scales(graph: Graph, node: Any) -> bool:
+    """Whether a node multiplies a stored weight with its scale: nothing that it takes comes from an input."""
+    return node.op_type == "Mul" and all(graph.is_constant(name) for name in node.input)
 
 
 def _bytes(tensor: Any, elements: int) -> int:

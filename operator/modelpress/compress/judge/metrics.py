@@ -20,8 +20,8 @@ from modelpress.api.reasons import Reason
 
 from ..errors import Judged
 from . import agreement, ranking
-from .arguments import IGNORED
-from .classes import Scored, align, centred, is_single, whole_numbers
+from .arguments import ignored_label
+from .classes import Scored, align, centred, is_single
 from .resampling import Statistic, Units
 
 Array = NDArray[Any]
@@ -29,8 +29,8 @@ RESAMPLES, WHOLE_RESAMPLES, F1_RESAMPLES = 1000, 500, 200
 """Of a mean, of a metric over all samples together, and of the slowest of those."""
 OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1, MetricType.AUROC, MetricType.PERPLEXITY})
 """Types that compare classes, and so need labels."""
-WHOLE = frozenset({MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
-"""Types that are no mean over samples."""
+WHOLE = frozenset({MetricType.ACCURACY, MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
+"""Types that are no mean over samples; accuracy is one where each sample has one label."""
 
 
 @dataclass
@@ -43,6 +43,8 @@ class Scorer:
     _values: tuple[list[Array], list[Array]] = field(default_factory=lambda: ([], []))
     """For each sample, of original and result: its value, or what the metric over all samples is computed from."""
     _labels: list[Array] = field(default_factory=list)
+    _counted: list[Array] = field(default_factory=list)
+    """Which labels are counted, (samples, positions)."""
     _single: list[tuple[Array, Array, Array]] = field(default_factory=list)
     _classes: int = 0
 
@@ -80,14 +82,18 @@ class Scorer:
             self._single.clear()
             self._add_classes(*centred(before, after), target)
         original, result = (numpy.concatenate(values) for values in self._values)
-        units = Units.of(len(result), group)
+        told = self._told(original)
+        original, result = original[told], result[told]
+        units = Units.of(len(result), None if group is None else group[told])
         if self.metric.type is MetricType.F1:
-            return self._f1(original, result, units, seed)
-        if self.metric.type in WHOLE:
-            return self._of_all(original, result, units, seed)
+            return self._f1(original, result, told, units, seed)
+        one_label = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
+        if one_label:
+            original, result = original[:, 0], result[:, 0]
+        elif self.metric.type in WHOLE:
+            return self._of_all(original, result, told, units, seed)
         values = float(original.mean()), float(result.mean())
-        counted = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
-        if counted or self.metric.type is MetricType.AGREEMENT:
+        if one_label or self.metric.type is MetricType.AGREEMENT:
             right, still_right = original > 0.5, result > 0.5
             pairs = DiscordantPairs(
                 original_only=int((right & ~still_right).sum()), compressed_only=int((still_right & ~right).sum())
@@ -104,14 +110,15 @@ class Scorer:
         return self._figure(*values, units, errors)
 
     def _add_classes(self, original: Array, result: Array, target: Array) -> None:
-        pair = [align(scores, target, self.output) for scores in (original, result)]
+        pair = [align(scores, target, self.output, ignored_label(self.metric)) for scores in (original, result)]
         self._labels.append(pair[0].labels)
+        self._counted.append(pair[0].counted)
         self._classes = max(self._classes, *(scored.scores.shape[1] for scored in pair))
         for values, scored in zip(self._values, pair, strict=True):
             values.append(self._of_classes(scored))
 
     def _of_classes(self, scored: Scored) -> Array:
-        """Return a value for each sample: part of right labels, or for f1 the predicted classes."""
+        """Return values of each sample: right labels and counted ones, for f1 the predicted classes, or the scores."""
         if self.metric.type is MetricType.F1:
             return scored.predicted
         if self.metric.type is MetricType.AUROC:
@@ -124,18 +131,30 @@ class Scorer:
             )
         from .computing import accuracy  # noqa: PLC0415 - seconds to import, and not every model is scored
 
-        return accuracy(scored.scores, scored.labels, top)
+        return accuracy(scored.scores, scored.labels, scored.counted, top)
 
     def _surprise(self, scores: Array, target: Array) -> Array:
-        ignored = int(self.metric.args.get("ignore_index", IGNORED))
-        labels = whole_numbers(target, self.output)
-        scored = align(scores, numpy.where(labels == ignored, 0, labels), self.output)
-        labels = numpy.where((labels == ignored).reshape(scored.labels.shape), ignored, scored.labels)
-        return ranking.surprise(scored.scores.transpose(0, 2, 1), labels, ignored)
+        scored = align(scores, target, self.output, ignored_label(self.metric))
+        return ranking.surprise(scored.scores.transpose(0, 2, 1), scored.labels, scored.counted)
 
-    def _of_all(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
+    def _told(self, original: Array) -> Array | slice:
+        """Return the rows of samples of which a label is counted: the others are no samples, nor is a group of them."""
+        if self._counted:
+            told = numpy.asarray(numpy.concatenate(self._counted).any(axis=1))
+        elif self.metric.type is MetricType.PERPLEXITY:
+            told = numpy.asarray(original[:, 1] > 0)
+        else:
+            return slice(None)
+        if not told.any():
+            raise Judged(
+                Reason.EVALUATION_FAILED,
+                f"metric {self.metric.name}: ignore_index leaves out every label of the test data",
+            )
+        return slice(None) if told.all() else told
+
+    def _of_all(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         """Return a metric that is no mean over samples."""
-        before, after = self._statistic(original), self._statistic(result)
+        before, after = self._statistic(original, told), self._statistic(result, told)
         every = numpy.arange(len(result))
         values = before(every), after(every)
         if not numpy.isfinite(values).all():
@@ -146,28 +165,35 @@ class Scorer:
             )
         return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed))
 
-    def _statistic(self, values: Array) -> Statistic:
-        """Return the metric as a function of rows."""
+    def _statistic(self, values: Array, told: Array | slice) -> Statistic:
+        """Return the metric as a function of rows of `values`, which are the rows `told` of all samples."""
         if self.metric.type is MetricType.PERPLEXITY:
             return lambda rows: ranking.perplexity(values[rows])
-        truth = numpy.concatenate(self._labels)
+        if self.metric.type is MetricType.ACCURACY:
+            return lambda rows: ranking.share(values[rows])
+        truth = numpy.concatenate(self._labels)[told]
         if self.metric.type is MetricType.R2:
             return lambda rows: ranking.r2(values[rows], truth[rows])
+        counted = numpy.concatenate(self._counted)[told]
 
         def area(rows: Array) -> float:
-            scores = values[rows].transpose(0, 2, 1).reshape(-1, values.shape[1])
-            return ranking.auroc(scores, truth[rows].reshape(-1))
+            kept = counted[rows]
+            return ranking.auroc(values[rows].transpose(0, 2, 1)[kept], truth[rows][kept])
 
         return area
 
-    def _f1(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
+    def _f1(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
 
-        labels = numpy.concatenate(self._labels)
+        labels, counted = (numpy.concatenate(parts)[told] for parts in (self._labels, self._counted))
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
         def score(predicted: Array) -> Statistic:
-            return lambda rows: f1(predicted[rows].reshape(-1), labels[rows].reshape(-1), classes, average)
+            def of_rows(rows: Array) -> float:
+                kept = counted[rows]
+                return f1(predicted[rows][kept], labels[rows][kept], classes, average)
+
+            return of_rows
 
         before, after = score(original), score(result)
         every = numpy.arange(len(labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ DTYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 """numpy's name of onnxruntime's element types."""
+OUT_OF_BOUNDS = re.compile(r"idx=(?P<id>-?\d+) must be within the inclusive range \[-\d+,(?P<last>\d+)\]")
+"""How onnxruntime says that a Gather was asked for a row that is not there."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,13 @@ class Model:
         try:
             answers = self.session.run(None, {name: numpy.asarray(array) for name, array in feeds.items()})
         except Exception as error:  # onnxruntime's exceptions share no base class
+            beyond = OUT_OF_BOUNDS.search(str(error))
+            if beyond is not None:
+                raise Judged(
+                    Reason.DATASET_DOES_NOT_FIT,
+                    f"the test data holds the id {beyond['id']}, but the table that {self.label} looks it up in has "
+                    f"the ids 0 to {beyond['last']}: correct the data",
+                ) from error
             raise Judged(
                 Reason.EVALUATION_FAILED, f"{self.label} fails on the test data: {_one_line(error)}"
             ) from error

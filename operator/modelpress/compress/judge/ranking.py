@@ -35,16 +35,16 @@ def r2(answers: Array, truth: Array) -> float:
     return float(parts.mean())
 
 
-def surprise(scores: Array, labels: Array, ignored: int) -> Array:
+def surprise(scores: Array, labels: Array, counted: Array) -> Array:
     """Return for each sample the sum of -log p of its labels and how many they are, (samples, 2), float64.
 
-    `scores` (samples, positions, classes), before softmax; `labels` (samples, positions), those `ignored` not counted.
+    `scores` (samples, positions, classes), before softmax; `labels` and which of them are `counted` (samples,
+    positions).
     """
     scores = scores.astype(numpy.float64)
-    counted = labels != ignored
     highest = scores.max(axis=-1, keepdims=True)
     logarithms = scores - highest - numpy.log(numpy.exp(scores - highest).sum(axis=-1, keepdims=True))
-    chosen = numpy.take_along_axis(logarithms, numpy.where(counted, labels, 0)[..., None], axis=-1)[..., 0]
+    chosen = numpy.take_along_axis(logarithms, labels[..., None], axis=-1)[..., 0]
     return numpy.stack([-(chosen * counted).sum(axis=-1), counted.sum(axis=-1)], axis=-1)
 
 
@@ -52,6 +52,12 @@ def perplexity(surprises: Array) -> float:
     """Return exp of the mean surprise of a label, over all labels of all samples."""
     total, count = surprises.sum(axis=0)
     return float(numpy.exp(total / max(count, 1)))
+
+
+def share(parts: Array) -> float:
+    """Return the sum of the first column over that of the second: of all labels, those that are right."""
+    total, count = parts.sum(axis=0)
+    return float(total / count) if count else float("nan")
 
 
 def _area(scores: Array, positive: Array) -> float:

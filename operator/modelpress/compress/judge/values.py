@@ -39,10 +39,15 @@ class Graph:
 
     def constant(self, name: str) -> Array | None:
         """Return the values of an initializer, or of one that is cast to another type; None if it is neither."""
+        return self.array(self._stored(name)) if self.is_constant(name) else None
+
+    def is_constant(self, name: str) -> bool:
+        """Whether it is an initializer, or one that is cast to another type."""
+        return self._stored(name) in self.tensors
+
+    def _stored(self, name: str) -> str:
         maker = self.producers.get(name)
-        if maker is not None and maker.op_type == "Cast":
-            name = maker.input[0]
-        return self.array(name) if name in self.tensors else None
+        return str(maker.input[0]) if maker is not None and maker.op_type == "Cast" else name
 
 
 def values_of(graph: Graph, name: str, node: Any) -> Array | None:
@@ -67,6 +72,20 @@ def _of_integers(graph: Graph, name: str, weight: Array, node: Any) -> Array | N
         return _blocks(graph, weight, node)
     if node.op_type == "Gather" and (scale := row_scale(graph, node)):
         return _sample(weight.astype(numpy.float32) * graph.array(scale).astype(numpy.float32))
+    return _of_recurrent(graph, name, weight, node)
+
+
+def _of_recurrent(graph: Graph, name: str, weight: Array, node: Any) -> Array | None:
+    """Return the values of a recurrent layer's weight: integers that are cast, and multiplied with a constant then."""
+    if node.op_type == "DynamicQuantizeLSTM":  # weights are inputs 1 and 2, [directions, width, rows]; scales 8 and 10
+        scales = graph.constant(node.input[2 * list(node.input).index(name) + 6])
+        return None if scales is None else _sample(weight * scales.reshape(len(weight), 1, -1))
+    for cast in graph.consumers[name]:
+        for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
+            other = next((one for one in product.input if one != cast.output[0]), "")
+            scale = graph.constant(other) if product.op_type == "Mul" else None
+            if scale is not None:
+                return _sample(weight.astype(numpy.float32) * scale)
     return None
 
 

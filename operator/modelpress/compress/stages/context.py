@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from modelpress.api.compression import Objective
+from modelpress.api.source import Source
+from modelpress.api.stages import Quantize
 
 from ..datasets import Samples
 from ..facts import LayerFacts
@@ -38,7 +40,11 @@ class Context:
     scratch: Path
     source: Path
     """Folder of the source, for sentences about tenants' code."""
+    spec: Source | None = None
+    """What the spec says of the source."""
     objective: Objective | None = None
+    quantization: Quantize | None = None
+    """The quantize stage that comes later in the recipe, if any."""
     teacher: ModuleModel | None = None
     """The untouched source, kept where a later stage learns from it."""
     report: Callable[[float, str], None] = lambda _fraction, _detail: None

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 import torch_pruning
 from torch import nn
+from torch_pruning.pruner.function import BasePruningFunc
 
 from modelpress.api.defaults import EffectivePrune
 from modelpress.api.reasons import Reason
 
+from .. import recurrent
 from ..errors import Judged
 from ..models import ModuleModel
 from . import heads
@@ -25,6 +27,31 @@ from .candidates import Candidate, ChannelGroup
 from .selecting import kept_of_all, kept_of_layers, rounded
 
 GLOBAL = "Global"
+ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
+"""Layers that may lose channels of their own; what depends on them follows."""
+
+
+class Untouched(BasePruningFunc):  # type: ignore[misc]
+    """A recurrent layer keeps its widths: torch-pruning follows channels through the simplest LSTM alone.
+
+    What would have to follow it breaks forward, and so is left alone too.
+    """
+
+    def prune_out_channels(self, layer: nn.RNNBase, _idxs: Sequence[int]) -> nn.RNNBase:
+        """Do nothing."""
+        return layer
+
+    def prune_in_channels(self, layer: nn.RNNBase, _idxs: Sequence[int]) -> nn.RNNBase:
+        """Do nothing."""
+        return layer
+
+    def get_out_channels(self, layer: nn.RNNBase) -> int:
+        """Return the width of an answer."""
+        return layer.hidden_size * (2 if layer.bidirectional else 1)
+
+    def get_in_channels(self, layer: nn.RNNBase) -> int:
+        """Return the width of an input."""
+        return layer.input_size
 
 
 class Cutter:
@@ -79,17 +106,20 @@ class Cutter:
             parameter.requires_grad_(parameter.is_floating_point())
         attentions = heads.find(module)
         own = {name for item in attentions for name in item.fixed}
-        pruner = torch_pruning.BasePruner(
-            module,
-            example_inputs=tuple(self.inputs[spec.name] for spec in self.model.signature.inputs),
-            importance=torch_pruning.importance.MagnitudeImportance(),
-            ignored_layers=[layers[name] for name in sorted(ignored | own)],
-            in_channel_groups={},  # the defaults are shared between all pruners of a process
-            out_channel_groups={},
-            num_heads={},
-            channel_groups={},
-            output_transform=_flatten,
-        )
+        with recurrent.as_single_steps():
+            pruner = torch_pruning.BasePruner(
+                module,
+                example_inputs=tuple(self.inputs[spec.name] for spec in self.model.signature.inputs),
+                importance=torch_pruning.importance.MagnitudeImportance(),
+                ignored_layers=[layers[name] for name in sorted(ignored | own)],
+                in_channel_groups={},  # the defaults are shared between all pruners of a process
+                out_channel_groups={},
+                num_heads={},
+                channel_groups={},
+                output_transform=_flatten,
+                customized_pruners={kind: Untouched() for kind in recurrent.KINDS},
+                root_module_types=list(ROOTS),
+            )
         groups = pruner.DG.get_all_groups(
             ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
         )

@@ -16,44 +16,61 @@ from torch.nn import functional
 from modelpress.api.compression import Loss
 from modelpress.api.defaults import EffectiveDistill, with_defaults
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import Distill, Match
+from modelpress.api.stages import Distill, Match, SourceModule
 
 from ..datasets import Samples
 from ..errors import Judged
 from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
 from ..signature import describe
+from . import beside
 from .context import Context
 from .features import Features
-from .losses import TargetLoss, output_of
-from .training import Outputs, batched, device, train
+from .losses import output_of
+from .objectives import criterion
+from .training import Criterion, Outputs, batched, device, train
 
 REMEMBERED = 2**26
 """Most numbers of the teacher's answers to one dataset that are remembered: 256 MiB."""
 
 
 def run(model: ModuleModel, settings: Distill, context: Context) -> ModuleModel:
-    """Train in place. Raises Judged: RecipeInvalid, TrainingDiverged, DatasetDoesNotFit, EntrypointFailed."""
+    """Train in place, or a student of its own, and return what was trained.
+
+    Raises Judged: RecipeInvalid, TrainingDiverged, DatasetDoesNotFit, EntrypointFailed.
+    """
     if context.teacher is None:
         raise Judged(Reason.RECIPE_INVALID, "distill works on a torch module, whose source is the teacher.")
     full = with_defaults(settings)
+    student = _built(settings.student, beside.STUDENT, context.teacher, context) or model
+    teacher = _built(settings.teacher, beside.TEACHER, context.teacher, context) or context.teacher
     targets = None
     if full.alpha < 1:
         if context.objective is None:
             raise Judged(Reason.RECIPE_INVALID, "distill with alpha below 1 needs compression.objective.")
-        targets = TargetLoss(context.objective, model.signature)
-    teacher = context.teacher
+        targets = criterion(context.objective, student.signature, context.source)
     teacher.module.eval().requires_grad_(False).to(device())
-    features = Features(model.module, teacher.module, full.features) if full.features else None
+    features = Features(student.module, teacher.module, full.features) if full.features else None
     loss = context.objective.loss if context.objective is not None else None
-    output = output_of(context.objective, model.signature)
+    output = output_of(context.objective, student.signature)
     try:
-        train(model, full, TeacherLoss(teacher, full, output, loss, targets, features), context, "distill")
+        train(student, full, TeacherLoss(teacher, full, output, loss, targets, features), context, "distill")
     finally:
         teacher.module.cpu()
         if features is not None:
             features.close()
-    return model
+    return student
+
+
+def _built(asked: SourceModule | None, field: str, source: ModuleModel, context: Context) -> ModuleModel | None:
+    """Return the module that a field of the stage asks for, None if it asks for none. Raises Judged."""
+    if asked is None:
+        return None
+    if context.spec is None:
+        raise Judged(Reason.RECIPE_INVALID, f"{field} is built by an entrypoint: it needs a source.")
+    found = beside.build(asked, field, context.spec, context.source, source.signature, context.seed)
+    beside.check(source, found, field, context.calibration(), context.seed, context.source)
+    return found
 
 
 class TeacherLoss:
@@ -67,7 +84,7 @@ class TeacherLoss:
         settings: EffectiveDistill,
         output: tuple[str, int],
         objective: Loss | None,
-        targets: TargetLoss | None,
+        targets: Criterion | None,
         features: Features | None,
     ) -> None:
         self.teacher = teacher

@@ -9,7 +9,7 @@ from modelpress.api.stages import Finetune
 from ..errors import Judged
 from ..models import ModuleModel
 from .context import Context
-from .losses import TargetLoss
+from .objectives import criterion
 from .training import train
 
 
@@ -17,6 +17,6 @@ def run(model: ModuleModel, settings: Finetune, context: Context) -> ModuleModel
     """Train in place. Raises Judged: TrainingDiverged, LabelsOutOfRange, DatasetDoesNotFit, EntrypointFailed."""
     if context.samples("train") is None or context.objective is None:
         raise Judged(Reason.RECIPE_INVALID, "finetune needs compression.data.train and compression.objective.")
-    criterion = TargetLoss(context.objective, model.signature, smoothing=settings.label_smoothing or 0.0)
-    train(model, with_defaults(settings), criterion, context, "finetune")
+    goal = criterion(context.objective, model.signature, context.source, settings.label_smoothing or 0.0)
+    train(model, with_defaults(settings), goal, context, "finetune")
     return model

@@ -23,14 +23,7 @@ def select(
     """
     chosen: set[str] = set()
     for pattern in patterns:
-        if pattern.startswith(EXPRESSION):
-            try:
-                expression = re.compile(pattern.removeprefix(EXPRESSION))
-            except re.error as error:
-                raise Judged(Reason.RECIPE_INVALID, f"{field}: {pattern} is no regular expression: {error}.") from error
-            found = {name for name in names if expression.fullmatch(name)}
-        else:
-            found = {name for name in names if name == pattern or (nested and name.startswith(f"{pattern}."))}
+        found = matching(pattern, names, nested=nested, field=field)
         if not found:
             near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or sorted(names)[:5]
             raise Judged(
@@ -39,3 +32,14 @@ def select(
             )
         chosen |= found
     return chosen
+
+
+def matching(pattern: str, names: Iterable[str], *, nested: bool = False, field: str = "ignore") -> set[str]:
+    """Return the names that match one pattern, if any does. Raises Judged for what is no regular expression."""
+    if not pattern.startswith(EXPRESSION):
+        return {name for name in names if name == pattern or (nested and name.startswith(f"{pattern}."))}
+    try:
+        expression = re.compile(pattern.removeprefix(EXPRESSION))
+    except re.error as error:
+        raise Judged(Reason.RECIPE_INVALID, f"{field}: {pattern} is no regular expression: {error}.") from error
+    return {name for name in names if expression.fullmatch(name)}

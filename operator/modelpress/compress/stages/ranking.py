@@ -21,8 +21,8 @@ from ..formats.entrypoint import Guard
 from ..models import ModuleModel
 from .candidates import Candidate
 from .context import Context
-from .losses import TargetLoss
-from .training import batched, batches
+from .objectives import criterion
+from .training import Criterion, batched, batches
 
 BATCH = 64
 GRADIENT_SAMPLES = 1024
@@ -52,7 +52,7 @@ def importances(
 
 def gradients(model: ModuleModel, context: Context) -> Iterator[None]:
     """Yield once for each batch of training data; meanwhile the parameters hold the objective's gradient of it."""
-    criterion, samples = objective_of(model, context)
+    goal, samples = objective_of(model, context)
     parameters = [item for item in model.module.parameters() if item.is_floating_point()]
     for item in parameters:
         item.requires_grad_(True)
@@ -65,7 +65,7 @@ def gradients(model: ModuleModel, context: Context) -> Iterator[None]:
                 item.grad = torch.zeros_like(item)
             with Guard(context.source, "forward and backward on the train data"):
                 for inputs, part in batches(model, samples, chosen):
-                    loss = criterion.loss(inputs, batched(model, model.call(inputs)), samples, part)
+                    loss = goal.loss(inputs, batched(model, model.call(inputs)), samples, part)
                     (loss * (len(part) / len(chosen))).backward()  # type: ignore[no-untyped-call]
             yield
     finally:
@@ -74,35 +74,35 @@ def gradients(model: ModuleModel, context: Context) -> Iterator[None]:
 
 
 def _loss_changes(candidates: Sequence[Candidate], model: ModuleModel, context: Context) -> list[torch.Tensor]:
-    criterion, samples = objective_of(model, context)
+    goal, samples = objective_of(model, context)
     model.module.eval()
     order = np.sort(np.random.default_rng(context.seed).permutation(samples.count)[:LOSS_SAMPLES])
-    whole = mean_loss(model, criterion, samples, order)
+    whole = mean_loss(model, goal, samples, order)
     total, done, found = sum(item.width for item in candidates), 0, []
     for item in candidates:
         changes = []
         for index in range(item.width):
             with item.without(index), Guard(context.source, f"forward without a channel of {item.name}"):
-                changes.append(mean_loss(model, criterion, samples, order) - whole)
+                changes.append(mean_loss(model, goal, samples, order) - whole)
             done += 1
             context.report(0.9 * done / total, f"{item.name}: {index + 1} of {item.width} left out")
         found.append(torch.tensor(changes))
     return found
 
 
-def mean_loss(model: ModuleModel, criterion: TargetLoss, samples: Samples, order: np.ndarray) -> float:
+def mean_loss(model: ModuleModel, goal: Criterion, samples: Samples, order: np.ndarray) -> float:
     """Return the mean loss of some samples, in evaluation mode; infinite if it is not a number."""
     total = 0.0
     with torch.no_grad():
         for start in range(0, len(order), BATCH):
             for inputs, part in batches(model, samples, order[start : start + BATCH]):
-                loss = criterion.loss(inputs, batched(model, model.call(inputs)), samples, part)
+                loss = goal.loss(inputs, batched(model, model.call(inputs)), samples, part)
                 total += loss.item() * len(part)
     mean = total / len(order)
     return mean if np.isfinite(mean) else float("inf")
 
 
-def objective_of(model: ModuleModel, context: Context) -> tuple[TargetLoss, Samples]:
+def objective_of(model: ModuleModel, context: Context) -> tuple[Criterion, Samples]:
     """Return the objective and the training data that it is taken of. Raises Judged: RecipeInvalid if one is missing,
     EntrypointFailed, DatasetDoesNotFit.
     """
@@ -112,10 +112,10 @@ def objective_of(model: ModuleModel, context: Context) -> tuple[TargetLoss, Samp
             Reason.RECIPE_INVALID,
             "prune with importance Taylor or LossChange needs compression.data.train and compression.objective.",
         )
-    criterion = TargetLoss(objective, model.signature)
+    goal = criterion(objective, model.signature, context.source)
     model.module.eval()
     with Guard(context.source, "forward on the train data"), torch.no_grad():
         inputs, _ = next(batches(model, samples, np.arange(min(2, samples.count))))
         outputs = batched(model, model.call(inputs))
-    criterion.check(inputs, outputs, samples, "train")
-    return criterion, samples
+    goal.check(inputs, outputs, samples, "train")
+    return goal, samples

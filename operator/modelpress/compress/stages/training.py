@@ -5,6 +5,7 @@ What is made small is a `Criterion`'s affair. Runs tenants' code (forward). Dete
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from ..models import ModuleModel, tensors
 from ..signature import calls
 from .augmenting import Augmentation
 from .context import Context
+from .quantize import aware
 
 Outputs = tuple[torch.Tensor, ...]
 """Outputs of one call in the order of the signature, all with a first axis that counts samples."""
@@ -60,14 +62,26 @@ def train(model: ModuleModel, settings: EffectiveTraining, criterion: Criterion,
     samples, validation = context.samples("train"), context.samples("validation")
     if samples is None:
         raise Judged(Reason.RECIPE_INVALID, "Training needs compression.data.train.")
-    trainer = Trainer(model, settings, criterion, context.seed, stage)
-    for role, found in (("train", samples), ("validation", validation)):
-        if found is not None:
-            with Guard(context.source, f"forward on the {role} data"):
-                trainer.check(found, role)
-    with Guard(context.source, "forward in training"):
-        trainer.train(samples, validation, context)
+    with _as_stored(model, settings, context):
+        trainer = Trainer(model, settings, criterion, context.seed, stage)
+        for role, found in (("train", samples), ("validation", validation)):
+            if found is not None:
+                with Guard(context.source, f"forward on the {role} data"):
+                    trainer.check(found, role)
+        with Guard(context.source, "forward in training"):
+            trainer.train(samples, validation, context)
     model.module.eval().cpu()
+
+
+def _as_stored(
+    model: ModuleModel, settings: EffectiveTraining, context: Context
+) -> contextlib.AbstractContextManager[None]:
+    """Return what has the module compute as the recipe's quantize stage will store it, where that is asked for."""
+    if not settings.quantization_aware:
+        return contextlib.nullcontext()
+    if context.quantization is None:
+        raise Judged(Reason.RECIPE_INVALID, "quantizationAware trains for a quantize stage, which the recipe has not.")
+    return aware.rounded(model, context.quantization, context)
 
 
 def device() -> str:

@@ -8,7 +8,12 @@ import numpy
 import pytest
 import torch
 from torchmetrics.functional import r2_score
-from torchmetrics.functional.classification import binary_auroc, multiclass_auroc
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    multiclass_accuracy,
+    multiclass_auroc,
+    multiclass_f1_score,
+)
 from torchmetrics.functional.text import perplexity
 
 from modelpress.api.defaults import EffectiveMetric, with_defaults
@@ -18,6 +23,8 @@ from modelpress.compress.errors import Judged
 from modelpress.compress.judge.arguments import check_arguments
 from modelpress.compress.judge.classes import align
 from modelpress.compress.judge.metrics import Scorer
+
+RANDOM = numpy.random.default_rng(11)
 
 
 def a_metric(metric: str, **args: Any) -> EffectiveMetric:
@@ -71,6 +78,37 @@ def test_one_score_divides_two_classes(shape: tuple[int, ...]) -> None:
     assert scored(a_metric("accuracy"), logits, logits, labels, batch=2).original == pytest.approx(4 / 6)
 
 
+@pytest.mark.parametrize("top", [1, 2])
+def test_labels_of_padding_are_counted_by_no_metric_that_is_told_so(top: int) -> None:
+    """Values are those of torchmetrics with the same `ignore_index`."""
+    scores = RANDOM.random((40, 9, 5)).astype(numpy.float32)
+    labels = RANDOM.integers(0, 5, (40, 9))
+    lengths = RANDOM.integers(0, 10, 40)
+    labels[numpy.arange(9) >= lengths[:, None]] = -100
+    flat = torch.from_numpy(scores.reshape(-1, 5)), torch.from_numpy(labels.reshape(-1))
+    given: dict[str, Any] = {"num_classes": 5, "ignore_index": -100}
+    accuracy = scored(a_metric("accuracy", ignore_index=-100, top_k=top), scores, scores[::-1].copy(), labels)
+    wanted = multiclass_accuracy(*flat, top_k=top, average="micro", **given)
+    assert accuracy.original == pytest.approx(float(wanted), abs=1e-6)
+    assert accuracy.pairs is None and 0 < accuracy.standard_error < 0.1
+    f1 = scored(a_metric("f1", ignore_index=-100), scores, scores, labels)
+    assert f1.original == pytest.approx(float(multiclass_f1_score(*flat, average="macro", **given)), abs=1e-6)
+    area = scored(a_metric("auroc", ignore_index=-100), scores, scores, labels)
+    assert area.original == pytest.approx(float(multiclass_auroc(*flat, **given)), abs=1e-6)
+
+
+def test_samples_whose_one_label_is_ignored_are_no_samples() -> None:
+    labels = numpy.array([0, -100, 2, 3, -100, 1])
+    original, result = one_hot([0, 0, 2, 3, 0, 1]), one_hot([0, 1, 2, 0, 1, 0])
+    figure = scored(a_metric("accuracy", ignore_index=-100), original, result, labels)
+    assert (figure.original, figure.compressed, figure.samples) == (1.0, 0.5, 4)
+    assert (figure.pairs.original_only, figure.pairs.compressed_only) == (2, 0)
+    with pytest.raises(Judged, match=r"LabelsOutOfRange.*ignore_index: -100"):
+        scored(a_metric("accuracy"), original, result, labels)
+    with pytest.raises(Judged, match="leaves out every label"):
+        scored(a_metric("accuracy", ignore_index=1), original[:2], result[:2], numpy.array([1, 1]))
+
+
 def test_f1_is_over_all_samples_and_has_a_paired_error() -> None:
     labels = numpy.array([0, 0, 1, 1, 2, 2] * 10)
     predicted = one_hot([0, 1, 1, 1, 2, 0] * 10)
@@ -117,9 +155,6 @@ def test_unusable_arguments_are_refused(metric: EffectiveMetric, says: str) -> N
     with pytest.raises(Judged, match="EvaluationFailed") as caught:
         check_arguments(metric)
     assert says in caught.value.message
-
-
-RANDOM = numpy.random.default_rng(11)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -190,7 +225,7 @@ def test_agreement_is_with_the_original_whatever_the_truth(args: dict[str, Any],
         ("agreement", {"kind": "roughly"}, "kind must be one of argmax"),
         ("agreement", {"at_least": 2}, "at_least must be"),
         ("perplexity", {"ignore_index": "pad"}, "ignore_index must be"),
-        ("auroc", {"average": "macro"}, "no argument 'average' is taken by auroc; it takes none"),
+        ("auroc", {"average": "macro"}, "no argument 'average' is taken by auroc; it takes ignore_index"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(kind: str, args: dict[str, Any], words: str) -> None:

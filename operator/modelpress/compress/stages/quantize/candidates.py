@@ -15,7 +15,9 @@ from .rounding import Floats
 LEAST_ELEMENTS = 256
 """Smaller weights gain nothing."""
 LEAST_WIDTH = 16
-"""Narrower ones neither: the least group is padded up to this."""
+"""Narrower matrices neither: the least group is padded up to this."""
+LEAST_ROW = 4
+"""Nor do narrower rows of tables: each has a scale of its own."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def find(proto: Any) -> Iterator[Candidate]:
         shape = (int(tensor.dims[0]), int(tensor.dims[1]))
         transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes.get("transB", 0))
         rows = (shape[1], shape[0]) if transposed else shape
-        if rows[0] * rows[1] < LEAST_ELEMENTS or rows[1] < LEAST_WIDTH:
+        if rows[0] * rows[1] < LEAST_ELEMENTS or rows[1] < (LEAST_ROW if place == 0 else LEAST_WIDTH):
             continue
         yield Candidate(node.name, node.op_type, tensor.name, node.input[1 - place], rows, transposed)
 

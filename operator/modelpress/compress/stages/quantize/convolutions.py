@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from ... import external
+from ... import external, graph
+from .symmetric import others, symmetric
 
 OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
-GREATEST = 127
 LEAST_ELEMENTS = 64
 """Smaller weights gain nothing."""
 
@@ -33,13 +33,7 @@ def store_convolutions(proto: Any, ignored: set[str], *, per_channel: bool) -> i
             count += 1
         nodes.append(node)
     if done:
-        kept_nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        del proto.graph.node[:]
-        proto.graph.node.extend(kept_nodes)
-        used = {name for node in proto.graph.node for name in node.input}
-        kept = [item for item in proto.graph.initializer if item.name in used or item.name not in done]
-        del proto.graph.initializer[:]
-        proto.graph.initializer.extend(kept)
+        graph.replace_nodes(proto, nodes, done)
     return count
 
 
@@ -50,10 +44,7 @@ def _worth(tensor: Any) -> bool:
 def _widen(proto: Any, tensor: Any, axis: int | None) -> Any:
     """Add the int8 form of a weight, symmetric, and return the node that widens it."""
     values = external.array(tensor)
-    others = tuple(index for index in range(values.ndim) if index != axis)
-    largest = np.abs(values).max(axis=others if axis is not None else None, keepdims=True)
-    scale = np.where(largest > 0, largest / GREATEST, 1).astype(np.float32)
-    rounded = np.clip(np.round(values / scale), -GREATEST, GREATEST).astype(np.int8)
+    rounded, scale = symmetric(values, others(values.ndim, axis))
     flat = scale.reshape(-1) if axis is not None else scale.reshape(())
     names = [f"{tensor.name}_int8", f"{tensor.name}_scale", f"{tensor.name}_widened"]
     proto.graph.initializer.extend(

@@ -1,8 +1,8 @@
 """8-bit activations, by onnxruntime's quantizer.
 
 Static is QDQ with signed activations and weights: no kernel saturates on them, so every processor answers alike.
-Dynamic quantizes matrix products; convolutions, whose dynamic kernel is slow, keep float arithmetic and only store
-their weights in 8 bits.
+Dynamic quantizes matrix products and LSTM; convolutions, whose dynamic kernel is slow, keep float arithmetic and only
+store their weights in 8 bits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATIC_TYPES = (
 """Operators that take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
 GEMM_SUFFIX = "_MatMul"
 """What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
-DYNAMIC_TYPES = ("MatMul", "Gather")
+DYNAMIC_TYPES = ("MatMul", "Gather", "LSTM")
 """Operators with 8-bit activations found at run time; onnxruntime turns Gemm into MatMul first."""
 METHODS: Mapping[QuantizeAlgorithm, Any] = MappingProxyType(
     {

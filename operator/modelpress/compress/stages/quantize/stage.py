@@ -1,4 +1,4 @@
-"""The way through the stage: prepare, choose nodes, let an engine work, store embeddings and convolutions, check."""
+"""The way through the stage: prepare, choose nodes, let an engine work, store what it does not know, check."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from .fixed_point import to_fixed_point
 from .mixed import FLOAT
 from .mixing import Mixing
 from .preparing import prepare
+from .recurrent import store_recurrent
 from .rounding import nearest
 from .scheme import Engine, engine, fixed_point, table_scheme
 from .weights import Work
@@ -81,7 +82,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
             Reason.STAGE_FAILED,
             f"quantize was to store the weights of {len(stored)} nodes, and did of {written + plain}.",
         )
-    _convolutions(proto, chosen, context, per_channel=True)
+    _widened(proto, chosen, context, per_channel=True)
     return proto
 
 
@@ -107,9 +108,11 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
             scheme = table_scheme(settings.embeddings.bits, item.shape[1], settings)
             stored[item.name] = Stored(item, nearest(rows, scheme))
         Writer(proto, Spool(context.scratch / "spool"), integer=False).write(stored)
+    chosen = {node.name for node in proto.graph.node} - excluded
     if engine(settings) is Engine.DYNAMIC:
-        names = {node.name for node in proto.graph.node}
-        _convolutions(proto, names - excluded, context, per_channel=integers.per_channel(settings))
+        _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
+    else:
+        _recurrent(proto, chosen, context)
     return proto
 
 
@@ -134,13 +137,25 @@ def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
         select(override.targets, names, WEIGHTY, nested=True, field="overrides.targets")
 
 
-def _convolutions(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:
+def _widened(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:
+    """Store in 8 bits what computes in float: convolutions and recurrent layers."""
     ignored = {node.name for node in proto.graph.node} - chosen
     stored = store_convolutions(proto, ignored, per_channel=per_channel)
     if stored:
         context.warnings.append(
             f"{stored} convolutions store their weights in 8 bits but compute in float: preset {QuantizePreset.INT8} "
             "would compute in integers."
+        )
+    _recurrent(proto, chosen, context)
+
+
+def _recurrent(proto: Any, chosen: set[str], context: Context) -> None:
+    stored = store_recurrent(proto, chosen)
+    if stored:
+        context.warnings.append(
+            f"{', '.join(f'{count} {operator}' for operator, count in stored.items())} store their weights in 8 bits "
+            f"but compute in float: onnxruntime has an integer kernel for LSTM alone, under preset "
+            f"{QuantizePreset.INT8_DYNAMIC}."
         )
 
 
@@ -163,8 +178,8 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
     if not kinds:
         raise Judged(
             Reason.STAGE_FAILED,
-            "quantize stored no weight as integers: the graph has no matrix product, embedding or convolution with "
-            "constant weights, or all are ignored.",
+            "quantize stored no weight as integers: the graph has no matrix product, embedding, convolution or "
+            "recurrent layer with constant weights, or all are ignored.",
         )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:

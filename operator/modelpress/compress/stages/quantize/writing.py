@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ... import graph
 from ...external import Spool
 from .candidates import Candidate
 from .rounding import Codes, Floats, Rounded, fit_half
@@ -46,7 +46,8 @@ class Stored:
         groups = grid.scales.size
         scale = 2 if scheme.half_scales and fit_half(grid.scales) else 4
         zeros = 0 if scheme.symmetric else groups * scheme.bits // 8
-        padded = len(grid.scales) * grid.scales.shape[1] * scheme.group
+        width = self.candidate.shape[1] if self.candidate.embedding else grid.scales.shape[1] * scheme.group
+        padded = len(grid.scales) * width  # rows of tables are not filled up
         return int(padded * scheme.bits // 8 + groups * scale + zeros)
 
 
@@ -68,23 +69,11 @@ class Writer:
 
     def write(self, items: Mapping[str, Stored]) -> None:
         """Replace the named nodes; weights that nobody takes any more go."""
-        graph = self.proto.graph
-        for node in graph.node:
+        for node in self.proto.graph.node:
             if node.name in items:
                 self.made[node.name] = self._nodes(node, items[node.name])
-        nodes = [
-            onnx.NodeProto.FromString(new.SerializeToString())
-            for node in graph.node
-            for new in self.made.get(node.name, [node])
-        ]
-        del graph.node[:]
-        graph.node.extend(nodes)
-        replaced = {item.candidate.weight for item in items.values()}
-        used = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
-        kept = [item for item in graph.initializer if item.name in used or item.name not in replaced]
-        copies = [onnx.TensorProto.FromString(item.SerializeToString()) for item in kept]
-        del graph.initializer[:]
-        graph.initializer.extend(copies)
+        nodes = [new for node in self.proto.graph.node for new in self.made.get(node.name, [node])]
+        graph.replace_nodes(self.proto, nodes, {item.candidate.weight for item in items.values()})
         if all(opset.domain != DOMAIN for opset in self.proto.opset_import):
             self.proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 

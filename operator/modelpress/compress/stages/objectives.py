@@ -1,0 +1,89 @@
+"""The objective of the spec as a training.Criterion: one of our losses, or a function of the source.
+
+Runs tenants' code where the loss is an entrypoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from modelpress.api.compression import Loss, Objective
+from modelpress.api.reasons import Reason
+
+from ..datasets import Samples
+from ..errors import Judged
+from ..formats import entrypoint
+from ..signature import Signature, describe
+from .losses import TargetLoss
+from .training import Criterion, Outputs
+
+
+def criterion(objective: Objective, signature: Signature, source: Path, smoothing: float = 0.0) -> Criterion:
+    """Return what training makes small. Raises Judged: RecipeInvalid, SourceInvalid, EntrypointFailed.
+
+    `source`: folder of the source.
+    """
+    if objective.loss is not Loss.ENTRYPOINT:
+        return TargetLoss(objective, signature, smoothing)
+    if objective.entrypoint is None:
+        raise Judged(Reason.RECIPE_INVALID, "objective.loss Entrypoint needs objective.entrypoint, as file:function.")
+    folder = source.resolve()
+    return EntrypointLoss(
+        entrypoint.find(folder, objective.entrypoint, "objective.entrypoint"), objective.entrypoint, signature, folder
+    )
+
+
+class EntrypointLoss:
+    """A function of the source, on all outputs and all targets: a training.Criterion."""
+
+    name = "The loss"
+
+    def __init__(self, function: Callable[..., Any], where: str, signature: Signature, folder: Path) -> None:
+        self.function = function
+        self.where = where
+        self.names = [spec.name for spec in signature.outputs]
+        self.folder = folder
+
+    def check(self, _inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, _role: str) -> None:
+        """Raise Judged with EntrypointFailed unless the function returns one number that can be trained by."""
+        chosen = np.arange(len(outputs[0]))
+        with torch.enable_grad():
+            given = tuple(item.detach().requires_grad_(item.is_floating_point()) for item in outputs)
+            found = self._call(given, samples, chosen)
+        wrong = None
+        if not isinstance(found, torch.Tensor):
+            wrong = type(found).__name__
+        elif found.numel() != 1:
+            wrong = f"a tensor of shape {describe(found.shape)}"
+        elif not found.requires_grad:
+            wrong = "a tensor without a gradient"
+        if wrong is not None:
+            raise Judged(
+                Reason.ENTRYPOINT_FAILED,
+                f"The loss {self.where} returned {wrong}: it must return the mean over a batch, one number, computed "
+                "from the outputs by torch.",
+            )
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Nothing is trained beside the module."""
+        return []
+
+    def loss(
+        self, _inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, chosen: np.ndarray
+    ) -> torch.Tensor:
+        """Return what the function says of the chosen samples."""
+        return torch.as_tensor(self._call(outputs, samples, chosen)).reshape(())
+
+    def _call(self, outputs: Outputs, samples: Samples, chosen: np.ndarray) -> Any:
+        device = outputs[0].device
+        targets = {
+            name: torch.from_numpy(np.array(values[chosen])).to(device) for name, values in samples.targets.items()
+        }
+        with entrypoint.Guard(self.folder, f"loss {self.where}"):
+            return self.function(dict(zip(self.names, outputs, strict=True)), targets)
