@@ -82,17 +82,16 @@ class Scorer:
             self._single.clear()
             self._add_classes(*centred(before, after), target)
         original, result = (numpy.concatenate(values) for values in self._values)
-        units = Units.of(len(result), group)
+        told = self._told(original)
+        original, result = original[told], result[told]
+        units = Units.of(len(result), None if group is None else group[told])
         if self.metric.type is MetricType.F1:
-            return self._f1(original, result, units, seed)
+            return self._f1(original, result, told, units, seed)
         one_label = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
         if one_label:
-            kept = result[:, 1] > 0
-            self._refuse_nothing(int(kept.sum()))
-            original, result = original[kept, 0], result[kept, 0]
-            units = Units.of(len(result), None if group is None else group[kept])
+            original, result = original[:, 0], result[:, 0]
         elif self.metric.type in WHOLE:
-            return self._of_all(original, result, units, seed)
+            return self._of_all(original, result, told, units, seed)
         values = float(original.mean()), float(result.mean())
         if one_label or self.metric.type is MetricType.AGREEMENT:
             right, still_right = original > 0.5, result > 0.5
@@ -138,18 +137,24 @@ class Scorer:
         scored = align(scores, target, self.output, ignored_label(self.metric))
         return ranking.surprise(scored.scores.transpose(0, 2, 1), scored.labels, scored.counted)
 
-    def _refuse_nothing(self, count: int) -> None:
-        if not count:
+    def _told(self, original: Array) -> Array | slice:
+        """Return the rows of samples of which a label is counted: the others are no samples, nor is a group of them."""
+        if self._counted:
+            told = numpy.asarray(numpy.concatenate(self._counted).any(axis=1))
+        elif self.metric.type is MetricType.PERPLEXITY:
+            told = numpy.asarray(original[:, 1] > 0)
+        else:
+            return slice(None)
+        if not told.any():
             raise Judged(
                 Reason.EVALUATION_FAILED,
                 f"metric {self.metric.name}: ignore_index leaves out every label of the test data",
             )
+        return slice(None) if told.all() else told
 
-    def _of_all(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
+    def _of_all(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         """Return a metric that is no mean over samples."""
-        if self._counted:
-            self._refuse_nothing(sum(int(part.sum()) for part in self._counted))
-        before, after = self._statistic(original), self._statistic(result)
+        before, after = self._statistic(original, told), self._statistic(result, told)
         every = numpy.arange(len(result))
         values = before(every), after(every)
         if not numpy.isfinite(values).all():
@@ -160,16 +165,16 @@ class Scorer:
             )
         return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed))
 
-    def _statistic(self, values: Array) -> Statistic:
-        """Return the metric as a function of rows."""
+    def _statistic(self, values: Array, told: Array | slice) -> Statistic:
+        """Return the metric as a function of rows of `values`, which are the rows `told` of all samples."""
         if self.metric.type is MetricType.PERPLEXITY:
             return lambda rows: ranking.perplexity(values[rows])
         if self.metric.type is MetricType.ACCURACY:
             return lambda rows: ranking.share(values[rows])
-        truth = numpy.concatenate(self._labels)
+        truth = numpy.concatenate(self._labels)[told]
         if self.metric.type is MetricType.R2:
             return lambda rows: ranking.r2(values[rows], truth[rows])
-        counted = numpy.concatenate(self._counted)
+        counted = numpy.concatenate(self._counted)[told]
 
         def area(rows: Array) -> float:
             kept = counted[rows]
@@ -177,15 +182,18 @@ class Scorer:
 
         return area
 
-    def _f1(self, original: Array, result: Array, units: Units, seed: int) -> MetricFigure:
+    def _f1(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
 
-        labels, counted = numpy.concatenate(self._labels), numpy.concatenate(self._counted)
-        self._refuse_nothing(int(counted.sum()))
+        labels, counted = (numpy.concatenate(parts)[told] for parts in (self._labels, self._counted))
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
         def score(predicted: Array) -> Statistic:
-            return lambda rows: f1(predicted[rows][counted[rows]], labels[rows][counted[rows]], classes, average)
+            def of_rows(rows: Array) -> float:
+                kept = counted[rows]
+                return f1(predicted[rows][kept], labels[rows][kept], classes, average)
+
+            return of_rows
 
         before, after = score(original), score(result)
         every = numpy.arange(len(labels))

@@ -104,3 +104,18 @@ def test_errors_by_groups_are_those_of_their_number(kind: str) -> None:
 @pytest.mark.parametrize("degrees", [1, 4, 29, 500])
 def test_the_quantile_of_t_is_that_of_the_table(degrees: int) -> None:
     assert student(0.95, degrees) == pytest.approx(t.ppf(0.95, degrees), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "f1", "auroc", "perplexity"])
+def test_groups_without_a_label_that_counts_are_no_groups(kind: str) -> None:
+    random = numpy.random.default_rng(4)
+    labels = random.integers(0, 2, 120)
+    scores = [random.normal(size=(120, 2)).astype(numpy.float32) + numpy.eye(2)[labels] for _ in range(2)]
+    group = groups_of(40, 3)
+    left = (group < 35) & (numpy.arange(120) % 3 > 0)
+    all_of_them, those_left = (Scorer(a_metric(kind, ignore_index=-100), "y") for _ in range(2))
+    all_of_them.add(*scores, numpy.where(left, labels, -100))
+    those_left.add(*(score[left] for score in scores), labels[left])
+    found = all_of_them.figure(0, group)
+    assert (found.samples, found.groups) == (70, 35)
+    assert found == those_left.figure(0, group[left])
