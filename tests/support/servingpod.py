@@ -39,8 +39,10 @@ from modelpress.render.serving.triton import triton_script
 _ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
 """Seconds for what takes a few: the machine may be busy."""
-_OFFSETS = iter(range(3000 + os.getpid() % 50 * 120, 23000, 120))
-"""A pod's ports lie within 110 of each other, and below those that systems give to clients."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_OFFSETS = iter(range(3000 + 5000 * _WORKER, 8000 + 5000 * _WORKER, 120))
+"""A pod's ports lie within 110 of each other, and below those that systems give to clients. Processes that test side by
+side have ranges of their own: a pod's ports are its own while its processes are restarted, too."""
 _MAIN = "from modelpress.cli.main import main; main()"
 
 
