@@ -21,6 +21,8 @@ SEAT = "modelpress.example/seat"
 SEATED: Mapping[str, Any] = {"limits": {SEAT: 1}}
 IN_PLACE = {"strategy": "InPlace"}
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+
 
 @pytest.fixture(scope="module")
 def seat(installed: Path) -> Iterator[None]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.support.sources import batch_normalized_mlp
 from tests.support.workplace import Workplace, sparing
+
+pytestmark = pytest.mark.long
 
 
 def test_a_rung_that_fails_its_gate_is_followed_by_the_next_which_is_served(

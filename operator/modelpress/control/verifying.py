@@ -66,7 +66,7 @@ def verify(draft: Draft, revision: ModelRevision, stable: str | None, known: Rej
     clean_up(draft)
     if rejected is None and failure is not None:
         rejected = candidates.rejection(draft, revision, failure)
-    if rejected is None and noted.record != before:
+    if rejected is None and not _is_told(revision):
         draft.note("Normal", Reason.VERIFICATION_PASSED, f"{revision.metadata.name}: {proof.message}")
     return _concluded(revision, asked, noted.record, rejected)
 
@@ -79,6 +79,16 @@ def clean_up(draft: Draft, but: str | None = None) -> None:
             ours = draft.model.metadata.uid in owner_uids(item) and marks.label(item, names.REVISION_LABEL) != but
             if ours and marks.label(item, names.ROLE_LABEL) == names.ROLE_VERIFY:
                 draft.delete(item)
+
+
+def _is_told(revision: ModelRevision) -> bool:
+    """Say whether the ModelRevision says already that it is verified."""
+    told = (
+        next((item for item in revision.status.conditions if item.type == "Verified"), None)
+        if revision.status
+        else None
+    )
+    return told is not None and (told.status, told.reason) == ("True", Reason.VERIFICATION_PASSED)
 
 
 def _afresh(draft: Draft, revision: ModelRevision, record: VerificationRecord) -> VerificationRecord:
