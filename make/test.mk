@@ -9,7 +9,7 @@ WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what f
 .PHONY: test test-static test-unit test-integration test-cluster test-addons test-long test-rollout
 
 test: ## everything: static, unit, then on a real cluster
-	@$(MAKE) test-static test-unit
+	@$(MAKE) --jobs=2 --output-sync=line test-static test-unit
 	@$(MAKE) set-up
 	@$(GROUND) browser
 	@$(MAKE) test-integration test-cluster
@@ -27,7 +27,7 @@ test-unit: $(VENV) ## what needs nothing but Python
 	$(PYTEST) -n 2 -m "not long" tests/unit tests/golden
 
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
-	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,3)
+	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,4)
 
 test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
 	$(call WITH_RETRY,-m "not long" tests/cluster,0)

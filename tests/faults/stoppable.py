@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.apiserver import ApiServer, free_ports
+from tests.support.apiserver import ApiServer
 
 from modelpress.control import operator
 from modelpress.control.seam import Seam
@@ -27,7 +27,7 @@ def settings_for(namespace: str, api_server: ApiServer) -> Settings:
         identity="always-the-same",
         counts_interval=0.5,
         http_host="127.0.0.1",
-        http_port=free_ports(1)[0],
+        http_port=0,  # any: nobody asks it, and one that was chosen before may be taken by then
     )
 
 
