@@ -27,7 +27,7 @@ test-unit: $(VENV) ## what needs nothing but Python
 	$(PYTEST) -n 2 -m "not long" tests/unit tests/golden
 
 test-integration: $(VENV) ## against a real API server, Triton, Envoy, rclone; without a cluster
-	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,4)
+	$(call WITH_RETRY,-m "not long" tests/integration tests/faults,3)
 
 test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its own
 	$(call WITH_RETRY,-m "not long" tests/cluster,0)
