@@ -20,7 +20,7 @@ from modelpress.api.servingpod import METRICS_PORT
 from modelpress.control.kinds import MODEL
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Reference
-from modelpress.control.pod_answers import ask_pod, pod_session
+from modelpress.control.pod_answers import ask_again_and_again, ask_pod, own_address
 from modelpress.rollout.counting import Counted, count, total, window_of
 from modelpress.triton.metrics import InferenceCounters, inference_counters
 
@@ -47,10 +47,7 @@ class CountsPoller:
 
     async def poll(self) -> None:
         """Poll for ever."""
-        async with pod_session(TIMEOUT) as session:
-            while True:
-                await self.poll_once(session)
-                await asyncio.sleep(self._interval)
+        await ask_again_and_again(self.poll_once, self._interval, TIMEOUT)
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Read each pod once, and have a round made on each model that has a canary."""
@@ -71,8 +68,8 @@ class CountsPoller:
             self._changed(key)
 
     async def _read(self, session: aiohttp.ClientSession, pod: Manifest) -> InferenceCounters | None:
-        address = (pod.get("status") or {}).get("podIP")
-        if not address or (pod.get("spec") or {}).get("hostNetwork"):
+        address = own_address(pod)
+        if address is None:
             return None
         async with self._slots:
             return await read(session, address, self._port, pod["metadata"]["labels"][MODEL_LABEL])

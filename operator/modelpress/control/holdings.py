@@ -17,7 +17,7 @@ from modelpress.api.servingpod import AGENT_PORT, PodAnswer, ServingPod
 from modelpress.control.counts import AT_A_TIME, TIMEOUT, is_serving, key_of, name_of
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest
-from modelpress.control.pod_answers import ask_pod, pod_session
+from modelpress.control.pod_answers import ask_again_and_again, ask_pod, own_address
 from modelpress.control.sets import wanted
 
 logger = logging.getLogger(__name__)
@@ -40,10 +40,7 @@ class HoldingsPoller:
 
     async def poll(self) -> None:
         """Poll for ever."""
-        async with pod_session(TIMEOUT) as session:
-            while True:
-                await self.poll_once(session)
-                await asyncio.sleep(self._interval)
+        await ask_again_and_again(self.poll_once, self._interval, TIMEOUT)
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Ask each pod once that may say something new, and have a round made on the models of those that do."""
@@ -70,8 +67,8 @@ class HoldingsPoller:
                 yield (metadata["namespace"], metadata["name"]), pod
 
     async def _ask(self, session: aiohttp.ClientSession, pod: Manifest) -> PodAnswer | None:
-        address = (pod.get("status") or {}).get("podIP")
-        if not address or (pod.get("spec") or {}).get("hostNetwork"):
+        address = own_address(pod)
+        if address is None:
             return None
         async with self._slots:
             return await ask(session, address, self._port)

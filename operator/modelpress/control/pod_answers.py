@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import aiohttp
+
+from modelpress.control.plan import Manifest
 
 
 def pod_session(seconds: float) -> aiohttp.ClientSession:
     """Return a session in which a request takes at most so many seconds; no proxy, no cookie is kept."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     return aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def ask_again_and_again(
+    ask_once: Callable[[aiohttp.ClientSession], Awaitable[None]], interval: float, request_seconds: float
+) -> NoReturn:
+    """Ask for ever, with `interval` seconds between; a request takes at most `request_seconds`."""
+    async with pod_session(request_seconds) as session:
+        while True:
+            await ask_once(session)
+            await asyncio.sleep(interval)
+
+
+def own_address(pod: Manifest) -> str | None:
+    """Return the address at which `pod` may be asked; None if it has none, or shares that of its node."""
+    address: str | None = (pod.get("status") or {}).get("podIP")
+    return address if address and not (pod.get("spec") or {}).get("hostNetwork") else None
 
 
 async def ask_pod(session: aiohttp.ClientSession, address: str, port: int, path: str, limit: int) -> bytes | None:

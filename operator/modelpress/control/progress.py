@@ -17,7 +17,7 @@ import orjson
 from modelpress.api.names import MODEL_LABEL
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest
-from modelpress.control.pod_answers import ask_pod, pod_session
+from modelpress.control.pod_answers import ask_again_and_again, ask_pod, own_address
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,7 @@ class ProgressPoller:
 
     async def poll(self) -> None:
         """Poll for ever."""
-        async with pod_session(TIMEOUT) as session:
-            while True:
-                await self.poll_once(session)
-                await asyncio.sleep(self._interval)
+        await ask_again_and_again(self.poll_once, self._interval, TIMEOUT)
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
         """Ask each pod once, and have a round made on the models whose answers changed."""
@@ -60,8 +57,7 @@ def is_running_job(pod: Manifest) -> bool:
     """Say whether `pod` belongs to a Job and can be asked: it has an address of its own and is not over."""
     labels, status = pod["metadata"].get("labels") or {}, pod.get("status") or {}
     alive = status.get("phase") in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]
-    own_address = bool(status.get("podIP")) and not pod.get("spec", {}).get("hostNetwork")
-    return alive and own_address and JOB_LABEL in labels and MODEL_LABEL in labels
+    return alive and own_address(pod) is not None and JOB_LABEL in labels and MODEL_LABEL in labels
 
 
 def _job_of(pod: Manifest) -> str:
