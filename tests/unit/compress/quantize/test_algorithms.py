@@ -28,6 +28,16 @@ def test_both_beat_rounding_to_nearest_on_sentences_that_they_have_not_seen(
     assert losses["AWQ"] < losses["RTN"] * 0.75
 
 
+@pytest.mark.parametrize("algorithm", ["GPTQ", "AWQ"])
+def test_tables_get_ranges_of_less_error(algorithm: str, original: GraphModel, press: Press) -> None:
+    found = {}
+    for rounding in ("RTN", algorithm):
+        after, _ = press(weights={"bits": 4}, targets=["embedding"], algorithm=rounding)
+        found[rounding] = (loss(original, after), after.path.stat().st_size)
+    assert found[algorithm][0] < found["RTN"][0] * 0.95
+    assert found[algorithm][1] == found["RTN"][1]
+
+
 def test_without_data_they_are_refused(original: GraphModel, make_context: MakeContext) -> None:
     with pytest.raises(Judged) as caught:
         quantize.run(original, Quantize.model_validate({"preset": "W4A16", "algorithm": "GPTQ"}), make_context())
