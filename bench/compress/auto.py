@@ -68,7 +68,7 @@ def measure(job: Job) -> Row:
         surpassed=len(dominating) == len(names),
         remarks=[
             f"Dominated on {_listed(dominated)}; dominates on {_listed(dominating)}.",
-            "Losses are those of the first metric on the test data, in its own unit; speedups are against the original.",
+            "Losses are those of the first metric on the test data, in its own unit; speedups are by the original.",
             "Each search had ten minutes and one thread; its default number of trials is 12.",
         ],
     )
@@ -124,7 +124,7 @@ def _prepare(name: str, prepared: Path) -> None:
 
 
 def _made(asked: Asked, out: Path) -> Any:
-    """Do what `modelpress compress` does; keep what is judged, and what it is judged by, in `out`; return the report."""
+    """Do what `modelpress compress` does; keep what is judged, and by what, in `out`; return the report."""
     with workspace(out.with_name(f"{out.name}-artifact"), replace=True) as place:
         report = making.make(asked, place, quiet).report
         shutil.copytree(place.folder(OUT_FOLDER), out)

@@ -13,7 +13,6 @@ import nncf
 import numpy as np
 import onnx
 
-
 INT4 = 21
 """The first operator set with 4-bit integers. With it NNCF writes 8-bit files that onnxruntime refuses."""
 
