@@ -38,7 +38,7 @@ from .protocol import Contestant, Job, Row, interleave, session
 from .statistics import speedup
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("digits", "lenet", "gcn")
+NAMES = ("digits", "gcn", "lenet")
 SEARCH = Auto(objective=AutoObjective.SIZE, max_time="10m")
 SMOKE = Auto(objective=AutoObjective.SIZE, max_time="10m", max_trials=1)
 BY_HAND, SEARCHED = "by hand", "searched"
