@@ -41,6 +41,12 @@ class Noted:
     failure: Failure | None = None
 
 
+def known(revision: ModelRevision) -> VerificationRecord:
+    """Return what `revision` remembers of its answers."""
+    record = revision.status.verification if revision.status else None
+    return record or VerificationRecord()
+
+
 def jobs_at(draft: Draft, revision: ModelRevision) -> list[Manifest]:
     """Return the Jobs that ask `revision`, by number of attempt."""
     name = revision.metadata.name

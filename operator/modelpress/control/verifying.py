@@ -54,7 +54,7 @@ def verify(draft: Draft, revision: ModelRevision, stable: str | None, known: Rej
     if known is not None or not asked.asks:
         clean_up(draft)
         return _concluded(revision, asked, before, known)
-    noted = asks.take_note(draft, revision, _afresh(draft, revision, before or VerificationRecord()))
+    noted = asks.take_note(draft, revision, _afresh(draft, revision, asks.known(revision)))
     proof = prove(asked, noted.record)
     rejected, failure = candidates.aborted(draft, revision), noted.failure
     if rejected is None and failure is None:
