@@ -101,6 +101,7 @@ def _published(
         "ratio_text": f"{figures.ratio:.1f}x",
         "evaluated_by": question,
         "batched": result.batched,
+        "memory": result.memory,
         "recipe": status.recipe if measured else result.recipe,
         "warnings": result.warnings,
         "crashes": 0,

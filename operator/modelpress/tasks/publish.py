@@ -64,6 +64,7 @@ def publish(task: PublishTask) -> PublishResult:
         ),
         variants={ONNX: ONNX},
         batched=report.batched,
+        memory=report.memory.compressed if report.memory is not None else None,
         inputs=report.inputs,
         outputs=report.outputs,
         lineage=task.lineage | _found(report),
