@@ -49,13 +49,15 @@ def aborted(draft: Draft, candidate: ModelRevision) -> Rejection | None:
     return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
 
 
-def rejection(draft: Draft, candidate: ModelRevision, failure: Failure) -> Rejection:
-    """Return the rejection of `candidate` for `failure` of its pods.
+def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, token: str | None = None) -> Rejection:
+    """Return the rejection of `candidate` for `failure` in an attempt that began at the word to try again `token`.
 
-    It counts for the word to try again that they were made at: who has changed it since gets the try that it asks for.
+    By default that is the one which its pods were made at. Who has changed the word since gets the try that it asks
+    for.
     """
-    name = set_of(draft.observed, candidate.metadata.name)
-    return _rejection(candidate, failure, verdict_key(draft, made_at_token(draft, name)))
+    if token is None:
+        token = made_at_token(draft, set_of(draft.observed, candidate.metadata.name))
+    return _rejection(candidate, failure, verdict_key(draft, token))
 
 
 def _rejection(candidate: ModelRevision, failure: Failure, judged_by: str, hint: str = HINT) -> Rejection:

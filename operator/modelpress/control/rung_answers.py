@@ -43,4 +43,4 @@ def refusing(draft: Draft, revision: ModelRevision) -> Answers | None:
     failure = prove(asked, record).failure
     if failure is None or record.retry_token != draft.rollout.retry_token:
         return None
-    return Answers(revision, record, failure, candidates.rejection(draft, revision, failure))
+    return Answers(revision, record, failure, candidates.rejection(draft, revision, failure, record.retry_token))

@@ -23,6 +23,7 @@ from modelpress.control.plan import Manifest
 from modelpress.control.proof import Proof, Question, prove, question
 from modelpress.control.readiness import Health, health, pods_of
 from modelpress.control.standing import Course, Finding, Standing
+from modelpress.control.upkeep import made_at_token
 from modelpress.render import serving as render
 
 KINDS = ("Deployment", "Service", "NetworkPolicy", "ConfigMap")
@@ -56,16 +57,18 @@ def verify(draft: Draft, revision: ModelRevision, stable: str | None, known: Rej
         return _concluded(revision, asked, before, known)
     noted = asks.take_note(draft, revision, _afresh(draft, revision, asks.known(revision)))
     proof = prove(asked, noted.record)
-    rejected, failure = candidates.aborted(draft, revision), noted.failure
+    rejected, failure, token = candidates.aborted(draft, revision), noted.failure, noted.record.retry_token
     if rejected is None and failure is None:
         found = _go_on(draft, revision, asked, noted.record, proof)
         if isinstance(found, Standing):
             finding = Finding("Unknown", found.reason, found.message)
             return Verification(found, finding=finding, record=noted.record)
         failure = found
+        if failure is not proof.failure:
+            token = made_at_token(draft, names.verification_name(revision.metadata.name))
     clean_up(draft)
     if rejected is None and failure is not None:
-        rejected = candidates.rejection(draft, revision, failure)
+        rejected = candidates.rejection(draft, revision, failure, token)
     if rejected is None and not _is_told(revision):
         draft.note("Normal", Reason.VERIFICATION_PASSED, f"{revision.metadata.name}: {proof.message}")
     return _concluded(revision, asked, noted.record, rejected)
@@ -132,9 +135,11 @@ def _ask(draft: Draft, revision: ModelRevision, asked: Question, record: Verific
     if job is None and (draft.suspended or draft.rollout.paused):
         field, reason = ("suspend", Reason.SUSPENDED) if draft.suspended else ("rollout.paused", Reason.PAUSED)
         return Standing(Course.HELD, reason, f"spec.{field} is set: {name} is not verified yet, and not started.")
-    for manifest in render.verification_set(draft.model, revision):
-        scaled = manifest["kind"] == "Deployment"
-        draft.apply(manifest, at_creation={"spec": {"replicas": 1}} if scaled else None)
+    *others, deployment = render.verification_set(draft.model, revision)
+    for manifest in others:
+        draft.apply(manifest)
+    token = made_at_token(draft, deployment["metadata"]["name"])
+    draft.apply(marks.marked(deployment, {marks.RETRY_TOKEN: token}), at_creation={"spec": {"replicas": 1}})
     if job is not None:
         return asks.watch(draft, job)
     return asks.ask(draft, revision, record, asked) if found.settled else _starting(name, found)
