@@ -337,8 +337,8 @@ class World:
             changed = any(live.get(name) != part for name, part in parts.items())
             if changed or live["metadata"].get("annotations") != annotations:
                 live.update(parts)
-                if annotations is not None:
-                    live["metadata"]["annotations"] = annotations
+                live["metadata"].pop("annotations", None)
+                live["metadata"] |= {"annotations": annotations} if annotations is not None else {}
                 self._touch(live, generation=changed)
 
     def fingerprint(self) -> bytes:

@@ -135,6 +135,8 @@ class AskTask(ApiType):
     """host:port of the gRPC endpoint that is asked."""
     model: str
     """Name by which the server knows the model."""
+    version: int | None = None
+    """Triton's number of the version that is asked. None: whichever answers."""
     evaluation: Evaluation
     """Metrics, latency and test data, without Secrets' names."""
     comparison: Comparison | None = None

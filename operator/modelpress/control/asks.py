@@ -34,6 +34,17 @@ KEPT_WAITING = frozenset({Reason.POD_UNSCHEDULABLE, Reason.IMAGE_UNAVAILABLE, Re
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a revision is asked: at that Service, by Triton's number for it; None: it is what answers there."""
+
+    service: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.service if self.version is None else f"{self.service}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """What is known after the Jobs that ended. `failure`: a judgement that the last of them amounts to."""
 
@@ -68,17 +79,30 @@ def take_note(draft: Draft, revision: ModelRevision, record: VerificationRecord)
     return noted
 
 
-def under_way(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked: Question) -> Manifest | None:
-    """Return the Job that is not over, unless another one would now be made: that one is stopped."""
+def under_way(
+    draft: Draft, revision: ModelRevision, record: VerificationRecord, asked: Question, place: Place | None
+) -> Manifest | None:
+    """Return the Job that is not over, unless another one would now be made: that one is stopped.
+
+    `place`: where the revision is asked; None: nowhere yet.
+    """
     waiting = [job for job in jobs_at(draft, revision) if attempt_of(job) > record.attempts and not draft.is_going(job)]
     for job in waiting:
         found = jobs.outcome(draft.observed, job, draft.now)
         started = not isinstance(found, jobs.Running) or found.started
         same_pod = started or marks.mark(job, marks.RUNS_AS) == runs_as(draft)
-        if same_pod and (marks.mark(job, marks.ANSWERS), marks.mark(job, marks.COMPARES)) == _keys(asked):
+        if same_pod and all(marks.mark(job, name) == key for name, key in _keys(asked, place).items()):
             return job
         draft.delete(job)
     return None
+
+
+def held(draft: Draft, revision: str) -> Standing | None:
+    """Return that nothing new is to be asked, if the user wants that."""
+    if not (draft.suspended or draft.rollout.paused):
+        return None
+    field, reason = ("suspend", Reason.SUSPENDED) if draft.suspended else ("rollout.paused", Reason.PAUSED)
+    return Standing(Course.HELD, reason, f"spec.{field} is set: {revision} is not verified yet, and not started.")
 
 
 def watch(draft: Draft, job: Manifest) -> Standing:
@@ -94,7 +118,7 @@ def watch(draft: Draft, job: Manifest) -> Standing:
     return _at_work(job)
 
 
-def ask(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked: Question) -> Standing:
+def ask(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked: Question, place: Place) -> Standing:
     """Start the next Job."""
     artifact = draft.artifact(revision.spec.artifact)
     assert artifact is not None, "whatever a wanted revision is made of is there"
@@ -105,15 +129,14 @@ def ask(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked
         revision,
         number,
         draft.installation,
+        service=place.service,
+        version=place.version,
         stable=asked.stable,
         stable_service=set_of(draft.observed, asked.stable) if asked.stable is not None else None,
         disagreement=asked.disagreement,
     )
-    measured_for, compared_for = _keys(asked)
-    notes = {
+    notes = _keys(asked, place) | {
         marks.ATTEMPT: str(number),
-        marks.ANSWERS: measured_for,
-        marks.COMPARES: compared_for,
         marks.RUNS_AS: runs_as(draft),
         marks.RETRY_TOKEN: draft.rollout.retry_token,
     }
@@ -122,7 +145,7 @@ def ask(draft: Draft, revision: ModelRevision, record: VerificationRecord, asked
     return _at_work(job)
 
 
-def stop_all(draft: Draft, but: str | None) -> None:
+def stop_all(draft: Draft, but: str | None = None) -> None:
     """Stop Jobs that are not over, those at the revision `but` aside."""
     for job in draft.jobs(names.ROLE_ASK):
         over = isinstance(jobs.outcome(draft.observed, job, draft.now), jobs.Ended)
@@ -130,15 +153,20 @@ def stop_all(draft: Draft, but: str | None) -> None:
             draft.delete(job)
 
 
-def _keys(asked: Question) -> tuple[str, str]:
-    return asked.measured_for, asked.compared_for
+def _keys(asked: Question, place: Place | None) -> dict[str, str]:
+    """Return what tells a Job from one that asks something else, or elsewhere."""
+    return {
+        marks.ANSWERS: asked.measured_for,
+        marks.COMPARES: asked.compared_for,
+        marks.ASKS_AT: str(place) if place is not None else "",
+    }
 
 
 def _at_work(job: Manifest) -> Standing:
     number = attempt_of(job)
     again = f", in attempt {number}" if number > 1 else ""
     name = marks.label(job, names.REVISION_LABEL)
-    told = f"A Job asks a pod of {name} for the test data before {name} gets requests{again}."
+    told = f"A Job asks {name} for the test data before it gets requests{again}."
     return Standing(Course.MOVING, Reason.VERIFYING, told)
 
 
@@ -188,7 +216,7 @@ def _answered(draft: Draft, job: Manifest, result: AskResult, finished_at: str) 
         "figures": result.figures,
         "measured_for": marks.mark(job, marks.ANSWERS),
         "answers_digest": result.answers_digest,
-        "node": _node(draft, marks.label(job, names.REVISION_LABEL)),
+        "node": _node(draft, job),
         "at": finished_at,
         "crashes": 0,
         "setbacks": 0,
@@ -201,13 +229,17 @@ def _answered(draft: Draft, job: Manifest, result: AskResult, finished_at: str) 
     return found
 
 
-def _node(draft: Draft, revision: str) -> str:
-    """Return the node of the pod that was asked."""
-    wanted = {names.ROLE_LABEL: names.ROLE_VERIFY, names.REVISION_LABEL: revision}
-    for pod in draft.observed.of_kind("Pod"):
-        if all(marks.label(pod, name) == value for name, value in wanted.items()):
-            return str((pod.get("spec") or {}).get("nodeName") or "")
-    return ""
+def _node(draft: Draft, job: Manifest) -> str:
+    """Return the node of the pod that was asked; empty if nobody knows which of several it was."""
+    service = draft.observed.find("Service", marks.mark(job, marks.ASKS_AT).partition("/")[0])
+    selector: dict[str, str] = ((service or {}).get("spec") or {}).get("selector") or {"": ""}
+    asked = [
+        pod
+        for pod in draft.observed.of_kind("Pod")
+        if all(marks.label(pod, name) == value for name, value in selector.items())
+    ]
+    nodes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in asked}
+    return nodes.pop() if len(nodes) == 1 else ""
 
 
 def _was_kept_waiting(revision: ModelRevision) -> bool:

@@ -21,7 +21,7 @@ from modelpress.control.revisions import verdict_key
 from modelpress.control.sets import set_of
 from modelpress.control.situations import is_asked, pods_of
 from modelpress.control.standing import Trouble
-from modelpress.control.upkeep import made_at_token
+from modelpress.control.upkeep import begun_at_token
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.situation import Outcome, Situation, Stage
 
@@ -52,11 +52,11 @@ def aborted(draft: Draft, candidate: ModelRevision) -> Rejection | None:
 def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, token: str | None = None) -> Rejection:
     """Return the rejection of `candidate` for `failure` in an attempt that began at the word to try again `token`.
 
-    By default that is the one which its pods were made at. Who has changed the word since gets the try that it asks
+    By default that is the one which its pods began at. Who has changed the word since gets the try that it asks
     for.
     """
     if token is None:
-        token = made_at_token(draft, set_of(draft.observed, candidate.metadata.name))
+        token = begun_at_token(draft, candidate.metadata.name)
     return _rejection(candidate, failure, verdict_key(draft, token))
 
 
@@ -140,6 +140,8 @@ def _not_loaded(draft: Draft, seen: Situation, limit: str) -> Failure:
 def _begun(draft: Draft, seen: Situation) -> datetime | None:
     """Return since when the candidate's pods are waited for."""
     memory = seen.remembered
+    if seen.strategy is Strategy.IN_PLACE and memory is not None and memory.reached is not None:
+        return None  # all pods held it a moment ago, so time begins anew
     if memory is None or memory.stage is Stage.STARTING:
         live = draft.observed.find("Deployment", set_of(draft.observed, seen.candidate)) if seen.candidate else None
         return _created(live) or (memory.since if memory is not None else None)

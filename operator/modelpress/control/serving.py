@@ -73,7 +73,8 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
         unknown = Finding("Unknown", Reason.WAITING, "There is no revision of this spec yet.")
         return Served(main, None, current, availability(draft.observed), unknown, None)
     verified = _verified(draft, wanted, rejected, shown)
-    standing = shown.standing or arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
+    standing = shown.standing if rejected is None else None
+    standing = standing or arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
     write_down(draft, wanted, verified, shown.record, rejected)
     other = None if wanted.metadata.name == main else wanted.metadata.name
     available = availability(draft.observed)
@@ -91,7 +92,7 @@ def _shown(draft: Draft, wanted: ModelRevision | None, main: str | None) -> Veri
 def _judged(
     draft: Draft, wanted: ModelRevision | None, main: str | None, artifact: str | None, shown: Verification
 ) -> tuple[Situation, Rejection | None, analysis.Verdict | None]:
-    """Return the situation, with `wanted` as its candidate unless that was rejected, is now, or is not verified yet."""
+    """Return the situation; `wanted` is its candidate unless that was rejected, is now, or is to be verified first."""
     abandoned = {
         name for name, made_of in revisions_with_objects(draft).items() if artifact is not None and made_of != artifact
     }
@@ -100,9 +101,9 @@ def _judged(
     name = wanted.metadata.name
     if name == main:
         return situation(draft, wanted, abandoned), shown.rejected, None
-    if shown.rejected is not None or shown.standing is not None:
+    if shown.rejected is not None or (shown.standing is not None and not shown.beside):
         return situation(draft, None, abandoned | {name}), shown.rejected, None
-    seen = situation(draft, wanted, abandoned)
+    seen = replace(situation(draft, wanted, abandoned), verified=shown.standing is None)
     verdict = None
     if seen.traffic.beside == name and seen.remembered is not None:
         old, new = requests_of(draft, main), requests_of(draft, name)
@@ -120,7 +121,7 @@ def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None, s
     )
     if rejected is not None and rejected.reason not in rollouts.VERIFIED_BEFORE:
         return Finding("False", rejected.reason, rejected.message)
-    if shown.finding is not None:
+    if shown.finding is not None and (rejected is None or shown.finding.status == "True"):
         return shown.finding
     if health(draft.observed, wanted.metadata.name).ready or (before is not None and before.status == "True"):
         told = f"Pods of {wanted.metadata.name} gave the reference answers."

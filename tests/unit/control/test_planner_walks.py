@@ -210,6 +210,7 @@ def walk(world: World, rounds: int) -> None:
                 assert after == before or health(seen, revision_in(seen, after)).settled, (
                     "traffic moves to pods that all answer"
                 )
+        answered = revision_in(seen, before) if before is not None else None
         began = [wish.manifest["metadata"]["name"] for wish in made.apply if wish.manifest["kind"] == "Deployment"]
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
@@ -217,6 +218,8 @@ def walk(world: World, rounds: int) -> None:
         others = [name for name in began if name != before and not name.endswith("-verify")]
         if demands(world) and before is not None:
             assert all(accuracy(world, name) == VERIFIED for name in others), "no pod serves that was not verified"
+            now = revision_in(world.observe(), before)
+            assert now == answered or accuracy(world, now) == VERIFIED, "nor does any begin to in the pods that serve"
         assert len(autoscalers(world)) <= 1
         said = summary(world.status)
         assert sum(said[kind].startswith("True") for kind in kept) <= 1, said
