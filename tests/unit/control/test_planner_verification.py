@@ -308,6 +308,23 @@ def test_a_version_that_disagrees_with_the_one_that_serves_never_gets_a_request(
     assert asked(world) == [f"{new}-ask-1"], "a changed limit asks nobody"
 
 
+@pytest.mark.parametrize("strategy", ["BlueGreen", "InPlace", "Recreate"])
+def test_a_version_that_disagrees_is_sent_back_before_requests_move_to_it_at_once(strategy: str) -> None:
+    world = demanding(strategy=strategy, analysis={"disagreement": {"max": 0.02}})
+    old, pods = world.status["currentRevision"], [pod["metadata"]["uid"] for pod in world.of("Pod", "serve")]
+    world.jobs = worse(different=300)
+    new = change(world, 7)
+    assert summary(world.status)["Stalled"] == "True/Disagreement"
+    assert f"It answers otherwise than {old} on 300 of 10,000" in world.status["rejected"]["message"]
+    assert (reached_by_traffic(world), asked(world)) == ({old}, [f"{new}-ask-1"])
+    assert [pod["metadata"]["uid"] for pod in world.of("Pod", "serve")] == pods, "what serves went on serving"
+    world.jobs = worse(different=100)
+    set_rollout(world, retryToken="again")
+    world.settle()
+    world.pass_time(60)
+    assert world.status["currentRevision"] == new
+
+
 def test_a_version_that_agrees_takes_over_and_is_not_compared_with_itself() -> None:
     world = demanding(**DISAGREEMENT)
     world.jobs = worse(different=100)
