@@ -1,36 +1,24 @@
-"""Jobs that ask a pod of a revision for the test data: which there are, what came of them, and the next one.
+"""Jobs that ask a revision for the test data: where, which there are, and the next one.
 
-As with attempts at an artifact, what an ended Job amounts to is written into the ModelRevision's status before it may
-go, and its number says whether it is in there already. Test data that is gone is the surroundings' fault: the revision
-did nothing wrong.
+What came of them is in `answer_notes.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from modelpress.api import names
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelRevision
-from modelpress.api.results import AskResult, Failure
 from modelpress.api.verification import VerificationRecord
-from modelpress.control import clock, jobs, marks
+from modelpress.control import jobs, marks
 from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.inputs import runs_as
 from modelpress.control.plan import Manifest
 from modelpress.control.proof import Question
 from modelpress.control.sets import set_of
 from modelpress.control.standing import Course, Standing
-from modelpress.render.installation import job_settings
 from modelpress.render.jobs import ask_job
-
-OF_THE_DATA = frozenset({Reason.DATASET_NOT_FOUND, Reason.DIGEST_MISMATCH})
-"""Judgements about test data that was there when the result was compressed: it may come back."""
-KEPT_WAITING = frozenset({Reason.POD_UNSCHEDULABLE, Reason.IMAGE_UNAVAILABLE, Reason.WAITING})
-"""Reasons of a Job whose pod cannot start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +32,10 @@ class Place:
         return self.service if self.version is None else f"{self.service}/{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What is known after the Jobs that ended. `failure`: a judgement that the last of them amounts to."""
-
-    record: VerificationRecord
-    failure: Failure | None = None
-
-
-def known(revision: ModelRevision) -> VerificationRecord:
-    """Return what `revision` remembers of its answers."""
-    record = revision.status.verification if revision.status else None
-    return record or VerificationRecord()
-
-
 def jobs_at(draft: Draft, revision: ModelRevision) -> list[Manifest]:
     """Return the Jobs that ask `revision`, by number of attempt."""
     name = revision.metadata.name
     return [job for job in draft.jobs(names.ROLE_ASK) if marks.label(job, names.REVISION_LABEL) == name]
-
-
-def take_note(draft: Draft, revision: ModelRevision, record: VerificationRecord) -> Noted:
-    """Return `record` with all Jobs in it that ended since and have told how; those that are in it already may go."""
-    ours = jobs_at(draft, revision)
-    draft.delete(*(job for job in ours[:-1] if attempt_of(job) <= record.attempts))
-    noted = Noted(record)
-    for job in ours:
-        if attempt_of(job) <= record.attempts or draft.is_going(job):
-            continue
-        found = jobs.outcome(draft.observed, job, draft.now)
-        if isinstance(found, jobs.Unclear | jobs.Running):
-            break
-        noted = _noted(draft, revision, noted.record, job, found)
-    return noted
 
 
 def under_way(
@@ -168,81 +127,3 @@ def _at_work(job: Manifest) -> Standing:
     name = marks.label(job, names.REVISION_LABEL)
     told = f"A Job asks {name} for the test data before it gets requests{again}."
     return Standing(Course.MOVING, Reason.VERIFYING, told)
-
-
-def _noted(
-    draft: Draft, revision: ModelRevision, record: VerificationRecord, job: Manifest, found: jobs.Ended
-) -> Noted:
-    """Return `record` with one ended Job in it."""
-    common: dict[str, Any] = {"attempts": attempt_of(job), "retry_token": marks.mark(job, marks.RETRY_TOKEN)}
-    if isinstance(found, jobs.Succeeded):
-        try:
-            result = AskResult.model_validate_json(found.message)
-        except ValidationError:
-            told = "What the asking container answered could not be read."
-            found = jobs.Crashed(Failure(reason=Reason.OPERATOR_ERROR, message=told), found.finished_at)
-        else:
-            return Noted(record.model_copy(update=common | _answered(draft, job, result, found.finished_at)))
-    failure = found.failure
-    if isinstance(found, jobs.Judged):
-        if failure.reason == Reason.COMPRESSION_TIMEOUT and not _was_kept_waiting(revision):
-            timeout = job_settings(draft.model, draft.installation).timeout
-            told = f"The pod did not answer all of the test data in compression.job.timeout, {timeout}."
-            failure = Failure(reason=Reason.VERIFICATION_TIMEOUT, message=told)
-            found = jobs.Crashed(failure, found.finished_at)
-        elif failure.reason != Reason.COMPRESSION_TIMEOUT and failure.reason not in OF_THE_DATA:
-            return Noted(record.model_copy(update=common), failure)
-    if isinstance(found, jobs.Crashed):
-        crashes = record.crashes + 1
-        common["crashes"] = crashes
-        if crashes > job_settings(draft.model, draft.installation).retries:
-            told = f"{failure.message} It was tried {crashes} times."
-            last = Failure(reason=failure.reason, message=told)
-            return Noted(record.model_copy(update=common), last)
-    setbacks = record.setbacks + 1
-    due = clock.parse(found.finished_at) + clock.pause(setbacks)
-    update = {
-        "setbacks": setbacks,
-        "next_attempt_at": clock.show(due),
-        "reason": failure.reason,
-        "message": f"{failure.message} It is tried again by itself.",
-    }
-    return Noted(record.model_copy(update=common | update))
-
-
-def _answered(draft: Draft, job: Manifest, result: AskResult, finished_at: str) -> dict[str, Any]:
-    """Return the fields that a success sets; what was not compared anew stays as it was."""
-    found: dict[str, Any] = {
-        "figures": result.figures,
-        "measured_for": marks.mark(job, marks.ANSWERS),
-        "answers_digest": result.answers_digest,
-        "node": _node(draft, job),
-        "at": finished_at,
-        "crashes": 0,
-        "setbacks": 0,
-        "next_attempt_at": None,
-        "reason": "",
-        "message": "",
-    }
-    if result.disagreement is not None:
-        found |= {"disagreement": result.disagreement, "compared_for": marks.mark(job, marks.COMPARES)}
-    return found
-
-
-def _node(draft: Draft, job: Manifest) -> str:
-    """Return the node of the pod that was asked; empty if nobody knows which of several it was."""
-    service = draft.observed.find("Service", marks.mark(job, marks.ASKS_AT).partition("/")[0])
-    selector: dict[str, str] = ((service or {}).get("spec") or {}).get("selector") or {"": ""}
-    asked = [
-        pod
-        for pod in draft.observed.of_kind("Pod")
-        if all(marks.label(pod, name) == value for name, value in selector.items())
-    ]
-    nodes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in asked}
-    return nodes.pop() if len(nodes) == 1 else ""
-
-
-def _was_kept_waiting(revision: ModelRevision) -> bool:
-    """Say whether a deadline passed while the Job's pod could not even start: nobody's model is at fault then."""
-    conditions = revision.status.conditions if revision.status else ()
-    return any(item.type == "Verified" and item.reason in KEPT_WAITING for item in conditions)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from modelpress.api.resources import ModelRevision, Rejection
 from modelpress.api.results import Failure
 from modelpress.api.verification import VerificationRecord
-from modelpress.control import asks, candidates
+from modelpress.control import answer_notes, candidates
 from modelpress.control.draft import Draft
 from modelpress.control.proof import demanded, prove
 from modelpress.control.revision_status import write_down
@@ -39,7 +39,7 @@ def refusing(draft: Draft, revision: ModelRevision) -> Answers | None:
     asked = demanded(draft)
     if not asked.asks:
         return None
-    record = asks.take_note(draft, revision, asks.known(revision)).record
+    record = answer_notes.take_note(draft, revision, answer_notes.known(revision)).record
     failure = prove(asked, record).failure
     if failure is None or record.retry_token != draft.rollout.retry_token:
         return None

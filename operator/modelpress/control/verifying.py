@@ -15,7 +15,7 @@ from modelpress.api.resources import ModelRevision, Rejection, VerificationStatu
 from modelpress.api.results import Failure
 from modelpress.api.rollout import Strategy
 from modelpress.api.verification import VerificationRecord
-from modelpress.control import asks, candidates, clock, strategies, verify_in_place, verify_pod
+from modelpress.control import answer_notes, asks, candidates, clock, strategies, verify_in_place, verify_pod
 from modelpress.control.draft import Draft
 from modelpress.control.proof import Proof, Question, prove, question
 from modelpress.control.standing import Course, Finding, Standing
@@ -49,7 +49,7 @@ def verify(draft: Draft, revision: ModelRevision, stable: str | None, known: Rej
     if known is not None or not asked.asks:
         clean_up(draft)
         return _concluded(revision, asked, before, known)
-    noted = asks.take_note(draft, revision, _afresh(draft, revision, asks.known(revision)))
+    noted = answer_notes.take_note(draft, revision, _afresh(draft, revision, answer_notes.known(revision)))
     proof = prove(asked, noted.record)
     rejected, failure, token = candidates.aborted(draft, revision), noted.failure, noted.record.retry_token
     if rejected is None and failure is None:
