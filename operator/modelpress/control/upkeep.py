@@ -75,7 +75,7 @@ def _keep_up_set(
     if own is None:
         return  # somebody removed what it was made from; it stays as it is
     beside = None if beside is None or beside.metadata.name == serves.metadata.name else beside
-    config_map = render.config_map(draft.model, own, sets.content(draft.observed, name, serves, beside))
+    config_map: Manifest = render.config_map(draft.model, own, sets.content(draft.observed, name, serves, beside))
     if beside is not None:
         token = token_of(draft, sets.loading(draft.observed, beside.metadata.name))
         config_map = marks.marked(config_map, {marks.RETRY_TOKEN: token})

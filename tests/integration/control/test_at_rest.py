@@ -1,4 +1,4 @@
-"""A model at rest, with all that is rendered for one which an autoscaler scales: nothing is written, nor by a restart."""
+"""A model at rest, with all that is rendered for one which an autoscaler scales: no write, whatever restarts."""
 
 from __future__ import annotations
 
