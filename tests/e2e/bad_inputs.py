@@ -57,7 +57,7 @@ class BadInput:
     passing: bool = False
     """Whether the input is a surrounding's fault: tried again, so Stalled stays False."""
     long: bool = False
-    """Whether only `make test-long` tries it here: another one goes the same way, and its sentence is tested elsewhere."""
+    """Whether only `make test-long` tries it here, as another one goes the same way."""
 
 
 def _code(text: str) -> Callable[[Path], None]:
