@@ -11,9 +11,8 @@ WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what f
 
 .PHONY: test test-static test-unit test-integration test-cluster test-addons test-long test-rollout
 
-test: ## everything: static, unit, then on a real cluster
-	@$(MAKE) --jobs=2 --output-sync=line test-static test-unit
-	@$(MAKE) set-up
+test: $(VENV) ## everything: static, unit, then on a real cluster
+	@$(MAKE) --jobs=3 --output-sync=line test-static test-unit set-up
 	@$(GROUND) browser
 	@$(MAKE) test-integration test-cluster
 
