@@ -211,8 +211,8 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         ),
         Reason.INSUFFICIENT_CAPACITY: ReasonText(
             "The cluster had no room for the new revision beside the old one within `rollout.progressDeadline`.",
-            "Make room, or set `rollout.strategy`: `InPlace` needs memory in the pods that are there, `Recreate` no room,"
-            " but it interrupts; then change `rollout.retryToken`.",
+            "Make room, or set `rollout.strategy`: `InPlace` needs memory in the pods that are there, `Recreate` no"
+            " room, but it interrupts; then change `rollout.retryToken`.",
         ),
         Reason.PROGRESS_DEADLINE_EXCEEDED: ReasonText(
             "Pods of the new revision did not come up within `rollout.progressDeadline`.",
