@@ -17,6 +17,7 @@ from tests.support.rendering import (
 )
 
 from modelpress.control import marks
+from modelpress.control.kinds import path_of
 from modelpress.control.operator import Operator
 from modelpress.render.installation import Installation
 
@@ -33,6 +34,14 @@ def wishes(spec: dict[str, Any], installation: Installation) -> list[dict[str, A
         else:
             found.append({"manifest": wanted})
     return found
+
+
+async def scale(bench: Bench, name: str, count: int) -> None:
+    """Set the number of pods as autoscalers do: what is read at /scale is written back there."""
+    path = path_of(bench.reference("Deployment", name), "scale")
+    read = (await bench.sender.send("GET", path, kind="test")).body
+    manager = {"fieldManager": "kube-controller-manager"}
+    await bench.sender.send("PUT", path, kind="test", body=read | {"spec": {"replicas": count}}, params=manager)
 
 
 async def made(bench: Bench, operator: Operator) -> list[str]:
@@ -59,9 +68,7 @@ async def test_a_model_that_an_autoscaler_scales_is_written_once_and_never_again
         assert (await bench.settled("model"))["problems"] == []
         before = await made(bench, operator)
         for count in (5, 0, 3):
-            await bench.patch(
-                "Deployment", name, {"spec": {"replicas": count}}, manager="autoscaler", subresource="scale"
-            )
+            await scale(bench, name, count)
             await bench.patch("Deployment", name, {"status": {"replicas": count}}, subresource="status")
             assert await made(bench, operator) == before
     bench.log.writes.clear()
