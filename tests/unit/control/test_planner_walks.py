@@ -240,6 +240,8 @@ def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(
     for step in ("jobs succeed", "pods are healthy", "the Gateway answers", "resume", "go on", "no gate", at_last):
         STEPS[step](world)
     world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
+    world.pass_time(60)
+    STEPS["autoscaler wants 4"](world)  # whatever autoscaler there is brings the pods that it is to have at least
     world.pass_time(700)
     if summary(world.status)["Ready"] == "False/InPlaceIncompatible":  # as it says, that takes another strategy
         STEPS["Canary"](world)
