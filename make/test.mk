@@ -40,10 +40,9 @@ test-addons: $(VENV) ## with a real KEDA, Prometheus and Gateway, built first; o
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
 
-# Cases wait most of the time, so four are tried at a time; those that kill the operator, and the load, have it alone.
+# Cases wait most of the time, so four are tried at a time; seconds, an operator that is killed, and the load want it alone.
 test-rollout: set-up ## every strategy in every hard case, and 100,000 requests without a loss; an hour
 	@rm -f .cluster/rollout-rows.jsonl; code=0; \
 	$(PYTEST) -v -n 4 --dist load --maxschedchunk 1 tests/rollout/test_matrix.py || code=$$?; \
-	$(PYTEST) -v -n 2 --dist load tests/rollout/test_operator_killed.py || code=$$?; \
-	$(PYTEST) -v -n 0 tests/rollout/test_hundred_connections.py || code=$$?; \
+	$(PYTEST) -v -n 0 $(addprefix tests/rollout/test_,soon_back.py operator_killed.py hundred_connections.py) || code=$$?; \
 	$(RUN) -m tests.rollout.table | tee .cluster/rollouts-measured.md; exit $$code

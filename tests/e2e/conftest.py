@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import installation
 import kubectl
@@ -34,14 +33,9 @@ def installed(cluster: Path, images: dict[str, str], store: Path, testrun_uid: s
 @pytest.fixture(scope="module")
 def workplace(installed: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
     """A namespace named after the test module, with the store's Secrets; its deletion is not awaited."""
-    with namespace(installed, named_after(request.module)) as found:
+    name = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
+    with namespace(installed, re.sub("[^a-z0-9]+", "-", name)[:40].strip("-")) as found:
         yield found
-
-
-def named_after(module: ModuleType, more: str = "") -> str:
-    """Return the name of a namespace for the tests of `module`."""
-    name = module.__name__.rsplit(".", 1)[-1].removeprefix("test_") + more
-    return re.sub("[^a-z0-9]+", "-", name)[:40].strip("-")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import rollouts
-from tests.e2e.conftest import installed, named_after, namespace
+from tests.e2e.conftest import installed, namespace
 from tests.e2e.rollouts import AT_ONCE, FIRST, NAME, wanted
 from tests.rollout import bad_versions
 from tests.support.workplace import Workplace
@@ -15,14 +15,14 @@ from tests.support.workplace import Workplace
 __all__ = ["installed"]
 
 
-@pytest.fixture(scope="module")
-def workplace(installed: Path, request: pytest.FixtureRequest, worker_id: str) -> Iterator[Workplace]:
-    """A namespace named after the module and the process, so that cases can be tried side by side."""
-    with namespace(installed, named_after(request.module, f"-{worker_id}")) as found:
+@pytest.fixture(scope="session")
+def workplace(installed: Path, worker_id: str) -> Iterator[Workplace]:
+    """A namespace named after the process, so that cases can be tried side by side."""
+    with namespace(installed, f"rollout-{worker_id}") as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """The first version, Ready; all others are in the store."""
     folder = tmp_path_factory.mktemp(NAME)

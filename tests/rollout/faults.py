@@ -94,15 +94,13 @@ FAULTS: tuple[tuple[str, Fault], ...] = (
     *((IN_PLACE, fault) for fault in (triton_crashes, served_otherwise, other_tensors)),
     *((strategy, fault) for fault in (aborted, other_answers_than_its_judge_got) for strategy in STRATEGIES),
     *((strategy, no_room) for strategy in ("Canary", "BlueGreen", RECREATE)),
-    ("Canary", triton_crashes),
-    ("Canary", fails_once_it_is_asked_for_more),
     ("Canary", right_and_slow),
     ("Canary", requests_queue),
     ("Canary", fast_and_wrong),
 )
 """Only a canary has requests while it is a candidate, and is judged by them; in place no room is needed."""
-AT_ONCE = (triton_crashes, fails_once_it_is_asked_for_more)
-"""Faults after which seconds are counted: all else takes as many requests as tell."""
+IN_SECONDS: tuple[Fault, ...] = (triton_crashes, fails_once_it_is_asked_for_more)
+"""Faults of a canary after which seconds are counted: all else takes as many requests as tell."""
 HURTS = (triton_crashes, fails_once_it_is_asked_for_more)
 """Faults by which requests fail."""
 ASKED = (aborted, triton_crashes, fails_once_it_is_asked_for_more, right_and_slow, requests_queue)

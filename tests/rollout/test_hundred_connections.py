@@ -12,7 +12,6 @@ import os
 import time
 
 import pytest
-from tests.e2e import rollouts
 from tests.e2e.rollouts import EVERY_VERSION_KNOWS, FIRST, NAME, SECOND, a_pod, current, question, wanted
 from tests.rollout import table
 from tests.rollout.stage import COMMON, REPLICAS
@@ -46,13 +45,12 @@ def model(workplace: Workplace, version: str, strategy: str) -> dict[str, object
     return wanted(workplace, version, {**STRATEGIES[strategy], **COMMON}, replicas=REPLICAS, batching=batching)
 
 
-@pytest.fixture(scope="module")
-def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """The first version, Ready."""
-    rollouts.upload(workplace, tmp_path_factory.mktemp(NAME))
-    workplace.apply(model(workplace, FIRST, "BlueGreen"))
-    workplace.await_ready(NAME, seconds=600)
-    return workplace
+@pytest.fixture(scope="module", autouse=True)
+def batching(served: Workplace) -> None:
+    """Have a version serve that batches."""
+    served.apply(model(served, FIRST, "BlueGreen"))
+    served.await_ready(NAME, seconds=600)
+    await_alone(served)
 
 
 def load_on(workplace: Workplace) -> Load:
