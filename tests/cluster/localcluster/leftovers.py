@@ -1,8 +1,8 @@
 """What a cluster leaves on the machine, and taking all of it away: processes, mounts, network, rules, folders.
 
 Used by `cluster-down` on our own cluster and at every start on what a killed one left, another clone's too; and for one
-node of ours, where the cluster goes on without it. Only what carries a mark of ours is touched: our run folders, our pod
-network's name, chains of Kubernetes.
+node of ours, where the cluster goes on without it. Only what carries a mark of ours is touched: our run folders, our
+pod network's name, chains of Kubernetes.
 """
 
 from __future__ import annotations
