@@ -19,7 +19,7 @@ from localcluster.progress import StepFailed, say, step
 from localcluster.shell import output
 from localcluster.starting import await_node, prepare_host, start
 
-_LONGEST_CLONE_PATH = 60  # the kubelet's plugin sockets lie under it, and a socket's path may have 107 bytes
+LONGEST_CLONE_PATH = 60  # the kubelet's plugin sockets lie under it, and a socket's path may have 107 bytes
 _PROGRAMS = ["hyperkube", "pause", "rclone", "coredns", "metrics-server", "helm"]
 
 
@@ -29,10 +29,8 @@ def up(more: Sequence[str] = (), nodes: int | None = None) -> None:
     `nodes`: 2 brings a second node, 1 takes it away; None leaves it as it was asked for last.
     """
     require_root_and_tools()
-    if len(str(CLONE)) > _LONGEST_CLONE_PATH:
-        raise StepFailed(
-            f"the path {CLONE} is too long for Unix sockets: clone into one of {_LONGEST_CLONE_PATH} bytes"
-        )
+    if len(str(CLONE)) > LONGEST_CLONE_PATH:
+        raise StepFailed(f"the path {CLONE} is too long for Unix sockets: clone into one of {LONGEST_CLONE_PATH} bytes")
     install_packages()
     build_all(_PROGRAMS)
     addons.build(more)
