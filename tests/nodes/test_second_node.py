@@ -100,7 +100,7 @@ def test_a_pod_that_does_not_ask_for_it_does_not_come_to_it(listener: str, image
 
     def refused() -> bool:
         conditions = json.dumps(status("stranger").get("conditions", []))
-        return "Unschedulable" in conditions and SERVING_ONLY["key"] in conditions
+        return "Unschedulable" in conditions and "1 node(s) had untolerated taint" in conditions
 
     wait_for(refused, "the scheduler to refuse it", 60, lambda: str(status("stranger")))
 
