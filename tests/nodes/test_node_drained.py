@@ -27,6 +27,8 @@ from modelpress.api.names import MODEL_LABEL, REVISION_LABEL, ROLE_LABEL, ROLE_S
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]
 STAYS, DRAINED = nodes.FIRST.name, nodes.SECOND.name
 JOBS_ONLY = "modelpress.io/jobs-only"
+REFUSED = "violate the pod's disruption budget"
+"""What kubectl says of an eviction that has to wait until another pod is back."""
 SERVERS = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}"
 
 
@@ -116,23 +118,21 @@ def open_the_first() -> None:
         kubectl.run("kubectl", "taint", "node", STAYS, f"{JOBS_ONLY}-")
 
 
-async def drain(stage: Stage, revision: str | None) -> int:
-    """Drain the second node, which has all servers; return the least number of those of `revision` that answered.
+async def drain(stage: Stage, revision: str | None, *options: str) -> tuple[int, str]:
+    """Drain the second node, which has all servers.
 
-    Evictions are refused while another pod is not back: both are seen.
+    Return the least number of those of `revision` that answered meanwhile, and what kubectl said.
     """
     assert await asyncio.to_thread(nodes_of, stage.workplace) == {DRAINED}
     await asyncio.to_thread(open_the_first)
     stage.happens()
     async with Fewest(stage.workplace, revision) as fewest:
-        told = await asyncio.to_thread(_drain)
-    assert "evicting pod" in told, told
-    assert "violate the pod's disruption budget" in told, told
-    return fewest.found
+        told = await asyncio.to_thread(_drain, *options)
+    return fewest.found, told
 
 
-def _drain() -> str:
-    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
+def _drain(*more: str) -> str:
+    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", *more)
     return kubectl.run("sh", "-c", f"kubectl drain {DRAINED} {' '.join(options)} 2>&1")
 
 
@@ -147,11 +147,12 @@ async def test_a_version_takes_over_from_a_node_that_is_drained_half_way(
     stage = Stage(on_the_second, strategy, f"{strategy}-drained", loser=FIRST)
     async with stage:
         await stage.half_way_to(SECOND)
-        fewest = await drain(stage, stage.old if strategy == "Canary" else None)
+        fewest, told = await drain(stage, stage.old if strategy == "Canary" else None)
         await stage.ends_at(SECOND)
         where = await asyncio.to_thread(nodes_of, stage.workplace)
     report(stage, "second node drained", f"serves {SECOND}", stage.last_answer)
     assert where == {STAYS}
+    assert REFUSED in told, told
     assert fewest >= REPLICAS - 1
     assert not stage.failures, stage.failures[:3]
 
@@ -161,15 +162,28 @@ async def test_a_model_that_serves_moves_to_the_other_node_one_pod_at_a_time_and
 ) -> None:
     stage = Stage(on_the_second, "Canary", "ready-drained", loser=SECOND)
     async with stage:
-        fewest = await drain(stage, stage.old)
+        fewest, told = await drain(stage, stage.old)
         await asyncio.to_thread(_await_answering, stage.workplace, [STAYS] * REPLICAS)
         await asyncio.to_thread(kubectl.run, "kubectl", "uncordon", DRAINED)
         await stage.apply(FIRST, replicas=REPLICAS + 1)
         await asyncio.to_thread(_await_answering, stage.workplace, [STAYS] * REPLICAS + [DRAINED])
         await stage.ends_at(FIRST)
     report(stage, "second node drained", f"serves {FIRST}", None)
+    assert REFUSED in told, told
     assert fewest == REPLICAS - 1
     assert not stage.failures, stage.failures[:3]
+
+
+async def test_a_drain_that_does_not_ask_the_budget_loses_requests(on_the_second: Workplace) -> None:
+    """The control: the same load, and both pods leave at once. Must fail, or the load proves nothing."""
+    stage = Stage(on_the_second, "none", "drained-at-once", loser=SECOND)
+    async with stage:
+        fewest, told = await drain(stage, stage.old, "--disable-eviction")
+        await stage.ends_at(FIRST)
+    report(stage, "control: second node drained without the budget", "requests are lost", None)
+    assert REFUSED not in told, told
+    assert fewest == 0
+    assert stage.failures
 
 
 def _await_answering(workplace: Workplace, where: list[str]) -> None:
