@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.lifecycle import assert_nothing_left, control_groups, kill, kubectl, make
@@ -51,13 +52,13 @@ def run_pod(name: str, node: str, image: str, *program: str, tolerations: tuple[
     kubectl("apply", "--filename=-", stdin=json.dumps(pod))
 
 
-def status(name: str) -> dict[str, object]:
+def status(name: str) -> dict[str, Any]:
     """Return a pod's status."""
-    found: dict[str, object] = json.loads(kubectl("get", "pod", name, f"--namespace={NAMESPACE}", "--output=json"))
-    return dict(found["status"])  # type: ignore[call-overload]
+    found: dict[str, Any] = json.loads(kubectl("get", "pod", name, f"--namespace={NAMESPACE}", "--output=json"))
+    return dict(found["status"])
 
 
-def await_phase(name: str, phase: str) -> dict[str, object]:
+def await_phase(name: str, phase: str) -> dict[str, Any]:
     """Return a pod's status once it is in a phase."""
     wait_for(lambda: status(name)["phase"] == phase, f"{name} to be {phase}", 120, lambda: str(status(name)))
     return status(name)
@@ -83,16 +84,16 @@ def listener(cluster: Path, images: dict[str, str], store: Path) -> Iterator[str
 
 
 def test_a_pod_there_reaches_services_by_name_and_is_read_through_its_own_kubelet(listener: str) -> None:
-    assert SECOND.has(str(status(listener)["podIP"]))
+    assert SECOND.has(status(listener)["podIP"])
     wait_for(lambda: "reached the store" in logs(listener), "the pod to reach the store", 60, lambda: logs(listener))
     where = f"--namespace={NAMESPACE}"
     assert kubectl("exec", where, listener, "--", "/opt/modelpress/bin/python", "-c", "print(6 * 7)").strip() == "42"
 
 
 def test_a_pod_of_the_first_node_reaches_one_there(listener: str, images: dict[str, str]) -> None:
-    run_pod("caller", FIRST.name, images["operator"], CONNECT, str(status(listener)["podIP"]), str(PORT))
+    run_pod("caller", FIRST.name, images["operator"], CONNECT, status(listener)["podIP"], str(PORT))
     found = await_phase("caller", "Succeeded")
-    assert FIRST.has(str(found["podIP"]))
+    assert FIRST.has(found["podIP"])
 
 
 def test_a_pod_that_does_not_ask_for_it_does_not_come_to_it(listener: str, images: dict[str, str]) -> None:
@@ -127,7 +128,7 @@ def test_a_killed_process_of_it_comes_back_and_its_pods_go_on(listener: str, nam
     kill(name)
     assert f"starting {name}" in make("up")
     found = await_phase(listener, "Running")
-    assert found["containerStatuses"][0]["restartCount"] == 0  # type: ignore[index]
+    assert found["containerStatuses"][0]["restartCount"] == 0
     assert logs(listener).count("reached the store") == 1
 
 
