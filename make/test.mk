@@ -9,7 +9,7 @@ export MYPY_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelpress/mypy
 WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
 	$(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 
-.PHONY: test test-static test-unit test-integration test-cluster test-addons test-long test-rollout
+.PHONY: test test-static test-unit test-integration test-cluster test-addons test-nodes test-long test-rollout
 
 test: $(VENV) ## everything: static, unit, then on a real cluster
 	@$(MAKE) --jobs=3 --output-sync=line test-static test-unit set-up
@@ -38,6 +38,10 @@ test-cluster: $(VENV) ## in the local cluster; each file has a namespace of its 
 test-addons: $(VENV) ## with a real KEDA, Prometheus and Gateway, built first; on the cluster of `make set-up`
 	@$(MAKE) cluster ADDONS=keda,prometheus,gateway
 	$(PYTEST) -n 0 -s -m addons tests/addons
+
+test-nodes: set-up ## with a second node, which is drained while versions change under load
+	@$(MAKE) cluster NODES=2
+	$(PYTEST) -n 0 -s -m nodes tests/nodes
 
 test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
