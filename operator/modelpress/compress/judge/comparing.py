@@ -12,10 +12,11 @@ from modelpress.api.defaults import EffectiveMetric
 from modelpress.api.evaluation import MetricType
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, rows_of
 from ..errors import Judged
 from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
 from .baseline import answers_of
+from .classes import is_one_hot
 from .metrics import OF_CLASSES, Scorer
 from .models import Model
 
@@ -44,6 +45,14 @@ def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer
             Reason.DATASET_DOES_NOT_FIT,
             f"metric {metric.name}: the test data has no labels for {output!r}: name their column in test.targets",
         )
+    if metric.type in OF_CLASSES:
+        truth = samples.columns[metric.target] if metric.target else samples.targets[output]
+        if is_one_hot(truth):
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"metric {metric.name}: the target of {output!r} holds a single 1 among {truth.shape[-1]} values "
+                "for each sample: write the number of the class in its place",
+            )
     return Scorer(metric, output)
 
 
@@ -71,7 +80,7 @@ def compare_answers(
             for scorer in scorers:
                 column = scorer.metric.target
                 truth = samples.columns[column] if column else samples.targets.get(scorer.output)
-                scorer.add(before[scorer.output], after[scorer.output], None if truth is None else truth[rows])
+                scorer.add(before[scorer.output], after[scorer.output], None if truth is None else rows_of(truth, rows))
             agreed += int(agreeing(before, after, highest).sum())
             extremes = (float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values())
             largest = max(largest, *extremes)

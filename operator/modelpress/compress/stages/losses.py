@@ -13,7 +13,7 @@ from torch.nn import functional
 from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, is_ragged, rows_of
 from ..errors import Judged
 from ..scores import class_axis
 from ..signature import Array, Signature, describe
@@ -82,7 +82,9 @@ class TargetLoss:
                 f"The {role} data has no target for output {self.output}: name its column in "
                 f"compression.data.{role}.targets.",
             )
-        check(self.kind, outputs[self.index].shape, samples.targets[self.output], role, self.output)
+        targets = samples.targets[self.output]
+        first = rows_of(targets, [0]) if is_ragged(targets) else targets
+        check(self.kind, outputs[self.index].shape, first, role, self.output)
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""
@@ -93,7 +95,11 @@ class TargetLoss:
     ) -> torch.Tensor:
         """Return the mean loss of the chosen samples."""
         output = outputs[self.index]
-        target = torch.from_numpy(np.array(samples.targets[self.output][chosen])).to(output.device)
+        column = samples.targets[self.output]
+        targets = rows_of(column, chosen)
+        if is_ragged(column):  # only now is it known what the outputs of this sample are like
+            check(self.kind, output.shape, targets, "given", self.output)
+        target = torch.from_numpy(np.array(targets)).to(output.device)
         return LOSSES[self.kind](output, target, self.smoothing)
 
 
