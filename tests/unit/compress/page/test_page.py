@@ -38,7 +38,7 @@ def test_the_page_shows_every_part_of_the_report() -> None:
     text = page.render(full_report(), full_facts(), {"source": "sha256:beef"})
     for words in (
         "4.6×", "17.8 kB", "top1 fell from 0.982 to 0.978", "layer.<wbr>6.<wbr>attention.<wbr>self.<wbr>query",
-        "the 24 largest of 30", "1.9× the speed", "p90", "7739 of 19776", "classifier.4 was left alone",
+        "the 24 largest of 30", "1.9× the speed", "p90", "7,739 of 19,776", "classifier.4 was left alone",
         "avx512_vnni", "sha256:beef", "also in calibration", "4.0 MB",
     ):  # fmt: skip
         assert words in text, words
