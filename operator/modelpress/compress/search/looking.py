@@ -152,7 +152,7 @@ class Look:
     def _pruning(self, model: ModuleModel) -> Prune | None:
         """Return the ranking by which half of the parameters cost least before any training; None if none can go."""
         losses: list[tuple[float, Prune]] = []
-        said = []
+        said, refused = [], dict[str, str]()
         for place, settings in enumerate(prunings()):
             if losses and self._late():
                 break
@@ -164,14 +164,17 @@ class Look:
                 prune.run(pruned, settings, context)
                 criterion, samples = objective_of(pruned, context)
             except Judged as error:
-                said.append(f"by {words}: {error.message}")
+                refused[words] = error.message.rstrip(".")
                 continue
             order = np.sort(np.random.default_rng(context.seed).permutation(samples.count)[:LOSS_SAMPLES])
             losses.append((mean_loss(pruned, criterion, samples, order), settings))
             said.append(f"{losses[-1][0]:.3g} by {words}")
         if not losses:
-            self.notes.append(f"No channel can go: {'; '.join(said)}")
+            reasons = set(refused.values())
+            each = [f"by {words}: {reason}" for words, reason in refused.items()]
+            self.notes.append(f"No channel can go: {'; '.join(reasons if len(reasons) == 1 else each)}.")
             return None
+        said += [f"by {words}: {reason}" for words, reason in refused.items()]
         self.notes.append(f"The objective without half of the parameters, untrained: {'; '.join(said)}.")
         return min(losses, key=lambda item: item[0])[1]
 
