@@ -1,6 +1,9 @@
 # The tests, from the cheapest to the dearest. `make test` is all of them but the long ones.
 
 PYTEST := $(RUN) -m pytest
+# What mypy knows of files, by their content: a fresh clone finds it warm.
+export MYPY_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelpress/mypy
+
 # Tests with clocks, sockets and pods in them: what fails is named, and has one more try by itself on a quieter machine.
 # $(1): which; $(2): how many files side by side.
 WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what failed alone:"; \
@@ -8,9 +11,8 @@ WITH_RETRY = $(PYTEST) -n $(2) --dist loadfile $(1) || { echo "once more, what f
 
 .PHONY: test test-static test-unit test-integration test-cluster test-addons test-long test-rollout
 
-test: ## everything: static, unit, then on a real cluster
-	@$(MAKE) --jobs=2 --output-sync=line test-static test-unit
-	@$(MAKE) set-up
+test: $(VENV) ## everything: static, unit, then on a real cluster
+	@$(MAKE) --jobs=3 --output-sync=line test-static test-unit set-up
 	@$(GROUND) browser
 	@$(MAKE) test-integration test-cluster
 
