@@ -21,6 +21,8 @@ from ..signature import BATCH, Signature
 from .files import refuse_hollow, single
 
 FILE = "model.onnx"
+UNKNOWN = "not a registered function/op"
+"""How onnxruntime says that it has no such operator."""
 
 
 def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
@@ -44,8 +46,10 @@ def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     try:
         graph.open_session(target, once=True)
     except Exception as error:  # onnxruntime's exceptions share no base class
+        said = graph.said(error).rstrip(".")
+        advice = "export it without operators of your own" if UNKNOWN in said else "export it again"
         raise Judged(
-            Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {graph.said(error)}"
+            Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {said}: {advice}."
         ) from error
     return GraphModel(target, signature)
 
@@ -142,7 +146,7 @@ def _spec(item: Any, batched: bool) -> TensorSpec:
         raise Judged(
             Reason.SOURCE_INVALID,
             f"Tensor {item.name!r} of the file holds {held}, and models are served with {', '.join(DTYPES)}: leave "
-            "what makes numbers of it, or of numbers it, out of the graph.",
+            "the conversion out of the graph.",
         )
     try:
         return TensorSpec(name=item.name, dtype=kind.name, shape=tuple(shape))

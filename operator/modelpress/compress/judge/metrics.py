@@ -79,8 +79,8 @@ class Scorer:
         """Return the metric over all that was counted; `group` (samples,) says which samples belong together."""
         half = middle(before for before, _, _ in self._single)
         for before, after, target in self._single:
-            parts = (before - half, after - half) if half else (before, after)
-            self._add_classes(*parts, target)
+            pair = (before - half, after - half) if half else (before, after)
+            self._add_classes(pair[0], pair[1], target)
         self._single.clear()
         original, result = (self._together(values) for values in self._values)
         told = self._told(original)

@@ -90,14 +90,15 @@ class Look:
 
     def _fuses(self) -> bool:
         """Whether folding normalization changes something; it is tried on a copy."""
+        context = self._context()
         try:
             if isinstance(self.model, ModuleModel) and Medium.MODULE is FORMATS[self.work.task.source.format][0]:
-                fuse.run(_copy(self.model), Fuse(), self._context())
+                fuse.run(_copy(self.model), Fuse(), context)
             else:
-                STAGES["fuse"][Medium.GRAPH](GraphModel(self.original, self.model.signature), Fuse(), self._context())
+                STAGES["fuse"][Medium.GRAPH](GraphModel(self.original, self.model.signature), Fuse(), context)
         except Judged:
             return False
-        return True
+        return bool(context.notes)  # what was folded; nothing is only a warning
 
     def _sensitivities(self) -> tuple[Sensitivity, ...]:
         context = self._context()

@@ -80,6 +80,7 @@ def test_every_trial_is_measured_and_the_smallest_that_passes_is_the_result(wher
     assert size == found.result.figures.compressed_bytes == least
     assert found.result.front and "the smallest among" in found.why
     assert (found.samples, found.data, found.loss) == (300, "validation data", "top1")
+    assert not any("fuse" in stage for trial in found.trials for stage in trial.stages), "there is nothing to fold"
     assert [one.name for one in found.sensitivities] and found.sensitivities[0].loss > 0
     assert all(trial.loss_bound is not None and trial.loss_bound > 0 for trial in measured[1:]), "bounds, not estimates"
 
