@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import gcn, minilm_bytes, minilm_latency, page, residual, sensitivity, simplenet
+from . import auto, gcn, minilm_bytes, minilm_latency, page, residual, sensitivity, simplenet
 from .protocol import Job, Row, machine
 
 ROWS: dict[str, Callable[[Job], Row]] = {
@@ -22,6 +22,7 @@ ROWS: dict[str, Callable[[Job], Row]] = {
     "minilm-latency": minilm_latency.measure,
     "gcn": gcn.measure,
     "sensitivity": sensitivity.measure,
+    "auto": auto.measure,
 }
 """The rows, in the order of the table."""
 

@@ -59,8 +59,7 @@ def section(row: Row) -> str:
     lines += [f"To reach: {row.reach}: **{_yes(row.reached)}**. Beyond: {row.beyond}: **{_yes(row.surpassed)}**.", ""]
     lines += [f"| | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
     for one in row.contestants:
-        name = f"**modelpress, [{one.name}](recipes/{one.name}.yaml)**" if one.ours else one.name
-        lines.append(f"| {name} | {' | '.join(shown(one.figures.get(key)) for key in names)} |")
+        lines.append(f"| {_name(one)} | {' | '.join(shown(one.figures.get(key)) for key in names)} |")
     lines += ["", *(f"- {remark}" for remark in row.remarks), f"- {_machine(row)}", ""]
     if not row.smoke:
         lines += [f"![{row.title}](results/{row.name}.svg)", ""]
@@ -74,6 +73,13 @@ def shown(value: float | str | None) -> str:
     if value == int(value) and abs(value) >= 100:
         return f"{int(value):,}"
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _name(one: Contestant) -> str:
+    if not one.ours:
+        return one.name
+    written = (HERE / "recipes" / f"{one.name}.yaml").is_file()
+    return f"**modelpress, [{one.name}](recipes/{one.name}.yaml)**" if written else f"**modelpress, {one.name}**"
 
 
 def _yes(reached: bool) -> str:

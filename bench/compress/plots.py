@@ -16,8 +16,9 @@ class Axis:
     figure: str
     bound: str | None
     """Figure whose value is marked on the bar."""
-    reach: float
-    beyond: float
+    reach: float | None = None
+    """None: what is to be reached is no figure of these bars."""
+    beyond: float | None = None
 
 
 AXES = {
@@ -27,6 +28,7 @@ AXES = {
     "minilm-latency": Axis("speedup at 32", "bound at 32", 3, 4),
     "gcn": Axis("speedup", "bound", 2, 4),
     "sensitivity": Axis("passes a layer", None, 1.5, 0.5),
+    "auto": Axis("ratio", None),
 }
 WIDTH, LEFT, BAR, GAP, TOP = 760, 300, 20, 10, 40
 STYLE = (
@@ -44,7 +46,8 @@ def write(row: Row, path: Path) -> None:
 def picture(row: Row, axis: Axis) -> str:
     """Return the SVG."""
     shown = [one for one in row.contestants if isinstance(one.figures.get(axis.figure), float | int)]
-    most = max([axis.reach, axis.beyond, *(float(one.figures[axis.figure]) for one in shown)]) * 1.12
+    lines = [(value, name) for value, name in ((axis.reach, "to reach"), (axis.beyond, "beyond")) if value is not None]
+    most = max([value for value, _ in lines] + [float(one.figures[axis.figure]) for one in shown]) * 1.12
     height = TOP + len(shown) * (BAR + GAP) + 30
     scale = (WIDTH - LEFT - 20) / most
     parts = [
@@ -54,7 +57,7 @@ def picture(row: Row, axis: Axis) -> str:
     ]
     for number, one in enumerate(shown):
         parts += _bar(one, axis, TOP + number * (BAR + GAP), scale)
-    for value, name in ((axis.reach, "to reach"), (axis.beyond, "beyond")):
+    for value, name in lines:
         x = LEFT + value * scale
         parts.append(f'<line class="line" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 24}"/>')
         parts.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">{name} {value:g}</text>')

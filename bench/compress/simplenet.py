@@ -21,7 +21,7 @@ TASK = digits.Task(
     name="simplenet",
     shape=_widened,
     epochs=20,
-    recipes=("simplenet", "simplenet-bold"),
+    recipes=("simplenet",),
     longer="simplenet-longer",
 )
 REACH, BEYOND = (15.0, 0.01), (20.0, 0.005)

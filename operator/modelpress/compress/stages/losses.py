@@ -13,7 +13,7 @@ from torch.nn import functional
 from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, is_ragged, rows_of
 from ..errors import Judged
 from ..scores import class_axis
 from ..signature import Array, Signature, describe
@@ -95,8 +95,10 @@ class TargetLoss:
                     f"The {role} data has no target for output {name}: name its column in "
                     f"compression.data.{role}.targets.",
                 )
+            targets = samples.targets[name]
+            first = rows_of(targets, [0]) if is_ragged(targets) else targets
             try:
-                check(self.kind, outputs[self.names.index(name)].shape, samples.targets[name], role, name)
+                check(self.kind, outputs[self.names.index(name)].shape, first, role, name)
             except Judged as refused:
                 if len(self.outputs) == 1:
                     raise
@@ -115,7 +117,11 @@ class TargetLoss:
         ).sum()
 
     def _of(self, name: str, output: torch.Tensor, samples: Samples, chosen: np.ndarray) -> torch.Tensor:
-        target = torch.from_numpy(np.array(samples.targets[name][chosen])).to(output.device)
+        column = samples.targets[name]
+        targets = rows_of(column, chosen)
+        if is_ragged(column):  # only now is it known what the outputs of this sample are like
+            check(self.kind, output.shape, targets, "given", name)
+        target = torch.from_numpy(np.array(targets)).to(output.device)
         return LOSSES[self.kind](output, target, self.smoothing)
 
 

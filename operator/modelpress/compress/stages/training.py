@@ -25,6 +25,7 @@ from ..formats.entrypoint import Guard
 from ..models import ModuleModel, tensors
 from ..signature import calls
 from .augmenting import Augmentation
+from .channels_last import channels_last
 from .context import Context
 from .quantize import aware
 
@@ -68,7 +69,7 @@ def train(model: ModuleModel, settings: EffectiveTraining, criterion: Criterion,
             if found is not None:
                 with Guard(context.source, f"forward on the {role} data"):
                     trainer.check(found, role)
-        with Guard(context.source, "forward in training"):
+        with Guard(context.source, "forward in training"), channels_last(model, trainer.some(samples)):
             trainer.train(samples, validation, context)
     model.module.eval().cpu()
 
@@ -114,6 +115,10 @@ class Trainer:
         with torch.no_grad():
             inputs, outputs, _ = next(self._answers(samples, np.arange(min(2, samples.count))))
         self.criterion.check(inputs, outputs, samples, role)
+
+    def some(self, samples: Samples) -> dict[str, torch.Tensor]:
+        """Return the inputs of one call with few samples."""
+        return next(batches(self.model, samples, np.arange(min(2, samples.count)), self.device))[0]
 
     def train(self, samples: Samples, validation: Samples | None, context: Context) -> None:
         """Run the epochs; leave the best weights in the module."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.quantize.conftest import Press, loss
@@ -26,6 +27,22 @@ def test_both_beat_rounding_to_nearest_on_sentences_that_they_have_not_seen(
         assert {item.bits for item in context.layers if item.operator != "Gather"} == {4 + 16 / group}
     assert losses["GPTQ"] < losses["RTN"] / 5
     assert losses["AWQ"] < losses["RTN"] * 0.75
+
+
+@pytest.mark.parametrize("algorithm", ["GPTQ", "AWQ"])
+def test_tables_without_outliers_get_ranges_of_less_error(algorithm: str, original: GraphModel, press: Press) -> None:
+    proto = onnx.load(original.path)
+    table = next(item for item in proto.graph.initializer if item.name == "table")
+    values = onnx.numpy_helper.to_array(table).copy()
+    values[:, [3, 17]] /= 25
+    table.CopyFrom(onnx.numpy_helper.from_array(values, "table"))
+    onnx.save(proto, original.path)
+    found = {}
+    for rounding in ("RTN", algorithm):
+        after, _ = press(weights={"bits": 4}, targets=["embedding"], algorithm=rounding)
+        found[rounding] = (loss(original, after), after.path.stat().st_size)
+    assert found[algorithm][0] < found["RTN"][0] * 0.97
+    assert found[algorithm][1] == found["RTN"][1]
 
 
 def test_without_data_they_are_refused(original: GraphModel, make_context: MakeContext) -> None:

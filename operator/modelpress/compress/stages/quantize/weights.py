@@ -1,6 +1,7 @@
 """Weights in groups: what is rounded, and how. Activations stay in float.
 
-Matrices that take the same activation share its moments. A weight that several nodes share is rounded once.
+Matrices that take the same activation share its moments. A weight that several nodes share is rounded once. Tables take
+no activation: with an algorithm that looks for the best ranges, theirs are those of least error.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .activations import Moments, collect
 from .awq import awq
 from .candidates import Candidate
 from .gptq import gptq
-from .rounding import Rounded, Scheme, nearest
+from .rounding import Rounded, Scheme, fit, nearest, round_rows
 from .scheme import matrix_scheme, table_scheme, weights
 from .writing import Stored
 
@@ -129,6 +130,9 @@ class Work:
     def _one(self, item: Candidate, scheme: Scheme) -> Rounded:
         if self.algorithm is QuantizeAlgorithm.GPTQ and not item.embedding:
             return self._kept(gptq(item.rows(self.tensors), scheme, self.moments[item.activation].second))
+        if item.embedding and scheme.bits < ROW_BITS and self.algorithm is not QuantizeAlgorithm.RTN:
+            rows = item.rows(self.tensors)
+            return self._kept(round_rows(rows, fit(rows, scheme, search=True)))
         return self.nearest(item, scheme)
 
     def _kept(self, rounded: Rounded) -> Rounded:
