@@ -67,6 +67,7 @@ def answer_of(pod: Pod, number: int) -> str | None:
     with GrpcClient(f"127.0.0.1:{pod.ports.grpc}", NAME, number) as client:
         client.wait_until_ready()
         assert client.axes().keys() == INPUTS.keys()
+        assert client.max_batch_size() == 8
         return question.revision(client.infer(INPUTS, question.outputs))
 
 
