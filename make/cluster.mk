@@ -6,8 +6,8 @@ set-up: # all of it, slow parts side by side
 	@$(GROUND) all
 	@$(MAKE) $(VENV)
 
-cluster: ## a Kubernetes on this machine; kubeconfig at .cluster/kubeconfig; ADDONS=keda,prometheus,gateway for more
-	@$(GROUND) up --addons "$(ADDONS)"
+cluster: ## a Kubernetes on this machine; kubeconfig at .cluster/kubeconfig; NODES=2, ADDONS=keda,prometheus,gateway for more
+	@$(GROUND) up --addons "$(ADDONS)" --nodes "$(NODES)"
 
 cluster-down: ## stop it; what it holds stays in .cluster
 	@$(GROUND) down

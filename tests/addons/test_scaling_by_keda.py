@@ -107,22 +107,16 @@ async def fall_asleep(workplace: Workplace, query: str) -> None:
     print(condition["message"])
 
 
-async def noticed(workplace: Workplace) -> float:
-    """Return after how many seconds a pod is asked for."""
-    begun = time.monotonic()
-    await asyncio.to_thread(wait_for, lambda: pods(workplace), "a pod", 120, lambda: scaled_object(workplace))
-    return time.monotonic() - begun
-
-
-async def assert_woken(workplace: Workplace, installed: Path, since: float, after: float) -> None:
-    """KEDA alone scaled, in time, and the first request, sent at `since`, was answered in time."""
+async def assert_woken(workplace: Workplace, installed: Path, since: float) -> None:
+    """KEDA alone scaled, in time, and the first request, sent at `since`, has been answered by now, in time."""
     took = time.time() - since
+    await asyncio.to_thread(workplace.await_condition, NAME, "Available", "True", "Serving")
+    scaled = [write for write in written(workplace, installed, since) if write.resource == "deployments/scale"]
+    after = min(write.at for write in scaled) - since
     print(f"answered after {took:.1f} s; a pod was asked for after {after:.1f} s")
+    assert {write.user for write in scaled} == {KEDA_OPERATOR}
     assert after <= NOTICED_SECONDS
     assert took - after <= START_SECONDS
-    await asyncio.to_thread(workplace.await_condition, NAME, "Available", "True", "Serving")
-    scalers = {write.user for write in written(workplace, installed, since) if write.resource == "deployments/scale"}
-    assert scalers == {KEDA_OPERATOR}
 
 
 async def test_from_zero_the_first_requests_are_held_and_answered_in_the_time_that_is_promised(
@@ -145,11 +139,10 @@ async def test_from_zero_the_first_requests_are_held_and_answered_in_the_time_th
     )
     since = time.time()
     async with load:
-        after = await noticed(served)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             while not load.http.seconds or not load.grpc.seconds:  # noqa: ASYNC110 - clients count plainly
                 await asyncio.sleep(0.05)
-        await assert_woken(served, installed, since, after)
+        await assert_woken(served, installed, since)
     assert_clean(load)
 
 
@@ -200,10 +193,8 @@ async def test_from_zero_a_gateway_refuses_and_counts_until_a_pod_answers(
     await fall_asleep(served, " + ".join(f"sum(rate({name}{chosen}[1m]))" for name in met))
     hostname = (await asyncio.to_thread(served.model, NAME))["status"]["endpoint"]["hostname"]
     since = time.time()
-    asking = asyncio.create_task(ask_until_answered(gateway, hostname))
-    after = await noticed(served)
-    print(f"{await asking} times refused")
-    await assert_woken(served, installed, since, after)
+    print(f"{await ask_until_answered(gateway, hostname)} times refused")
+    await assert_woken(served, installed, since)
 
 
 async def ask_until_answered(gateway: str, hostname: str) -> int:

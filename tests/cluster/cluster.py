@@ -27,11 +27,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="cluster.py", description=__doc__)
     parser.add_argument("command", choices=("up", *COMMANDS))
     parser.add_argument("--addons", default="", help="what `up` brings besides: keda,prometheus,gateway")
+    parser.add_argument("--nodes", default="", choices=("", "1", "2"), help="of `up`; default: as it was last")
     asked = parser.parse_args()
     try:
         more = addons.names(asked.addons)
         if asked.command == "up":
-            node.up(more)
+            node.up(more, int(asked.nodes) if asked.nodes else None)
         else:
             COMMANDS[asked.command]()
     except StepFailed as failure:

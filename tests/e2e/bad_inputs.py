@@ -56,6 +56,8 @@ class BadInput:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     passing: bool = False
     """Whether the input is a surrounding's fault: tried again, so Stalled stays False."""
+    long: bool = False
+    """Whether only `make test-long` tries it here, as another one goes the same way."""
 
 
 def _code(text: str) -> Callable[[Path], None]:
@@ -109,12 +111,12 @@ BAD_INPUTS = (
     BadInput("wrong-key", "AccessDenied", "wrong-key", source={"secretName": "wrong-key"}, passing=True),
     BadInput("no-secret", "SecretNotFound", "no-such-secret", source={"secretName": "no-such-secret"}, passing=True),
     BadInput("wrong-digest", "DigestMismatch", "sha256:", source={"digest": "sha256:" + "0" * 64}),
-    BadInput("truncated", "SourceInvalid", "weights.safetensors", _truncate),
+    BadInput("truncated", "SourceInvalid", "weights.safetensors", _truncate, long=True),
     BadInput("pickled", "PickleRefused", "safetensors", _pickle),
     BadInput(
         "raises", "EntrypointFailed", "no such luck", _code("def build():\n    raise RuntimeError('no such luck')\n")
     ),
-    BadInput("no-function", "EntrypointFailed", "assemble", source={"entrypoint": "net:assemble"}),
+    BadInput("no-function", "EntrypointFailed", "assemble", source={"entrypoint": "net:assemble"}, long=True),
     BadInput(
         "loops",
         "CompressionTimeout",
@@ -136,16 +138,22 @@ BAD_INPUTS = (
         _code("import os\n\ndef build():\n    os._exit(0)\n"),
         compression={"job": {"retries": 0}},
     ),
-    BadInput("missing-column", "DatasetDoesNotFit", "row", _drop_row),
+    BadInput("missing-column", "DatasetDoesNotFit", "row", _drop_row, long=True),
     BadInput(
         "wrong-shape",
         "DatasetDoesNotFit",
         "row",
         lambda folder: rewrite_test(folder, row=np.zeros((60, 5), dtype=np.float32)),
     ),
-    BadInput("objects", "DatasetInvalid", "pickle", _objects),
-    BadInput("not-finite", "NotFinite", "NaN", _infinite_weights),
-    BadInput("labels", "LabelsOutOfRange", "7", lambda folder: rewrite_test(folder, label=np.full(60, 7))),
+    BadInput("objects", "DatasetInvalid", "pickle", _objects, long=True),
+    BadInput("not-finite", "NotFinite", "NaN", _infinite_weights, long=True),
+    BadInput(
+        "labels",
+        "LabelsOutOfRange",
+        "7",
+        lambda folder: rewrite_test(folder, label=np.full(60, 7)),
+        long=True,
+    ),
     BadInput(
         "gate-fails",
         "GateFailed",
@@ -158,6 +166,7 @@ BAD_INPUTS = (
         "top1",
         _few_right_answers,
         evaluation={**ACCURACY, "gates": [{"metric": "top1", "goal": "Threshold", "value": 0.3}]},
+        long=True,
     ),
 )
 

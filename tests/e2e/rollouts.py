@@ -74,9 +74,9 @@ def waves(workplace: Workplace, row: int = EVERY_VERSION_KNOWS) -> Waves:
     return Waves(question(row), **_addresses(workplace))
 
 
-def keepers(workplace: Workplace, row: int = EVERY_VERSION_KNOWS) -> Load:
-    """Return clients that keep their connections and ask for `row`."""
-    return Load(question(row), **_addresses(workplace), connections=8, interval=0.5)
+def keepers(workplace: Workplace, row: int = EVERY_VERSION_KNOWS, connections: int = 8) -> Load:
+    """Return clients that keep their connections, so many of each protocol, and ask for `row`."""
+    return Load(question(row), **_addresses(workplace), connections=connections, interval=0.5)
 
 
 def rollout_of(workplace: Workplace) -> dict[str, Any]:
@@ -106,13 +106,6 @@ def pods(workplace: Workplace, revision: str, *, leaving: bool = True) -> set[st
     selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE},{REVISION_LABEL}={revision}"
     found = [item["metadata"] for item in reading.pods(workplace.namespace, selector)]
     return {item["name"] for item in found if leaving or "deletionTimestamp" not in item}
-
-
-def revisions_with_pods(workplace: Workplace) -> set[str]:
-    """Return the revisions that have serving pods, those on their way out included."""
-    selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}"
-    found = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
-    return {item["metadata"]["labels"][REVISION_LABEL] for item in found}
 
 
 def a_pod(workplace: Workplace, revision: str) -> dict[str, Any]:

@@ -100,10 +100,14 @@ def figures(top1: float = 0.98, latency: float | None = None) -> Figures:
     return Figures(original_bytes=80_000, compressed_bytes=15_000, metrics=(metric,))
 
 
-def a_publication(manifest: str = "manifest", **figure: Any) -> str:
+def a_publication(manifest: str = "manifest", memory: int | None = None, **figure: Any) -> str:
     """Return what a compress or an evaluate Job answers."""
     result = PublishResult(
-        manifest_digest=digest(manifest), report_digest=digest("report"), figures=figures(**figure), batched=True
+        manifest_digest=digest(manifest),
+        report_digest=digest("report"),
+        figures=figures(**figure),
+        batched=True,
+        memory=memory,
     )
     return json.dumps(result.to_wire())
 

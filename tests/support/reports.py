@@ -149,7 +149,7 @@ def full_facts() -> CompressionFacts:
                 before=Size(parameters=2000, nonzero=2000, macs=9000, bytes=8000),
                 after=Size(parameters=1000, nonzero=1000, macs=4000, bytes=4000),
                 seconds=0.1,
-                notes=("7739 of 19776 parameters were removed (39.1%).",),
+                notes=("7,739 of 19,776 parameters were removed (39.1 %).",),
                 warnings=("classifier.4 was left alone.",),
             ),
             StageFacts(

@@ -53,8 +53,8 @@ class Objective(ApiType):
     tensors whose first axis counts samples; targets are those that the dataset has. It runs where the source's code
     does, so `source.trustCode` is needed. Needed by loss Entrypoint. Default: none."""
     output: Name | None = None
-    """Output that the loss is taken of, and that distill compares; a loss of an entrypoint sees all of them. Default:
-    the first."""
+    """Output that the loss is taken of, and that distill compares. Default: the loss is the sum over all outputs that
+    the training data has targets for, distill compares the first; a loss of an entrypoint sees all of them."""
 
 
 class Scratch(ApiType):

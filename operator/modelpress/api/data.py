@@ -73,7 +73,8 @@ class Dataset(ApiType):
     text: Text | None = None
     """A column of text, and how it becomes tokens. Default: none, all columns hold numbers."""
     targets: dict[str, str] | None = None
-    """Column of the target of each output of the model. Default: the column `label` for the first output."""
+    """Column of the target of each output of the model. Those of nodes may differ in number from sample to sample, as
+    the graphs do. Default: the column `label` for the first output."""
     group: str | None = None
     """Column with equal values where samples belong together, as passages of one document. Bounds on test data then
     count groups; groups that other data shares are reported. Default: each sample stands for itself."""

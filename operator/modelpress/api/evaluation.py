@@ -124,10 +124,9 @@ class Gate(ApiType):
     """What it means that the interval lies on both sides of the limit, so that there are too few samples to tell.
     Default: Fail."""
     measured_on: MeasuredOn | None = None
-    """Compression: on the report of the compression. ServingRuntime: on the answers of a pod of the new revision that
-    gets no requests, asked over gRPC, before any serving pod of it exists; the metric is paired with the original's
-    answers to the same samples. Of `latency` that is the median round trip in milliseconds, one request at a time.
-    Default: Compression."""
+    """Compression: on the report of the compression. ServingRuntime: on the answers of a pod that holds the new
+    revision, asked over gRPC before that gets any request; the metric is paired with the original's answers to the same
+    samples. Of `latency` that is the median round trip in milliseconds, one request at a time. Default: Compression."""
 
 
 class Evaluation(ApiType):

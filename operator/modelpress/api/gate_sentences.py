@@ -69,7 +69,7 @@ def demand(metric: str, value: float, *, at_least: bool, percent: bool) -> str:
 def too_few(count: int, kind: str, enough: int | None) -> str:
     """Return that so many cannot tell, and how many might: `500 samples cannot tell; about 1,400 might`."""
     hint = f"; about {enough:,} might" if enough is not None else ""
-    return f"{count} {kind} cannot tell{hint}"
+    return f"{count} {kind if count != 1 else kind.removesuffix('s')} cannot tell{hint}"
 
 
 def counted(samples: int, groups: int | None) -> str:

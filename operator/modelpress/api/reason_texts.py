@@ -33,7 +33,7 @@ COURSE: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.COMPRESSED: ReasonText("The result is in the store and measured.", _NOTHING),
         Reason.GATES_PASSED: ReasonText("The result keeps every gate.", _NONE),
         Reason.VERIFYING: ReasonText(
-            "A pod of the new revision that gets no requests is asked for the test data.", _NOTHING
+            "The new revision, which gets no requests yet, is asked for the test data.", _NOTHING
         ),
         Reason.VERIFICATION_PASSED: ReasonText(
             "The serving runtime's own answers to the test data keep every gate that is measured on them, and agree"
@@ -211,8 +211,8 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
         ),
         Reason.INSUFFICIENT_CAPACITY: ReasonText(
             "The cluster had no room for the new revision beside the old one within `rollout.progressDeadline`.",
-            "Make room, or set `rollout.strategy: Recreate`, which needs none and interrupts; then change"
-            " `rollout.retryToken`.",
+            "Make room, or set `rollout.strategy`: `InPlace` needs memory in the pods that are there, `Recreate` no"
+            " room, but it interrupts; then change `rollout.retryToken`.",
         ),
         Reason.PROGRESS_DEADLINE_EXCEEDED: ReasonText(
             "Pods of the new revision did not come up within `rollout.progressDeadline`.",

@@ -210,6 +210,8 @@ class ModelArtifactStatus(ApiType):
     """Hash of the evaluation (metrics, latency, digest of the test data) that `figures` answer."""
     batched: bool = False
     """Whether the model has a batch axis."""
+    memory: int | None = None
+    """Bytes of memory that a process took to load it and answer once; none if that was not measured."""
     recipe: str | None = None
     """Recipe that a search chose, in a few words; none for a recipe that was given."""
     attempts: int = 0

@@ -54,6 +54,8 @@ class PublishResult(ApiType):
     """The summary of the report."""
     batched: bool
     """Whether the model has a batch axis, so that the server may batch requests."""
+    memory: int | None = None
+    """Bytes of memory that a process took to load the result and answer once; none if that was not measured."""
     recipe: str | None = None
     """The recipe that a search chose, in a few words; none if it was given."""
     warnings: tuple[str, ...] = ()

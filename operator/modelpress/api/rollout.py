@@ -122,11 +122,16 @@ class Analysis(ApiType):
     """Figures of the installation's Prometheus that must keep within bounds. The chart's values say where that is, and
     whether models may ask it (`prometheus.address`, `prometheus.analysisQueries`). Default: none."""
     on_inconclusive: OnInconclusiveAnalysis | None = None
-    """What to do when the step is over and there were too few requests, or too few answers to `queries`, to tell.
-    Default: Promote, since it has reproduced the reference answers and nothing speaks against it."""
+    """What to do when the step is over and there were too few requests, or too few answers to `queries`, to tell, or
+    when no answers could be compared for `disagreement`. Default: Promote, since it has reproduced the reference
+    answers and nothing speaks against it."""
     disagreement: Disagreement | None = None
-    """How far the new revision's answers may differ from those of the one that serves, asked before the first step.
-    Default: not asked."""
+    """How far the new revision's answers may differ from those of the one that serves, asked before the new one gets
+    any request, whatever the strategy. Default: not asked."""
+
+
+OF_REQUESTS = ("minRequests", "maxErrorRate", "maxLatencyIncrease", "maxQueueTime", "queries")
+"""Fields of Analysis by which requests of a step are judged; the others are judged before the first request."""
 
 
 class Action(ApiType):
@@ -145,9 +150,14 @@ class Rollout(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "!has(self.strategy) || self.strategy in ['Canary', 'Auto']"
-                " || (!has(self.steps) && !has(self.analysis))",
-                "rollout.steps and rollout.analysis belong to strategies Canary and Auto",
+                "!has(self.strategy) || self.strategy in ['Canary', 'Auto'] || !has(self.steps)",
+                "rollout.steps belongs to strategies Canary and Auto: with the others all requests move at once",
+            ),
+            (
+                "!has(self.strategy) || self.strategy in ['Canary', 'Auto'] || !has(self.analysis)"
+                f" || !({' || '.join(f'has(self.analysis.{name})' for name in OF_REQUESTS)})",
+                "of rollout.analysis, only disagreement and onInconclusive belong to other strategies than Canary and"
+                " Auto: these have no step in which requests of the new revision could be judged",
             ),
             (
                 "!has(self.routing) || !has(self.strategy) || self.strategy in ['Canary', 'Auto']",
@@ -184,7 +194,8 @@ class Rollout(ApiType):
     steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=16)] | None = None
     """Steps of a canary, in order. Default: 10 % for 1m, then 50 % for 1m."""
     analysis: Analysis | None = None
-    """By what each step of a canary is judged. Default: at most 1 % of 100 requests or more may fail."""
+    """By what each step of a canary is judged, and `disagreement` before the first request with every strategy.
+    Default: at most 1 % of 100 requests or more may fail."""
     action: Action | None = None
     """Promotes or aborts one candidate. Default: none."""
     pin_revision: RevisionName | None = None

@@ -23,6 +23,8 @@ SECRETS_FOLDER = "/etc/modelpress/secrets"
 SOURCE_FOLDER = "/work/source"
 DATA_FOLDER = "/work/data"
 """One subfolder for each of train, validation, calibration, holding the one file of the dataset."""
+EARLIER_SEARCH = "search/report.json"
+"""Below DATA_FOLDER: the report of an earlier search of which only the gates were others."""
 TEST_FOLDER = "/work/test"
 OUT_FOLDER = "/work/out"
 REPORT_FOLDER = "/work/report"
@@ -66,6 +68,9 @@ class FetchTask(ApiType):
     """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER,
     laid out as compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish`
     keeps `original/` in the store."""
+    search: PinnedLocation | None = None
+    """Folder of an artifact whose recipe was searched for as this one's is, but with other gates; the digest is its
+    manifest's. Its report goes to EARLIER_SEARCH, and nothing fails if it cannot be brought."""
     original_only: bool = False
     """Of the artifact, only the original is brought in: the result is asked where it is served."""
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
@@ -135,6 +140,8 @@ class AskTask(ApiType):
     """host:port of the gRPC endpoint that is asked."""
     model: str
     """Name by which the server knows the model."""
+    version: int | None = None
+    """Triton's number of the version that is asked. None: whichever answers."""
     evaluation: Evaluation
     """Metrics, latency and test data, without Secrets' names."""
     comparison: Comparison | None = None

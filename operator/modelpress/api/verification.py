@@ -67,7 +67,7 @@ class DisagreementFigure(ApiType):
 
 
 class VerificationRecord(ApiType):
-    """What is known of a revision by asking a pod of it that got no requests, and of the attempts to ask it."""
+    """What is known of a revision by asking it before it got requests, and of the attempts to ask it."""
 
     figures: ServedFigures | None = None
     """What its answers come to."""

@@ -31,10 +31,13 @@ def command(artifact: str, out: Path | None, opened: bool) -> None:
                 facts = found.facts(Path(scratch))
             text = page.render(report, facts, found.manifest.lineage | {"manifest": found.digest})
         target = (out or Path(f"{name or 'report'}.html")).resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}")
-        beside.write_text(text, encoding="utf-8")
-        beside.rename(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(text, encoding="utf-8")
+            beside.rename(target)
+        except OSError as error:
+            raise click.UsageError(f"--out {target} cannot be written: {error.strerror}.") from error
         click.echo(target)
         if opened:
             webbrowser.open(target.as_uri())

@@ -33,6 +33,8 @@ SPOOL = "exported.data"
 """Where the weights of a large export lie until they are in their order."""
 WRAPPED = "module"
 """Attribute of Positional, which the tenant's module lies in."""
+DEPENDENT = frozenset({"GuardOnDataDependentSymNode"})
+"""What the exporter raises, by name, where the module decides by values."""
 OTHER_LENGTHS = (9, 33)
 """Lengths of named axes other than batch in the last comparisons; at least one that was not traced."""
 TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
@@ -217,11 +219,16 @@ def distance(wanted: Array, got: Array) -> float:
 
 def _explain(error: Exception, folder: Path) -> str:
     root: BaseException = error
-    while (root.__cause__ or root.__context__) is not None:
+    while type(root).__name__ not in DEPENDENT and (root.__cause__ or root.__context__) is not None:
         root = root.__cause__ or root.__context__ or root
     where = place(root, folder) or place(error, folder)
     text = " ".join(str(root).split())[:500]
     at = f" at {where}" if where else ""
+    if type(root).__name__ in DEPENDENT:
+        return (
+            f"The module cannot be exported to ONNX{at}: forward decides there by the values of its inputs, which a "
+            "graph of fixed operations cannot. Write it without if, for example with torch.where."
+        )
     return f"The module cannot be exported to ONNX{at}: {type(root).__name__}: {text}"
 
 

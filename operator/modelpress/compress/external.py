@@ -194,7 +194,9 @@ def _found(tensor: Any, folder: Path) -> Place:
     location = entries.get("location", "")
     path = (folder / location).resolve()
     if not location or not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise ValueError(f"the weight {tensor.name} lies in {location!r}, which is no file beside the model")
+        raise ValueError(
+            f"the weight {tensor.name} lies in {location!r}, no file beside the model: bring both, in one folder"
+        )
     size, offset = path.stat().st_size, int(entries.get("offset", 0))
     length = int(entries.get("length", size - offset))
     kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ EXTERNAL_FROM = 256_000_000
 """Bytes of weights from which they are written beside the model: there they are mapped instead of read, several times
 over. A protobuf ends at 2 GiB."""
 EXTERNAL_FILE = "model.onnx.data"
+CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+LOADING = re.compile(r"Load model from \S.*? failed: ?")
+"""What onnxruntime puts before that which is wrong with a model."""
 BASIC = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
@@ -50,6 +54,12 @@ def save(model: Any, path: Path) -> None:
         external.bring_in(model)
     with external.relative(model):
         onnx.save_model(model, path)
+
+
+def said(error: Exception) -> str:
+    """Return what onnxruntime says is wrong, in one line, without its codes and without paths of ours."""
+    words = " ".join(str(error).split())
+    return LOADING.sub("", CODES.sub("", words))[:400]
 
 
 def strip(model: Any) -> None:

@@ -15,8 +15,10 @@ COMPRESSED = "compressed/model.onnx"
 """What the recipe made of it, below the out folder."""
 FACTS = "compression.json"
 """What each stage changed, below the out folder. Shown, never judged by."""
-STAGES, TRIALS = "stages", "trials"
-"""What stood after stages, and what searches tried, below the cache folder."""
+STAGES, TRIALS, BASELINES = "stages", "trials", "baselines"
+"""What stood after stages, what searches tried, and what originals answered, below the cache folder."""
+CACHE_VARIABLE = "MODELPRESS_CACHE"
+"""In a judge's environment: the cache folder. Unset in a pod."""
 ASSETS = "assets"
 """Files that are carried into the artifact, below the out folder."""
 
@@ -36,7 +38,7 @@ class Layout:
     message: Path = field(default_factory=lambda: in_root(MESSAGE_PATH))
     """The termination message."""
     cache: Path | None = None
-    """What stood after each stage and what a search tried, for later runs. None: stages keep nothing, and a search
-    keeps what it needs in `scratch`, which outlives the process that it runs in."""
+    """What stood after each stage, what a search tried and what originals answered, for later runs. None: stages keep
+    nothing, and a search keeps what it needs in `scratch`, which outlives the process that it runs in."""
     port: int = PROGRESS_PORT
     """Port of /progress; 0: any free one."""

@@ -20,7 +20,7 @@ from .export import export
 from .facts import Size, StageFacts
 from .layout import Layout
 from .models import GraphModel, Medium, ModuleModel, size_of_module
-from .recipe import Step
+from .recipe import QUANTIZE, Step
 from .signature import example
 from .stages import STAGES
 from .stages.channels import count_macs
@@ -136,13 +136,16 @@ class RecipeRun:
         self.tell(step.kind, 0.0)
         before, started = self._size(model), time.monotonic()
         result: ModuleModel | GraphModel = STAGES[step.kind][step.medium](model, step.settings, context)
+        after = self._size(result)
+        if step.kind == QUANTIZE:  # scales are no parameters, and a byte may hold two
+            after = after.model_copy(update={"parameters": before.parameters})
         self.facts.append(
             StageFacts(
                 position=step.position,
                 kind=step.kind,
                 works_on=step.medium,
                 before=before,
-                after=self._size(result),
+                after=after,
                 seconds=round(time.monotonic() - started, 3),
                 notes=tuple(context.notes),
                 warnings=tuple(context.warnings),

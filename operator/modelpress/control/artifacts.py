@@ -11,6 +11,7 @@ from typing import Any
 
 from modelpress.api import keys, names
 from modelpress.api.base import API_VERSION
+from modelpress.api.evaluation import Evaluation
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelArtifactSpec, SourceStatus
 from modelpress.control.draft import Draft
@@ -51,8 +52,26 @@ def wanted_artifact(draft: Draft, source: SourceStatus, key: str, name: str) -> 
     return Standing(Course.MOVING, Reason.COMPRESSING, f"Preparing the compression of {name}.")
 
 
-def _was_made_for(draft: Draft, name: str, key: str) -> bool:
-    """Say whether what that artifact was made from has this key, as keys are reckoned now."""
+def earlier_search(draft: Draft, artifact: ModelArtifact) -> ModelArtifact | None:
+    """Return an artifact in the store whose recipe was searched for as this one's is to be, but with other gates."""
+    spec = artifact.spec
+    if spec.compression.auto is None:
+        return None
+    gates = spec.evaluation.gates if spec.evaluation is not None else None
+    names = sorted(str(manifest["metadata"]["name"]) for manifest in draft.observed.of_kind("ModelArtifact"))
+    for name in names:
+        found = draft.artifact(name) if name != artifact.metadata.name else None
+        published = found is not None and found.status is not None and found.status.manifest_digest is not None
+        if published and _was_made_for(draft, name, spec.key, Evaluation(gates=gates)):
+            return found
+    return None
+
+
+def _was_made_for(draft: Draft, name: str, key: str, gated: Evaluation | None = None) -> bool:
+    """Say whether what that artifact was made from has this key, as keys are reckoned now.
+
+    `gated`: as if its gates had been these.
+    """
     manifest = draft.observed.find("ModelArtifact", name)
     found = draft.artifact(name)
     if manifest is None or found is None or draft.is_going(manifest):
@@ -60,7 +79,10 @@ def _was_made_for(draft: Draft, name: str, key: str) -> bool:
     made = found.spec
     then: dict[str, Any] = {"source": made.source, "compression": made.compression}
     if made.compression.auto is not None:
-        then["evaluation"] = made.evaluation
+        evaluation = made.evaluation
+        if gated is not None:
+            evaluation = (evaluation or Evaluation()).model_copy(update={"gates": gated.gates})
+        then["evaluation"] = evaluation
     words = draft.model.spec.model_copy(update=then)
     return keys.artifact_key(words, made.source_digest, made.datasets) == key
 

@@ -15,6 +15,7 @@ from modelpress.api import keys, names
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelArtifactStatus, SourceStatus
 from modelpress.control import clock, jobs, marks
+from modelpress.control.artifacts import earlier_search
 from modelpress.control.attempt_notes import take_note
 from modelpress.control.draft import Draft, attempt_of
 from modelpress.control.gating import judge
@@ -157,8 +158,10 @@ def _job(work: _Work, role: str, number: int) -> Manifest:
     draft = work.draft
     model = draft.model.model_copy(update={"status": draft.old.model_copy(update={"source": work.source})})
     artifact = work.artifact.model_copy(update={"status": work.status})
-    render = compress_job if role == names.ROLE_COMPRESS else evaluate_job
-    manifest = render(model, artifact, number, draft.installation)
+    if role == names.ROLE_COMPRESS:
+        manifest = compress_job(model, artifact, number, draft.installation, earlier_search(draft, artifact))
+    else:
+        manifest = evaluate_job(model, artifact, number, draft.installation)
     return marks.marked(
         manifest,
         {

@@ -21,7 +21,7 @@ from modelpress.control.revisions import verdict_key
 from modelpress.control.sets import set_of
 from modelpress.control.situations import is_asked, pods_of
 from modelpress.control.standing import Trouble
-from modelpress.control.upkeep import made_at_token
+from modelpress.control.upkeep import begun_at_token
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.situation import Outcome, Situation, Stage
 
@@ -49,13 +49,15 @@ def aborted(draft: Draft, candidate: ModelRevision) -> Rejection | None:
     return _rejection(candidate, Failure(reason=Reason.ABORTED, message=told), verdict_key(draft), hint="")
 
 
-def rejection(draft: Draft, candidate: ModelRevision, failure: Failure) -> Rejection:
-    """Return the rejection of `candidate` for `failure` of its pods.
+def rejection(draft: Draft, candidate: ModelRevision, failure: Failure, token: str | None = None) -> Rejection:
+    """Return the rejection of `candidate` for `failure` in an attempt that began at the word to try again `token`.
 
-    It counts for the word to try again that they were made at: who has changed it since gets the try that it asks for.
+    By default that is the one which its pods began at. Who has changed the word since gets the try that it asks
+    for.
     """
-    name = set_of(draft.observed, candidate.metadata.name)
-    return _rejection(candidate, failure, verdict_key(draft, made_at_token(draft, name)))
+    if token is None:
+        token = begun_at_token(draft, candidate.metadata.name)
+    return _rejection(candidate, failure, verdict_key(draft, token))
 
 
 def _rejection(candidate: ModelRevision, failure: Failure, judged_by: str, hint: str = HINT) -> Rejection:
@@ -86,7 +88,7 @@ def _failed(verdict: Verdict | None, seen: Situation) -> Failure | None:
 def _unwell(draft: Draft, candidate: str, since: datetime | None) -> Failure | None:
     """Return why a candidate that answers requests is not well: a container ended, or a pod stopped answering."""
     for pod in pods_of(draft.observed, candidate):
-        if "deletionTimestamp" in pod["metadata"]:
+        if pods.is_leaving(pod):
             continue
         name = pod["metadata"]["name"]
         for ending in pods.last_endings(pod):
@@ -113,6 +115,8 @@ def _late(draft: Draft, seen: Situation) -> Failure | None:
         return None
     if loads:
         return _not_loaded(draft, seen, limit)
+    if seen.strategy is Strategy.RECREATE and not side.exists:
+        return too_late(f"The pods of {seen.traffic.stable} were not gone", limit, None)
     trouble = health(draft.observed, seen.candidate).trouble if seen.candidate else None
     return too_late(f"{side.answering} of {side.asked} pods answered", limit, trouble)
 
@@ -138,13 +142,26 @@ def _not_loaded(draft: Draft, seen: Situation, limit: str) -> Failure:
 def _begun(draft: Draft, seen: Situation) -> datetime | None:
     """Return since when the candidate's pods are waited for."""
     memory = seen.remembered
+    if seen.strategy is Strategy.IN_PLACE and memory is not None and memory.reached is not None:
+        return None  # all pods held it a moment ago, so time begins anew
     if memory is None or memory.stage is Stage.STARTING:
         live = draft.observed.find("Deployment", set_of(draft.observed, seen.candidate)) if seen.candidate else None
-        return _created(live) or (memory.since if memory is not None else None)
+        since = _created(live) or (memory.since if memory is not None else None)
+        return _after_others(draft, seen, since) if live is None and seen.strategy is Strategy.RECREATE else since
     if memory.stage is Stage.PROMOTING or memory.reached is None:
         return memory.since
     pause = seen.steps[min(memory.step, len(seen.steps) - 1)].pause if seen.steps else None
     return memory.reached + pause if pause is not None else None
+
+
+def _after_others(draft: Draft, seen: Situation, since: datetime | None) -> datetime | None:
+    """Return when the pods that a Recreate waits for are to have ended; None: they have.
+
+    `since`: where none of them was told to end yet.
+    """
+    others = [pod for name in seen.sides if name != seen.candidate for pod in pods_of(draft.observed, name)]
+    told = (pod["metadata"].get("deletionTimestamp") for pod in others)
+    return max((clock.parse(text) for text in told if text), default=since if others else None)
 
 
 def _created(live: Manifest | None) -> datetime | None:

@@ -105,6 +105,10 @@ class Draft:
             StatusWrite(Reference.of(manifest), metadata["uid"], metadata["resourceVersion"], status_wire(status))
         )
 
+    def says_status(self, manifest: Manifest) -> bool:
+        """Whether this round says already what status the resource is to carry."""
+        return any(write.reference == Reference.of(manifest) for write in self._statuses)
+
     def note(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Have an Event posted."""
         self._notes.append(EventNote(kind, reason, message))

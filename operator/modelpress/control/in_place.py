@@ -13,7 +13,7 @@ from kubernetes.utils.quantity import parse_quantity
 from pydantic import ValidationError
 
 from modelpress.api.reasons import ENVIRONMENT, Reason
-from modelpress.api.resources import ModelRevision
+from modelpress.api.resources import ModelArtifactStatus, ModelRevision
 from modelpress.api.results import ExitCode, Failure
 from modelpress.api.servingpod import HeldModel
 from modelpress.control import clock, pods
@@ -47,8 +47,11 @@ def arrived(observed: Observed, revision: str, own_pods: list[Manifest]) -> tupl
 
 
 def failure(observed: Observed, candidate: str, own_pods: list[Manifest], since: datetime | None) -> Failure | None:
-    """Return what `own_pods` say against `candidate` for good: that they refuse it, or ended over it after `since`."""
-    for pod in own_pods:
+    """Return what `own_pods` say against `candidate` for good: that they refuse it, or ended over it after `since`.
+
+    A pod that is to end says nothing by that.
+    """
+    for pod in (pod for pod in own_pods if not pods.is_leaving(pod)):
         for ending in pods.last_endings(pod):
             recent = since is not None and ending.finished_at and clock.parse(ending.finished_at) > since
             if recent and ending.exit_code not in (ExitCode.DONE, ExitCode.ENVIRONMENT):
@@ -78,13 +81,20 @@ def incompatible(draft: Draft, stable: str, candidate: ModelRevision) -> str | N
 
 
 def _too_large(draft: Draft, own: ModelRevision, stable: str, candidate: ModelRevision) -> str | None:
-    """Return that both do not fit, if the files of both alone are larger than what Triton's container may use."""
+    """Return that both do not fit, if by all that is known they need more than Triton's container may use.
+
+    What they really take there, nobody knows beforehand: Triton's own memory and that of several requests come on top.
+    """
     limit = _memory_limit(own.spec.pod_template)
-    sizes = [_bytes(draft, artifact) for artifact in (_artifact(draft, stable), candidate.spec.artifact)]
-    if limit is None or sum(sizes) <= limit:
+    needs = [_need(draft, artifact) for artifact in (_artifact(draft, stable), candidate.spec.artifact)]
+    total = sum(size for size, _ in needs)
+    if limit is None or total <= limit:
         return None
-    told = " and ".join(f"{size / 2**20:,.0f} MiB" for size in sizes)
-    return f"the two versions have {told}, and the limit of Triton's container is {limit / 2**20:,.0f} MiB"
+    each = " and ".join(f"{_mebibytes(size)} ({source})" for size, source in needs)
+    return (
+        f"the two versions take at least {each}, together {_mebibytes(total)}, and the limit of Triton's container is "
+        f"{_mebibytes(limit)}"
+    )
 
 
 def _artifact(draft: Draft, revision: str) -> str:
@@ -92,10 +102,18 @@ def _artifact(draft: Draft, revision: str) -> str:
     return found.spec.artifact if found is not None else ""
 
 
-def _bytes(draft: Draft, artifact: str) -> int:
+def _need(draft: Draft, artifact: str) -> tuple[int, str]:
+    """Return how many bytes of memory a version takes at least, and how that is known; 0 if nothing is known."""
     found = draft.artifact(artifact)
-    figures = found.status.figures if found is not None and found.status is not None else None
-    return figures.compressed_bytes if figures is not None else 0
+    status = found.status if found is not None and found.status is not None else ModelArtifactStatus()
+    files = status.figures.compressed_bytes if status.figures is not None else 0
+    if status.memory is not None and status.memory > files:
+        return status.memory, "measured as it was judged"
+    return files, "the size of its files"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
 
 
 def _memory_limit(template: dict[str, Any]) -> int | None:
@@ -115,7 +133,7 @@ def _failures(observed: Observed, candidate: str, own_pods: list[Manifest]) -> l
 
 
 def _alive(own_pods: list[Manifest]) -> list[str]:
-    return [pod["metadata"]["name"] for pod in own_pods if "deletionTimestamp" not in pod["metadata"]]
+    return [pod["metadata"]["name"] for pod in own_pods if not pods.is_leaving(pod)]
 
 
 def _of(held: tuple[HeldModel, ...], revision: str) -> HeldModel | None:

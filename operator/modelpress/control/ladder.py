@@ -66,7 +66,12 @@ def refusal(rung: Rung, standing: Standing | None, accepted: Finding) -> Refusal
     """Return why the next rung is due, if it is: this recipe came to nothing, but a milder one may do."""
     if standing is None or standing.course is not Course.STUCK or standing.reason not in OF_THE_RECIPE:
         return None
-    return Refusal(rung.number, rung.name, standing.reason, full_sentence(accepted.message.removesuffix(f" {HINT}")))
+    return refused(rung, standing.reason, accepted.message.removesuffix(f" {HINT}"))
+
+
+def refused(rung: Rung, reason: str, why: str) -> Refusal:
+    """Return that `rung` is not served, for `why`."""
+    return Refusal(rung.number, rung.name, reason, full_sentence(why))
 
 
 def under_way(rung: Rung, refused: Iterable[Refusal], standing: Standing) -> Standing:

@@ -14,6 +14,8 @@ ANSWERS = f"{GROUP}/answers"
 
 Key of what was asked (resolution or evaluation), so that a late answer is not taken for another question's.
 """
+ASKS_AT = f"{GROUP}/asks-at"
+"""On Jobs that ask: the Service, and Triton's number of the version that is asked there if it is not what answers."""
 COMPARES = f"{GROUP}/compares"
 """On Jobs that ask: key of what is compared with which revision, empty if nothing is."""
 JUDGED_BY = f"{GROUP}/judged-by"
@@ -21,7 +23,8 @@ JUDGED_BY = f"{GROUP}/judged-by"
 RUNS_AS = f"{GROUP}/runs-as"
 """On Jobs: digest of settings, images and Secrets' names; a pod that cannot start is replaced when they change."""
 RETRY_TOKEN = f"{GROUP}/retry-token"
-"""On Jobs and on Deployments: `rollout.retryToken` when they were made, which a verdict on them is judged by."""
+"""`rollout.retryToken` at the time, which a verdict is judged by. On Jobs and Deployments: when they were made; on the
+ConfigMap of pods that load a second revision: when they were told to."""
 SERVING = f"{GROUP}/serving"
 """On ModelRevisions: key of how the model is served, without the runtime's image, which only new revisions take."""
 ASKED = f"{GROUP}/asked"

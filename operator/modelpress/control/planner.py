@@ -106,7 +106,7 @@ def _collect(draft: Draft, way: Way, served: Served, standing: Standing) -> None
     """Let history go while nothing is under way."""
     if standing.course is not Course.DONE and not (standing.course is Course.STUCK and way.made is not None):
         return
-    revisions = {name for name in (served.current, served.candidate) if name}
+    revisions = {name for name in (served.current, served.candidate, *way.revisions) if name}
     if way.revision is not None:
         revisions.add(way.revision.metadata.name)
     history.collect(draft, revisions, set(way.artifacts))

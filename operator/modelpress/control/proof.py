@@ -64,6 +64,15 @@ class Proof:
     outcomes: tuple[GateOutcome, ...] = ()
 
 
+def demanded(draft: Draft) -> Question:
+    """Return what gates ask of every revision."""
+    spec, source = draft.model.spec, draft.old.source
+    return Question(
+        gates=gates.measured_on(MeasuredOn.SERVING_RUNTIME, (spec.evaluation or Evaluation()).gates),
+        measured_for=keys.evaluation_key(spec, source.datasets if source is not None else {}),
+    )
+
+
 def question(draft: Draft, revision: ModelRevision, stable: str | None) -> Question:
     """Return what is asked of `revision` while `stable` serves.
 
@@ -71,21 +80,17 @@ def question(draft: Draft, revision: ModelRevision, stable: str | None) -> Quest
     """
     if draft.rollout.pin_revision is not None:
         return Question()
-    spec, name = draft.model.spec, revision.metadata.name
-    asked = gates.measured_on(MeasuredOn.SERVING_RUNTIME, (spec.evaluation or Evaluation()).gates)
+    name, asked = revision.metadata.name, demanded(draft)
     disagreement = draft.rollout.analysis.disagreement
     stable = None if stable == name else stable
     if stable is None or is_asked(draft, ActionKind.PROMOTE, name):
         disagreement = None
-    source = draft.old.source
-    evaluation = keys.evaluation_key(spec, source.datasets if source is not None else {})
-    return Question(
-        gates=asked,
+    return replace(
+        asked,
         disagreement=disagreement,
         stable=stable,
         on_inconclusive=draft.rollout.analysis.on_inconclusive,
-        measured_for=evaluation,
-        compared_for=_compared_for(evaluation, stable, disagreement) if disagreement is not None else "",
+        compared_for=_compared_for(asked.measured_for, stable, disagreement) if disagreement is not None else "",
     )
 
 

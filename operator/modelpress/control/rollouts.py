@@ -101,7 +101,8 @@ def _message(seen: Situation, decision: Decision, now: Memory, wanted: int | Non
     side, asked = seen.side(name), decision.run.get(name)
     answer = f"{side.answering} of {asked} pods answer" if asked is not None else "its pods are not started yet"
     if decision.load == name:
-        return f"The pods of {stable} load {name} beside it: {seen.in_place.proved} of {seen.in_place.pods} proved it."
+        told = f"The pods of {stable} load {name} beside it: {seen.in_place.proved} of {seen.in_place.pods} proved it."
+        return told if seen.verified else f"{told} It is asked for the test data before any of them answers with it."
     if now.stage is Stage.STARTING and asked is None and not seen.side(stable).exists:
         return f"Waiting until the pods of {stable} are gone; {name} starts after them, and nothing answers meanwhile."
     if now.stage is Stage.STARTING:

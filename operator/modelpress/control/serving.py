@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from modelpress.api.reasons import Reason
-from modelpress.api.resources import ModelRevision, ModelRevisionStatus, Rejection, VerificationStatus
+from modelpress.api.resources import ModelRevision, Rejection, VerificationStatus
 from modelpress.api.results import Failure
 from modelpress.api.rollout import RolloutStatus
 from modelpress.control import arrival, candidates, rollouts
 from modelpress.control.draft import Draft
 from modelpress.control.readiness import Health, health
-from modelpress.control.ready import condition
-from modelpress.control.revisions import rejection_of, served_at
+from modelpress.control.revision_status import write_down, write_down_traffic
+from modelpress.control.revisions import rejection_of
 from modelpress.control.situations import figures, requests_of, situation
 from modelpress.control.standing import Finding, Standing
 from modelpress.control.traffic import availability, serving_now
@@ -68,13 +68,14 @@ def serve(draft: Draft, wanted: ModelRevision | None, artifact: str | None) -> S
     status = rollouts.status(draft, seen, decision, verdict) if rejected is None else None
     current = health(draft.observed, main) if main else Health()
     if main is not None and main != (wanted.metadata.name if wanted is not None else None):
-        _remember(draft, main)
+        write_down_traffic(draft, main)
     if wanted is None:
         unknown = Finding("Unknown", Reason.WAITING, "There is no revision of this spec yet.")
         return Served(main, None, current, availability(draft.observed), unknown, None)
     verified = _verified(draft, wanted, rejected, shown)
-    standing = shown.standing or arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
-    _record(draft, wanted, verified, rejected, shown)
+    standing = shown.standing if rejected is None else None
+    standing = standing or arrival.standing(draft, wanted.metadata.name, seen, rejected, decision, status)
+    write_down(draft, wanted, verified, shown.record, rejected)
     other = None if wanted.metadata.name == main else wanted.metadata.name
     available = availability(draft.observed)
     return Served(main, other, current, available, verified, standing, rejected, status, shown.status)
@@ -91,7 +92,7 @@ def _shown(draft: Draft, wanted: ModelRevision | None, main: str | None) -> Veri
 def _judged(
     draft: Draft, wanted: ModelRevision | None, main: str | None, artifact: str | None, shown: Verification
 ) -> tuple[Situation, Rejection | None, analysis.Verdict | None]:
-    """Return the situation, with `wanted` as its candidate unless that was rejected, is now, or is not verified yet."""
+    """Return the situation; `wanted` is its candidate unless that was rejected, is now, or is to be verified first."""
     abandoned = {
         name for name, made_of in revisions_with_objects(draft).items() if artifact is not None and made_of != artifact
     }
@@ -100,9 +101,9 @@ def _judged(
     name = wanted.metadata.name
     if name == main:
         return situation(draft, wanted, abandoned), shown.rejected, None
-    if shown.rejected is not None or shown.standing is not None:
+    if shown.rejected is not None or (shown.standing is not None and not shown.beside):
         return situation(draft, None, abandoned | {name}), shown.rejected, None
-    seen = situation(draft, wanted, abandoned)
+    seen = replace(situation(draft, wanted, abandoned), verified=shown.standing is None)
     verdict = None
     if seen.traffic.beside == name and seen.remembered is not None:
         old, new = requests_of(draft, main), requests_of(draft, name)
@@ -120,7 +121,7 @@ def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None, s
     )
     if rejected is not None and rejected.reason not in rollouts.VERIFIED_BEFORE:
         return Finding("False", rejected.reason, rejected.message)
-    if shown.finding is not None:
+    if shown.finding is not None and (rejected is None or shown.finding.status == "True"):
         return shown.finding
     if health(draft.observed, wanted.metadata.name).ready or (before is not None and before.status == "True"):
         told = f"Pods of {wanted.metadata.name} gave the reference answers."
@@ -128,28 +129,3 @@ def _verified(draft: Draft, wanted: ModelRevision, rejected: Rejection | None, s
     if rejected is not None:
         return Finding("False", rejected.reason, rejected.message)
     return Finding("Unknown", Reason.STARTING, f"No pod of {wanted.metadata.name} has answered yet.")
-
-
-def _record(
-    draft: Draft, wanted: ModelRevision, verified: Finding, rejected: Rejection | None, shown: Verification
-) -> None:
-    """Write down what was learnt of `wanted`."""
-    live = draft.observed.find("ModelRevision", wanted.metadata.name)
-    if live is None:
-        return
-    before = wanted.status.conditions if wanted.status else ()
-    told = condition("Verified", verified, before, wanted.metadata.generation, draft.now)
-    draft.set_status(
-        live,
-        ModelRevisionStatus(
-            conditions=(told,), verification=shown.record, rejected=rejected, served_at=served_at(draft, wanted)
-        ),
-    )
-
-
-def _remember(draft: Draft, main: str) -> None:
-    """Write down that `main`, which is not what the spec asks for, has the traffic."""
-    live, revision = draft.observed.find("ModelRevision", main), draft.revision(main)
-    if live is not None and revision is not None:
-        before = revision.status or ModelRevisionStatus()
-        draft.set_status(live, before.model_copy(update={"served_at": served_at(draft, revision)}))

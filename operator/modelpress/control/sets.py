@@ -74,6 +74,22 @@ def content(observed: Observed, name: str, serves: ModelRevision, beside: ModelR
     return holding((serves, number), (beside, number - 1) if beside is not None else None)
 
 
+def loading(observed: Observed, revision: str) -> Manifest | None:
+    """Return the ConfigMap of the pods that are to load `revision` beside what they serve, if there is one."""
+    found = (item for item in observed.of_kind("ConfigMap") if marks.label(item, names.REVISION_LABEL))
+    return next((item for item in found if _beside(wanted(item), revision) is not None), None)
+
+
+def number_beside(observed: Observed, name: str, revision: str) -> int | None:
+    """Return Triton's number of `revision` in pods of the set `name` that are to load it beside what they serve."""
+    return _beside(_wanted_of(observed, name), revision)
+
+
+def _beside(pod: ServingPod | None, revision: str) -> int | None:
+    candidates = pod.candidates if pod is not None else ()
+    return next((model.version for model in candidates if model.revision == revision), None)
+
+
 def _numbers(observed: Observed, name: str) -> dict[str, int]:
     """Return Triton's numbers of what the pods of a set are to hold, by revision."""
     pod = _wanted_of(observed, name)

@@ -32,8 +32,7 @@ def situation(draft: Draft, wanted: ModelRevision | None, abandoned: Iterable[st
     rollout, candidate = draft.rollout, wanted.metadata.name if wanted is not None else None
     leads = traffic(draft.observed)
     stable_pods = pods_of(draft.observed, leads.stable) if leads.stable is not None else []
-    waiting = pods_of(draft.observed, candidate) if candidate is not None else []
-    strategy, why = strategies.chosen(draft, wanted, waiting)
+    strategy, why = strategies.chosen(draft, wanted)
     return Situation(
         sides=sides(draft),
         traffic=leads,
@@ -88,7 +87,7 @@ def _side(draft: Draft, name: str, *, exists: bool) -> Side:
     found = health(draft.observed, name)
     there = found.deployment is not None and not draft.is_going(found.deployment)
     own = pods_of(draft.observed, name)
-    leaving = sum("deletionTimestamp" in pod["metadata"] for pod in own)
+    leaving = sum(map(pods.is_leaving, own))
     return Side(
         exists=exists,
         asked=found.wanted if there else 0,

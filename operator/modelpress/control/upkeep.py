@@ -75,21 +75,30 @@ def _keep_up_set(
     if own is None:
         return  # somebody removed what it was made from; it stays as it is
     beside = None if beside is None or beside.metadata.name == serves.metadata.name else beside
-    draft.apply(render.config_map(draft.model, own, sets.content(draft.observed, name, serves, beside)))
-    deployment = marks.marked(render.deployment(draft.model, own), {marks.RETRY_TOKEN: made_at_token(draft, name)})
+    config_map: Manifest = render.config_map(draft.model, own, sets.content(draft.observed, name, serves, beside))
+    if beside is not None:
+        token = token_of(draft, sets.loading(draft.observed, beside.metadata.name))
+        config_map = marks.marked(config_map, {marks.RETRY_TOKEN: token})
+    draft.apply(config_map)
+    live = draft.observed.find("Deployment", name)
+    deployment = marks.marked(render.deployment(draft.model, own), {marks.RETRY_TOKEN: token_of(draft, live)})
     draft.apply(deployment, at_creation={"spec": {"replicas": begins_with}})
     draft.apply(render.revision_service(draft.model, own))
-    live = draft.observed.find("Deployment", name)
     wanted = replicas_to_set(draft, live, pods) if live is not None else None
     if live is not None and wanted is not None and live["spec"].get("replicas", 1) != wanted:
         draft.scale(live, wanted)
 
 
-def made_at_token(draft: Draft, name: str) -> str:
-    """Return `rollout.retryToken` as it was when the set `name` was made; the present one if there is none."""
-    live = draft.observed.find("Deployment", name)
-    known = (live["metadata"].get("annotations") or {}) if live is not None else {}
+def token_of(draft: Draft, made: Manifest | None) -> str:
+    """Return `rollout.retryToken` as it was when `made` was made; the present one if nothing was."""
+    known = (made["metadata"].get("annotations") or {}) if made is not None else {}
     return str(known.get(marks.RETRY_TOKEN, draft.rollout.retry_token))
+
+
+def begun_at_token(draft: Draft, revision: str) -> str:
+    """Return the token as it was when pods were told to load `revision` beside another, or else were made for it."""
+    loading = sets.loading(draft.observed, revision)
+    return token_of(draft, loading or draft.observed.find("Deployment", set_of(draft.observed, revision)))
 
 
 def revisions_with_objects(draft: Draft) -> dict[str, str]:

@@ -1,43 +1,38 @@
-"""Verification before traffic: a pod of the revision that gets no requests is asked for the test data, by a Job.
+"""Verification before traffic: a revision that gets no requests is asked for the test data, by a Job.
 
 It is done for a revision of which something is asked (`proof.py`) that is not known yet; what is learnt stands in the
-ModelRevision. Only then does a serving pod of that revision exist. The pod goes as soon as it is not asked any more,
-also while the next attempt is waited for: it holds no room that others may need.
+ModelRevision. Only then does it get requests. It is asked in a pod of its own (`verify_pod.py`), or, where the pods
+that are there are to load it, in those (`verify_in_place.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from modelpress.api import names
-from modelpress.api.durations import seconds
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelRevision, Rejection, VerificationStatus
-from modelpress.api.results import ExitCode, Failure
+from modelpress.api.results import Failure
+from modelpress.api.rollout import Strategy
 from modelpress.api.verification import VerificationRecord
-from modelpress.control import asks, candidates, clock, jobs, marks, pods
+from modelpress.control import answer_notes, asks, candidates, clock, strategies, verify_in_place, verify_pod
 from modelpress.control.draft import Draft
-from modelpress.control.ownership import owner_uids
-from modelpress.control.plan import Manifest
 from modelpress.control.proof import Proof, Question, prove, question
-from modelpress.control.readiness import Health, health, pods_of
 from modelpress.control.standing import Course, Finding, Standing
-from modelpress.render import serving as render
-
-KINDS = ("Deployment", "Service", "NetworkPolicy", "ConfigMap")
-"""Kinds of which a revision that is verified has one each. They are taken away in this order."""
+from modelpress.control.upkeep import token_of
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """How far the verification of a revision is, after this round. Nothing set: nothing is asked of it.
 
-    `standing`: why it may not serve yet. `rejected`: why it is not to serve. `finding`: what condition Verified says.
-    `record`: for the ModelRevision to remember. `status`: the figures, for people.
+    `standing`: why it may not serve yet. `beside`: it may be loaded beside what serves all the same. `rejected`: why it
+    is not to serve. `finding`: what condition Verified says. `record`: for the ModelRevision to remember. `status`: the
+    figures, for people.
     """
 
     standing: Standing | None = None
+    beside: bool = False
     rejected: Rejection | None = None
     finding: Finding | None = None
     record: VerificationRecord | None = None
@@ -54,31 +49,37 @@ def verify(draft: Draft, revision: ModelRevision, stable: str | None, known: Rej
     if known is not None or not asked.asks:
         clean_up(draft)
         return _concluded(revision, asked, before, known)
-    noted = asks.take_note(draft, revision, _afresh(draft, revision, before or VerificationRecord()))
+    noted = answer_notes.take_note(draft, revision, _afresh(draft, revision, answer_notes.known(revision)))
     proof = prove(asked, noted.record)
-    rejected, failure = candidates.aborted(draft, revision), noted.failure
+    rejected, failure, token = candidates.aborted(draft, revision), noted.failure, noted.record.retry_token
     if rejected is None and failure is None:
-        found = _go_on(draft, revision, asked, noted.record, proof)
+        loaded_in = _loaded_in(draft, revision, stable)
+        found = _go_on(draft, revision, loaded_in, asked, noted.record, proof)
         if isinstance(found, Standing):
             finding = Finding("Unknown", found.reason, found.message)
-            return Verification(found, finding=finding, record=noted.record)
+            return Verification(found, beside=loaded_in is not None, finding=finding, record=noted.record)
         failure = found
+        if failure is not proof.failure:
+            own = draft.observed.find("Deployment", names.verification_name(revision.metadata.name))
+            token = token_of(draft, own)
     clean_up(draft)
     if rejected is None and failure is not None:
-        rejected = candidates.rejection(draft, revision, failure)
+        rejected = candidates.rejection(draft, revision, failure, token)
     if rejected is None and not _is_told(revision):
         draft.note("Normal", Reason.VERIFICATION_PASSED, f"{revision.metadata.name}: {proof.message}")
     return _concluded(revision, asked, noted.record, rejected)
 
 
-def clean_up(draft: Draft, but: str | None = None) -> None:
-    """Take away whatever verifies any revision but `but`; Jobs that ended stay, for their logs."""
-    asks.stop_all(draft, but)
-    for kind in KINDS:
-        for item in draft.observed.of_kind(kind):
-            ours = draft.model.metadata.uid in owner_uids(item) and marks.label(item, names.REVISION_LABEL) != but
-            if ours and marks.label(item, names.ROLE_LABEL) == names.ROLE_VERIFY:
-                draft.delete(item)
+def clean_up(draft: Draft) -> None:
+    """Take away whatever verifies a revision; Jobs that ended stay, for their logs."""
+    asks.stop_all(draft)
+    verify_pod.take_away(draft)
+
+
+def _loaded_in(draft: Draft, revision: ModelRevision, stable: str | None) -> str | None:
+    """Return the revision whose pods the revision is to be asked in, which serve; None: in a pod of its own."""
+    strategy, _ = strategies.chosen(draft, revision)
+    return stable if strategy is Strategy.IN_PLACE else None
 
 
 def _is_told(revision: ModelRevision) -> bool:
@@ -100,12 +101,22 @@ def _afresh(draft: Draft, revision: ModelRevision, record: VerificationRecord) -
 
 
 def _go_on(
-    draft: Draft, revision: ModelRevision, asked: Question, record: VerificationRecord, proof: Proof
+    draft: Draft,
+    revision: ModelRevision,
+    loaded_in: str | None,
+    asked: Question,
+    record: VerificationRecord,
+    proof: Proof,
 ) -> Standing | Failure | None:
     """Return how far it is, or what speaks against it; None: it is verified."""
     asked_again = record.retry_token != draft.rollout.retry_token
     if not proof.answered or (proof.failure is not None and asked_again):
-        return _resting(draft, record) or _ask(draft, revision, asked, record)
+        if (resting := _resting(draft, record)) is not None:
+            return resting
+        if loaded_in is None:
+            return verify_pod.ask(draft, revision, asked, record)
+        verify_pod.take_away(draft)
+        return verify_in_place.ask(draft, revision, loaded_in, asked, record)
     if proof.failure is None and proof.awaits:
         clean_up(draft)
         return Standing(Course.HELD, Reason.AWAITING_PROMOTION, proof.awaits)
@@ -119,59 +130,6 @@ def _resting(draft: Draft, record: VerificationRecord) -> Standing | None:
     draft.look_again(clock.parse(record.next_attempt_at))
     clean_up(draft)
     return Standing(Course.WAITING, record.reason, record.message)
-
-
-def _ask(draft: Draft, revision: ModelRevision, asked: Question, record: VerificationRecord) -> Standing | Failure:
-    """Have a pod of the revision asked by a Job; return how far that is, or what speaks against the revision."""
-    name = revision.metadata.name
-    clean_up(draft, but=name)
-    found, job = health(draft.observed, name, names.ROLE_VERIFY), asks.under_way(draft, revision, record, asked)
-    failure = found.verdict or (_died(draft, found, job) if job is not None else _late(draft, found, asked))
-    if failure is not None:
-        return failure
-    if job is None and (draft.suspended or draft.rollout.paused):
-        field, reason = ("suspend", Reason.SUSPENDED) if draft.suspended else ("rollout.paused", Reason.PAUSED)
-        return Standing(Course.HELD, reason, f"spec.{field} is set: {name} is not verified yet, and not started.")
-    for manifest in render.verification_set(draft.model, revision):
-        scaled = manifest["kind"] == "Deployment"
-        draft.apply(manifest, at_creation={"spec": {"replicas": 1}} if scaled else None)
-    if job is not None:
-        return asks.watch(draft, job)
-    return asks.ask(draft, revision, record, asked) if found.settled else _starting(name, found)
-
-
-def _starting(name: str, found: Health) -> Standing:
-    if found.trouble is not None:
-        told = f"The pod that verifies {name} does not start: {found.trouble.message}"
-        return Standing(Course.WAITING, found.trouble.reason, told)
-    told = f"Starting a pod of {name} that gets no requests, to ask it for the test data."
-    return Standing(Course.MOVING, Reason.VERIFYING, told)
-
-
-def _died(draft: Draft, found: Health, job: Manifest) -> Failure | None:
-    """Return that a container of the pod ended while it was asked, if one did."""
-    if found.deployment is None:
-        return None
-    since = str(job["metadata"].get("creationTimestamp") or "")
-    for pod in pods_of(draft.observed, found.deployment):
-        for ending in pods.last_endings(pod):
-            recent = ending.finished_at and since and clock.parse(ending.finished_at) >= clock.parse(since)
-            if recent and ending.exit_code not in (ExitCode.DONE, ExitCode.ENVIRONMENT):
-                told = f"{jobs.crash(ending).message} That was while it was asked for the test data"
-                return Failure(reason=Reason.CANDIDATE_UNHEALTHY, message=told)
-    return None
-
-
-def _late(draft: Draft, found: Health, asked: Question) -> Failure | None:
-    """Return that the pod did not come up in time, where another version serves; else have it looked at then."""
-    if asked.stable is None or found.deployment is None or found.settled:
-        return None
-    limit = draft.rollout.progress_deadline
-    due = clock.parse(found.deployment["metadata"]["creationTimestamp"]) + timedelta(seconds=seconds(limit))
-    if draft.now < due:
-        draft.look_again(due)
-        return None
-    return candidates.too_late("The pod that verifies it did not answer", limit, found.trouble)
 
 
 def _concluded(

@@ -15,17 +15,19 @@ from modelpress.control.draft import Draft
 from modelpress.control.ladder import Refusal, Rung
 from modelpress.control.resolving import resolve
 from modelpress.control.revisions import wanted_revision
+from modelpress.control.rung_answers import Answers, refusing
 from modelpress.control.standing import Course, Finding, Standing
 from modelpress.control.traffic import serving_now
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How far the spec has come. `standing` None: all the way to `revision`.
+    """How far the spec has come. `standing` None: all the way to `revision`, which is to serve.
 
     `source`, `artifact` and `made` are what the way led over: the digests, the ModelArtifact's name and what is known
     of it. `doubt`: why the source cannot be looked at again just now, though what it held is known. `artifacts`: the
     names of all that the spec may ask for, one for each rung. `rung`: of a ladder, the one that `made` is of, from 1.
+    `revisions`: of rungs that were refused by their servers' answers, which they remember.
     """
 
     standing: Standing | None
@@ -38,6 +40,7 @@ class Way:
     doubt: Standing | None = None
     artifacts: tuple[str, ...] = ()
     rung: int | None = None
+    revisions: tuple[str, ...] = ()
 
 
 def follow(draft: Draft) -> Way:
@@ -57,6 +60,7 @@ def follow(draft: Draft) -> Way:
 def _climb(draft: Draft, rungs: list[Rung], source: SourceStatus) -> Way:
     """Go over the rungs in order, as far as the first that is not refused."""
     refused: list[Refusal] = []
+    answers: list[Answers] = []
     measured: Way | None = None
     for rung in rungs:
         known = next((item for item in refused if item.artifact == rung.name), None)
@@ -67,15 +71,35 @@ def _climb(draft: Draft, rungs: list[Rung], source: SourceStatus) -> Way:
         if way.made is not None and way.made.figures is not None:
             measured = way
         found = ladder.refusal(rung, way.standing, way.accepted)
+        told = refusing(draft, way.revision) if way.revision is not None else None
+        if told is not None:
+            answers.append(told)
+            found = ladder.refused(rung, told.failure.reason, told.failure.message)
+            way = replace(way, rejected=told.rejected)
         if found is None:
-            ladder.announce(draft, rungs, refused)
-            return _with_figures(_on(rung, refused, way), measured)
+            way = _on(rung, refused, way)
+            break
         refused.append(found)
+    else:
+        way = _exhausted(refused, way)
     ladder.announce(draft, rungs, refused)
+    for told in answers:
+        if told.revision is not way.revision:
+            told.write_down(draft)
+    return replace(_with_figures(way, measured), revisions=tuple(told.revision.metadata.name for told in answers))
+
+
+def _exhausted(refused: list[Refusal], last: Way) -> Way:
+    """Return the way of a ladder that has no rung left, `last` being that of the last one.
+
+    It ends at a revision all the same if there is one: its pods' answers are to be seen.
+    """
     standing = ladder.exhausted(refused)
-    rejected = way.rejected and way.rejected.model_copy(update={"reason": standing.reason, "message": standing.message})
-    way = replace(way, standing=standing, accepted=not_judged(standing), rejected=rejected)
-    return _with_figures(way, measured)
+    rejected = last.rejected and last.rejected.model_copy(
+        update={"reason": standing.reason, "message": standing.message}
+    )
+    accepted = not_judged(standing) if last.revision is None else last.accepted
+    return replace(last, standing=standing, accepted=accepted, rejected=rejected)
 
 
 def _on(rung: Rung, refused: list[Refusal], way: Way) -> Way:

@@ -65,7 +65,7 @@ def open_artifact(where: str) -> Artifact:
         digest = digest_of(content)
         return Artifact(place, parse(content, digest, uri), digest)
     except StoreError as error:
-        if error.reason not in {Reason.SOURCE_NOT_FOUND, Reason.ARTIFACT_CHANGED}:
+        if error.reason is not Reason.SOURCE_NOT_FOUND:
             raise
         raise AskedError(f"{where} holds no artifact ({FILE_NAME}): name the folder that compress wrote.") from error
 
@@ -76,5 +76,5 @@ def read_report(content: bytes, where: str) -> Report:
         return Report.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        said = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise AskedError(f"{where} is no report that this modelpress reads ({said}).") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from modelpress.api.source import SourceFormat
 from modelpress.api.spec import CompressedModelSpec
 
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
+KNOWN = "an .onnx or .pt2 file, or config.json and model.safetensors of a transformer"
 PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
 TASKS = {
     "ForSequenceClassification": "TextClassification",
@@ -36,6 +37,8 @@ TASKS = {
 """What a transformer with such a class is used for."""
 SHOWN = 3
 """Mistakes in a file that are told at once."""
+WORDS = {"extra_forbidden": "there is no such field"}
+"""What is said of a mistake in place of the parser's own words, by its kind."""
 LEARNING = ("train", "validation", "calibration")
 
 
@@ -77,7 +80,7 @@ def from_file(path: Path, data: Mapping[str, str], moved: Mapping[str, str]) -> 
         raise AskedError(f"{path}: spec is not a mapping.")
     spec = _located(spec, path.parent, moved)
     called = path.stem if path.stem != "model" else path.resolve().parent.name
-    name = _name((document.get("metadata") or {}).get("name") or called)
+    name = _name(_given_name(document) or called)
     return _checked(Asked(name, _parsed(_with_data(spec, data), f"{path}: ")))
 
 
@@ -117,22 +120,43 @@ def located_uri(place: str) -> str:
     return _located_uri(place, Path(), {})
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a mapping in which a key stands twice: one of the two would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping. Raises yaml.YAMLError."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} stands twice in a mapping", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _given_name(document: dict[str, Any]) -> str:
+    """Return the name in a document's metadata, nothing if there is none."""
+    metadata = document.get("metadata")
+    return str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
+
+
 def _document(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise AskedError(f"{path} is not there.")
+        raise AskedError(f"{path} is {'a folder: name the file in it' if path.is_dir() else 'not there'}.")
     try:
-        found = [item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item is not None]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AskedError(f"{path} cannot be read: {error}.") from error
+        text = path.read_text(encoding="utf-8")
+        found = [item for item in yaml.load_all(text, _Loader) if item is not None]  # a SafeLoader
+    except UnicodeDecodeError as error:
+        raise AskedError(f"{path} is not in UTF-8 (byte {error.start}): save it so.") from error
+    except OSError as error:
+        raise AskedError(f"{path} cannot be read: {error.strerror}.") from error
     except yaml.YAMLError as error:
         raise AskedError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     models = [item for item in found if isinstance(item, dict) and item.get("kind") == "CompressedModel"]
     if len(models) > 1:
-        names = ", ".join(str((item.get("metadata") or {}).get("name")) for item in models)
+        names = ", ".join(map(_given_name, models))
         raise AskedError(f"{path} holds several models ({names}): put the one to compress into a file of its own.")
     chosen = models or found
     if len(chosen) != 1 or not isinstance(chosen[0], dict):
-        raise AskedError(f"{path} holds {len(found)} documents and no CompressedModel: write one, or its spec alone.")
+        raise AskedError(f"{path} holds no CompressedModel and no spec: docs/local.md shows both.")
     document = chosen[0]
     if "kind" in document and document["kind"] != "CompressedModel":
         raise AskedError(f"{path} holds a {document['kind']}, not a CompressedModel.")
@@ -183,7 +207,9 @@ def _parsed(spec: dict[str, Any], where: str) -> CompressedModelSpec:
     try:
         return CompressedModelSpec.model_validate(spec)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        found = [
+            f"{'.'.join(map(str, item['loc']))}: {WORDS.get(item['type'], item['msg'])}" for item in error.errors()
+        ]
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise AskedError(f"{where}the spec is not valid: {'; '.join(found[:SHOWN])}{more}.") from error
 
@@ -235,7 +261,7 @@ def _format(path: Path) -> str:
             f"{path} holds weights without their module: a YAML file must say how it is built "
             "(source.format torch, entrypoint, inputs, outputs); see docs/local.md."
         )
-    raise AskedError(f"{path} holds no model that is known here: no .onnx file, {', '.join(sorted(known))}.")
+    raise AskedError(f"{path} {'is' if path.is_file() else 'holds'} no model that is known here: {KNOWN}.")
 
 
 def _task(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What earlier runs left for later ones: what stood after each stage, and what searches tried."""
+"""What earlier runs left for later ones: what stood after each stage, what searches tried, what originals answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from modelpress.compress.layout import STAGES, TRIALS
+from modelpress.compress.layout import BASELINES, STAGES, TRIALS
 
 MOST = 4_000_000_000
 """Bytes that are kept."""
@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 def trim(folder: Path, most: int = MOST) -> None:
     """Remove what was written first, until no more than `most` bytes are left."""
-    entries = [entry for kind in (STAGES, TRIALS) for entry in (folder / kind).glob("*") if entry.is_dir()]
+    entries = [entry for kind in (STAGES, TRIALS, BASELINES) for entry in (folder / kind).glob("*") if entry.is_dir()]
     sizes = {entry: sum(file.stat().st_size for file in entry.rglob("*") if file.is_file()) for entry in entries}
     left = sum(sizes.values())
     for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime):

@@ -13,7 +13,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode
 
 from . import caching, making, tables, wording
-from .asking import Asked
+from .asking import Asked, AskedError
 from .making import Made
 from .showing import Screen, as_json, screen
 from .steps import StepError
@@ -25,6 +25,7 @@ def compress(asked: Asked, out: Path, console: Console, log: str, *, replace: bo
 
     `cache`: what earlier runs left for this one, and this one leaves for later ones; None: nothing.
     """
+    refuse_inside(asked, out)
     try:
         with workspace(out, replace=replace, cache=cache) as place, screen(log, console) as shown, _tail_of(place):
             made = making.make(asked, place, shown.tell)
@@ -38,6 +39,7 @@ def plan(asked: Asked, out: Path, console: Console, log: str) -> int:
     """Show what a compression to `out` would take; return the exit code. Raises AskedError, Judged, StepError."""
     from .estimating import estimate  # noqa: PLC0415 - torch takes seconds
 
+    refuse_inside(asked, out)
     with workspace(out, replace=True) as place, screen(log, console) as shown, _tail_of(place):
         found = estimate(asked, place, shown.tell)
     if not as_json(log, console):
@@ -54,6 +56,13 @@ def plan(asked: Asked, out: Path, console: Console, log: str) -> int:
         freeDiskBytes=found.free_disk,
     )
     return ExitCode.DONE
+
+
+def refuse_inside(asked: Asked, out: Path) -> None:
+    """Raise AskedError if the artifact would appear inside of the source, which would then be another one."""
+    source = asked.spec.source.uri.removeprefix("file://")
+    if out.resolve().is_relative_to(source) and Path(source).is_dir():
+        raise AskedError(f"--out {out} lies inside of the source {source}: name a folder beside it.")
 
 
 def told(name: str, made: Made, console: Console, shown: Screen, *, plain: bool) -> int:

@@ -52,8 +52,8 @@ def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tel
     """Measure `artifact` again, and write the report into the folder `out`. Raises StepError, AskedError."""
     before = artifact.report()
     evaluation = asked(before, question)
-    if out is not None and out.exists() and any(out.iterdir()):
-        raise AskedError(f"--out {out} is not empty: name another folder.")
+    if out is not None:
+        make_folder(out)
     with temporary() as place:
         _bring_in(artifact, evaluation, question, place, tell)
         task = JudgeTask(name=before.name or artifact.name, evaluation=evaluation, seed=before.seed)
@@ -61,13 +61,22 @@ def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tel
         folder = place.folder(REPORT_FOLDER)
         report = Report.model_validate_json((folder / REPORT_FILE).read_bytes())
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
             for name in (REPORT_FILE, PAGE_FILE):
                 shutil.copyfile(folder / name, out / f".{name}")
                 (out / f".{name}").rename(out / name)
     demanded = gates.measured_on(MeasuredOn.COMPRESSION, evaluation.gates)
     outcomes = gates.judge(report.figures, demanded)
     return Made(report, outcomes, gates.overall(outcomes, demanded), report.warnings, out)
+
+
+def make_folder(out: Path) -> None:
+    """Make the empty folder that the report goes to. Raises AskedError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise AskedError(f"--out {out} is not empty: name another folder.")
+    except OSError as error:
+        raise AskedError(f"--out {out} cannot be written ({error.strerror}): name a folder that can.") from error
 
 
 def asked(before: Report, question: Question) -> Evaluation:
@@ -82,6 +91,9 @@ def asked(before: Report, question: Question) -> Evaluation:
         unknown = [kind for kind in question.metrics if kind not in set(MetricType)]
         if unknown:
             raise AskedError(f"--metric {unknown[0]} is not known; known are {known}.")
+        twice = [kind for kind in question.metrics if question.metrics.count(kind) > 1]
+        if twice:
+            raise AskedError(f"--metric {twice[0]} is named twice.")
         changes["metrics"] = tuple(Metric(name=kind, type=MetricType(kind)) for kind in question.metrics)
         kept = {gate.metric for gate in found.gates or ()} - {metric.name for metric in found.metrics or ()}
         names = kept | set(question.metrics)

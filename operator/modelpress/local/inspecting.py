@@ -17,7 +17,7 @@ from modelpress.api.source import SourceFormat
 from modelpress.api.stages.quantize import FP8_REFUSED, QuantizePreset
 from modelpress.compress.errors import Judged
 from modelpress.compress.formats import FORMATS, onnx_source
-from modelpress.compress.formats.files import single
+from modelpress.compress.formats.files import refuse_hollow, single
 from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
 from modelpress.compress.models import Medium
@@ -113,10 +113,14 @@ def inspect(path: Path) -> Inspection:
         path = path / "onnx"
     names = sorted(item.name for item in path.iterdir()) if path.is_dir() else [path.name]
     if any(name.endswith(".onnx") for name in names):
-        return _graph(single(path, onnx_source.FILE))
+        file = single(path, onnx_source.FILE)
+        refuse_hollow(file)
+        return _graph(file)
     tensors = [name for name in names if name.endswith(".safetensors")]
     if tensors:
         folder = path if path.is_dir() else path.parent
+        for name in tensors:
+            refuse_hollow(folder / name)
         known = "transformers" if "config.json" in names else str(SourceFormat.TORCH)
         return _weights(folder, tensors, known)
     pickles = [name for name in names if Path(name).suffix in PICKLES]
@@ -126,6 +130,8 @@ def inspect(path: Path) -> Inspection:
             f"{pickles[0]} is a pickle, which runs code when it is read: save its weights with "
             "safetensors.torch.save_file where you trust it.",
         )
+    if any(name.endswith(".pt2") for name in names):
+        raise AskedError(f"{path} holds a program of torch.export, whose layers no header tells: compress --dry-run.")
     raise AskedError(f"{path} holds no model that is known here: .onnx or .safetensors files.")
 
 

@@ -19,6 +19,7 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure, Progress
 from modelpress.api.tasks import TASK_VARIABLE, CompressTask
 from modelpress.compress.ending import START, exit_code
+from modelpress.compress.layout import CACHE_VARIABLE
 from modelpress.compress.worker import Supervisor
 from modelpress.store.locations import ROOT_VARIABLE
 
@@ -48,6 +49,7 @@ def run_step(kind: str, task: ApiType, place: Workspace, tell: Tell) -> str:
     environment = surroundings() | {
         TASK_VARIABLE: task.model_dump_json(by_alias=True, exclude_none=True),
         ROOT_VARIABLE: str(place.root),
+        CACHE_VARIABLE: str(place.cache or ""),
     }
     command = [sys.executable, "-m", "modelpress.local.step", kind]
     with place.log.open("ab") as log:

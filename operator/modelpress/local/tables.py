@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelpress.api.figures import Figures, LatencyFigure, MetricFigure
+from modelpress.api.figures import LatencyFigure, MetricFigure
 from modelpress.api.gate_sentences import counted, figure
 from modelpress.api.gates import change_bounds
 from modelpress.api.resources import GateOutcome
 from modelpress.compress.page.numbers import signed
+from modelpress.store.report import Report
 from modelpress.store.search import Search
 
 from .making import Made
@@ -33,7 +34,7 @@ def show(console: Console, name: str, made: Made) -> None:
         name = f"{name}, rung {made.rung}"
     if made.report.search is not None:
         show_search(console, made.report.search)
-    console.print(figures_table(f"{name}: what compression brought and cost", made.report.figures))
+    console.print(figures_table(f"{name}: what compression brought and cost", made.report))
     if made.gates:
         console.print(gates_table(made.gates))
     for warning in made.warnings:
@@ -73,8 +74,9 @@ def front_table(search: Search) -> Table:
     return table
 
 
-def figures_table(title: str, figures: Figures) -> Table:
+def figures_table(title: str, report: Report) -> Table:
     """Return sizes, metrics with the bounds of their change, and latency."""
+    figures = report.figures
     table = Table(title=title, title_justify="left")
     for column in ("", "original", "compressed", ""):
         table.add_column(column, justify="left" if not column else "right")
@@ -85,8 +87,9 @@ def figures_table(title: str, figures: Figures) -> Table:
         table.add_row(metric.name, figure(metric.original), figure(metric.compressed), change(metric))
     if figures.agreement is not None:
         table.add_row("same answers", "", f"{figures.agreement:.2%}", "")
+    speedups = {detail.batch_size: detail.speedup for detail in report.latency}
     for latency in figures.latency:
-        table.add_row(*_latency_row(latency))
+        table.add_row(*_latency_row(latency, speedups.get(latency.batch_size)))
     return table
 
 
@@ -177,11 +180,12 @@ def _verdict(made: Made) -> tuple[str, str]:
     return ("accepted", "bold green") if made.verdict.accepted else ("not accepted", "bold red")
 
 
-def _latency_row(latency: LatencyFigure) -> tuple[str, str, str, str]:
+def _latency_row(latency: LatencyFigure, speedup: float | None) -> tuple[str, str, str, str]:
+    """`speedup`: the median of what was measured in pairs, which the report's page says too; None: of the medians."""
     before, after = latency.original_p50, latency.compressed_p50
     return (
         f"median latency, batch {latency.batch_size}",
         f"{before:.3f} ms",
         f"{after:.3f} ms",
-        f"{before / after:.2f}x as fast" if after > 0 else "",
+        f"{speedup or before / after:.2f}x as fast" if after > 0 else "",
     )

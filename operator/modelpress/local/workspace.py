@@ -39,7 +39,7 @@ class Workspace:
     out: Path
     """Where the artifact is to appear."""
     cache: Path | None = None
-    """What stood after each stage, and what searches tried, kept for later runs. None: nothing is kept."""
+    """What stood after stages, what searches tried and what originals answered. None: nothing is kept."""
 
     def folder(self, name: str) -> Path:
         """Return where a pod's folder `name` lies."""
@@ -107,10 +107,13 @@ def workspace(out: Path, *, replace: bool, cache: Path | None = None) -> Iterato
     being written.
     """
     out = out.resolve()
-    _check(out, replace=replace)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    root = out.with_name(f".{out.name}.modelpress")
-    descriptor = _own(root)
+    try:
+        _check(out, replace=replace)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        root = out.with_name(f".{out.name}.modelpress")
+        descriptor = _own(root)
+    except OSError as error:
+        raise AskedError(f"--out {out} cannot be written ({error.strerror}): name a folder that can.") from error
     try:
         for item in root.iterdir():
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()

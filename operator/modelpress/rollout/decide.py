@@ -90,4 +90,5 @@ def _close(situation: Situation) -> Decision:
 def _can_return(situation: Situation) -> bool:
     """Say whether the candidate served until just now and all of its pods are still there."""
     candidate = situation.candidate
-    return candidate == situation.traffic.previous and situation.side(candidate).whole(situation.full)
+    there = candidate == situation.traffic.previous and situation.side(candidate).whole(situation.full)
+    return there and situation.verified

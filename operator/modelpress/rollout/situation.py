@@ -94,7 +94,8 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What cannot be seen. `step` counts from 0. `reached`: when all pods of the step answered for the first time."""
+    """What cannot be seen. `step` counts from 0. `reached`: when all pods of the step answered for the first time, or
+    all that load the candidate had proved it."""
 
     candidate: str
     stage: Stage
@@ -128,7 +129,8 @@ class Situation:
     spec does not ask for, for sure. `full`: pods of a full set. `held`: the user wants nothing started or moved.
     `promoted`: a person has promoted the candidate. `why`: why this `strategy`, if the spec leaves it open.
     `counted_since`: since when the step's requests are counted. `routed`: what the routes say is what the Gateway does,
-    as far as it tells.
+    as far as it tells. `verified`: the candidate has shown what it must before it gets requests; until then the stable
+    revision's pods may load it, and it gets none.
     """
 
     sides: Mapping[str, Side]
@@ -150,6 +152,7 @@ class Situation:
     counted_since: datetime | None = None
     on_inconclusive: OnInconclusiveAnalysis = OnInconclusiveAnalysis.PROMOTE
     in_place: InPlace = InPlace()
+    verified: bool = True
 
     def side(self, name: str | None) -> Side:
         """Return what is seen of a revision's pods."""

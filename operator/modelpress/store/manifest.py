@@ -105,9 +105,10 @@ def parse(content: bytes, digest: Digest, uri: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        problem = f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+        field = ".".join(map(str, error.errors()[0]["loc"])) or "it is no JSON"
         raise StoreError(
-            Reason.ARTIFACT_CHANGED, f"{FILE_NAME} at {uri} cannot be read by this version ({problem})"
+            Reason.ARTIFACT_CHANGED,
+            f"{FILE_NAME} at {uri} is damaged, or of another version ({field}): compress again with retryToken",
         ) from error
     for file in manifest.files:
         check_path(file.path, uri)

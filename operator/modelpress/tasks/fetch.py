@@ -13,10 +13,19 @@ from pathlib import Path
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import dataset_format
 from modelpress.api.reasons import Reason
-from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, SOURCE_FOLDER, TEST_FOLDER, FetchTask, PinnedLocation
+from modelpress.api.tasks import (
+    DATA_FOLDER,
+    EARLIER_SEARCH,
+    OUT_FOLDER,
+    SOURCE_FOLDER,
+    TEST_FOLDER,
+    FetchTask,
+    PinnedLocation,
+)
 from modelpress.compress.datasets import count_leaks, group_digests, near_duplicates, row_digests, sample_columns
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer
+from modelpress.store.errors import StoreError
 from modelpress.store.locations import file_name, in_root, open_place
 from modelpress.store.manifest import ASSETS, ONNX, ORIGINAL
 from modelpress.store.report import Leaks, NearDuplicates
@@ -40,6 +49,8 @@ def fetch(task: FetchTask) -> None:
         _download("source", task.source, in_root(SOURCE_FOLDER), Reason.SOURCE_NOT_FOUND)
     if task.artifact:
         _fetch_artifact(task.artifact, in_root(OUT_FOLDER), original_only=task.original_only)
+    if task.search:
+        _fetch_search(task.search)
     folders = {role: _dataset_folder(role) for role in sorted(task.datasets)}
     for role, folder in folders.items():
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
@@ -117,6 +128,17 @@ def _fetch_artifact(location: PinnedLocation, into: Path, *, original_only: bool
     if manifest.original != ORIGINAL:
         (into / manifest.original).rename(into / ORIGINAL)
     log("fetched", role="artifact", uri=location.uri, digest=location.digest)
+
+
+def _fetch_search(location: PinnedLocation) -> None:
+    """Bring the report of an earlier search, if it is still there: without it there is only more to do."""
+    into = in_root(DATA_FOLDER) / Path(EARLIER_SEARCH).parent
+    try:
+        artifacts.fetch(location, location.digest, into, (artifacts.REPORT,))
+    except StoreError as error:
+        log("no earlier search", uri=location.uri, reason=error.reason, message=error.message)
+    else:
+        log("fetched", role="search", uri=location.uri, digest=location.digest)
 
 
 def _readable(dataset: Dataset) -> bool:

@@ -160,6 +160,7 @@ def _result(manifest_digest: str, report_digest: str, report: Report, warnings: 
         report_digest=report_digest,
         figures=report.figures,
         batched=report.batched,
+        memory=report.memory.compressed if report.memory is not None else None,
         recipe=cut(report.search.result.name, MOST_WORDS) if report.search is not None else None,
         warnings=report.warnings + warnings,
     )

@@ -17,15 +17,15 @@ CALL_SECONDS = 120.0
 """Longest wait for one answer."""
 READY_SECONDS = 60.0
 """Longest wait for the model: a Service leads to a pod a moment after that is ready."""
-AWAY = frozenset({"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.CANCELLED"})
-"""What gRPC says when nobody answers; all else was said by the server."""
+AWAY = frozenset(f"StatusCode.{name}" for name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "NOT_FOUND"))
+"""What gRPC says when nobody answers, or a server does that has not loaded the model; all else is its answer."""
 
 
 class GrpcClient:
-    """The model `model` of the server at `address` (host:port)."""
+    """The model `model` of the server at `address` (host:port): its `version`, else whichever answers."""
 
-    def __init__(self, address: str, model: str) -> None:
-        self.address, self.model = address, model
+    def __init__(self, address: str, model: str, version: int | None = None) -> None:
+        self.address, self.model, self._version = address, model, "" if version is None else str(version)
         self._client = InferenceServerClient(address)
 
     def __enter__(self) -> Self:
@@ -48,12 +48,12 @@ class GrpcClient:
 
     def max_batch_size(self) -> int:
         """Return the most samples of one request, 0 if it batches nothing. Raises TritonError or TritonAwayError."""
-        answer = self._call(self._client.get_model_config, self.model)
+        answer = self._call(self._client.get_model_config, self.model, self._version)
         return int(answer.config.max_batch_size)
 
     def axes(self) -> dict[str, int]:
         """Return how many axes each input has on its way. Raises TritonError or TritonAwayError."""
-        answer = self._call(self._client.get_model_metadata, self.model)
+        answer = self._call(self._client.get_model_metadata, self.model, self._version)
         return {str(tensor.name): len(tensor.shape) for tensor in answer.inputs}
 
     def infer(self, inputs: Mapping[str, NDArray[Any]], outputs: list[str]) -> dict[str, NDArray[Any]]:
@@ -64,12 +64,13 @@ class GrpcClient:
             tensor.set_data_from_numpy(array)
             given.append(tensor)
         wanted = [InferRequestedOutput(name) for name in outputs]
-        answer = self._call(self._client.infer, self.model, given, outputs=wanted)
+        answer = self._call(self._client.infer, self.model, given, self._version, outputs=wanted)
         return {name: answer.as_numpy(name) for name in outputs}
 
     def _check_ready(self) -> None:
-        if not self._call(self._client.is_model_ready, self.model):
-            raise TritonAwayError(f"{self.address} has no model {self.model}")
+        if not self._call(self._client.is_model_ready, self.model, self._version):
+            version = f" in version {self._version}" if self._version else ""
+            raise TritonAwayError(f"{self.address} has no model {self.model}{version}")
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         try:

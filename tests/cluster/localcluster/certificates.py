@@ -11,11 +11,10 @@ import json
 from pathlib import Path
 
 from localcluster.files import put
+from localcluster.nodes import FIRST, Node
 from localcluster.paths import KUBECONFIG, LOGS, STATE
 from localcluster.shell import run
 
-NODE_NAME = "modelpress-local"
-NODE_ADDRESS = "10.245.0.1"  # on the loopback interface, so that no change of the machine's network moves the node
 API_SERVICE_ADDRESS = "10.96.0.1"
 PKI = STATE / "pki"
 _DAYS = "3650"
@@ -31,7 +30,13 @@ class Certificate:
     authority: str = "ca"
 
 
-_LOCAL = ("IP:127.0.0.1", f"IP:{NODE_ADDRESS}", "DNS:localhost")
+def of_kubelet(node: Node) -> Certificate:
+    """Return the certificate of a node's kubelet: with it, it may write what is its own node's, and serves."""
+    names = ("IP:127.0.0.1", f"IP:{node.address}", "DNS:localhost", f"DNS:{node.name}")
+    return Certificate(node.user, f"/O=system:nodes/CN=system:node:{node.name}", names)
+
+
+_LOCAL = ("IP:127.0.0.1", f"IP:{FIRST.address}", "DNS:localhost")
 _SERVICE = (f"IP:{API_SERVICE_ADDRESS}", "DNS:kubernetes", "DNS:kubernetes.default", "DNS:kubernetes.default.svc")
 CERTIFICATES = (
     Certificate("etcd", "/CN=etcd", _LOCAL),
@@ -42,7 +47,7 @@ CERTIFICATES = (
     Certificate("admin", "/O=system:masters/CN=admin"),
     Certificate("controller-manager", "/CN=system:kube-controller-manager"),
     Certificate("scheduler", "/CN=system:kube-scheduler"),
-    Certificate("kubelet", f"/O=system:nodes/CN=system:node:{NODE_NAME}", (*_LOCAL, f"DNS:{NODE_NAME}")),
+    of_kubelet(FIRST),
     Certificate("proxy", "/CN=system:kube-proxy"),
 )
 
@@ -59,8 +64,13 @@ def issue_all(pki: Path = PKI, log: Path = LOGS / "certificates.log") -> None:
     if not (pki / "service-accounts.key").exists():
         run(["openssl", "genrsa", "-out", pki / "service-accounts.key", "2048"], log)
     for certificate in CERTIFICATES:
-        if not (pki / f"{certificate.name}.crt").exists():
-            issue(pki, certificate, log)
+        issue_missing(certificate, pki, log)
+
+
+def issue_missing(wanted: Certificate, pki: Path = PKI, log: Path = LOGS / "certificates.log") -> None:
+    """Issue one certificate, unless it is there."""
+    if not (pki / f"{wanted.name}.crt").exists():
+        issue(pki, wanted, log)
 
 
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")

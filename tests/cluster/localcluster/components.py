@@ -9,11 +9,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from localcluster.certificates import NODE_ADDRESS, NODE_NAME, PKI
-from localcluster.configuration import CONFIG, POD_NETWORK, SERVICE_NETWORK, SOCKET
+from localcluster.certificates import PKI
+from localcluster.configuration import SERVICE_NETWORK
+from localcluster.nodes import CONFIG, FIRST, POD_NETWORK, Node
 from localcluster.paths import AUDIT_LOG, STATE
-
-KUBELET_ROOT = STATE / "kubelet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +83,27 @@ def api_server(
     return Component("kube-apiserver", argv, lambda: answers(port, "/readyz", pki=pki), (port,))
 
 
+def containerd(node: Node) -> Component:
+    """Return a node's containerd."""
+    name, _ = node.components
+    return Component(name, ["containerd", "--config", node.config("containerd.toml")], lambda: _containerd_ready(node))
+
+
+def kubelet(tools: Path, node: Node) -> Component:
+    """Return a node's kubelet."""
+    _, name = node.components
+    argv: list[str | Path] = [
+        tools / "kubelet", f"--config={node.config('kubelet.yaml')}", f"--kubeconfig={CONFIG}/{node.user}.kubeconfig",
+        f"--root-dir={node.kubelet_root()}", f"--hostname-override={node.name}", f"--node-ip={node.address}",
+    ]  # fmt: skip
+    ports = (node.health_port, node.kubelet_port)
+    return Component(name, argv, lambda: answers(node.health_port, "/healthz", tls=False), ports)
+
+
 def all_components(tools: Path) -> list[Component]:
-    """Return the whole node, in the order of starting."""
+    """Return the cluster and its first node, in the order of starting."""
     of_cluster = (
-        f"--advertise-address={NODE_ADDRESS}", "--allow-privileged", "--enable-aggregator-routing=true",
+        f"--advertise-address={FIRST.address}", "--allow-privileged", "--enable-aggregator-routing=true",
         f"--kubelet-certificate-authority={PKI}/ca.crt", "--kubelet-preferred-address-types=InternalIP",
         f"--kubelet-client-certificate={PKI}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={PKI}/apiserver-kubelet-client.key",
@@ -108,7 +124,7 @@ def all_components(tools: Path) -> list[Component]:
 
     return [
         etcd(STATE / "etcd", PKI),
-        Component("containerd", ["containerd", "--config", CONFIG / "containerd.toml"], _containerd_ready),
+        containerd(FIRST),
         api_server(tools, PKI, extra=of_cluster),
         Component(
             "kube-controller-manager",
@@ -124,19 +140,12 @@ def all_components(tools: Path) -> list[Component]:
             "kube-scheduler", [tools / "kube-scheduler", *as_user("scheduler")],
             lambda: answers(10259, "/healthz"), (10259,),
         ),
-        Component(
-            "kubelet",
-            [
-                tools / "kubelet", f"--config={CONFIG}/kubelet.yaml", f"--kubeconfig={CONFIG}/kubelet.kubeconfig",
-                f"--root-dir={KUBELET_ROOT}", f"--hostname-override={NODE_NAME}", f"--node-ip={NODE_ADDRESS}",
-            ],
-            lambda: answers(10248, "/healthz", tls=False), (10248, 10250),
-        ),
+        kubelet(tools, FIRST),
         Component(
             "kube-proxy",
             [
                 tools / "kube-proxy", f"--kubeconfig={CONFIG}/proxy.kubeconfig", "--proxy-mode=iptables",
-                f"--hostname-override={NODE_NAME}", f"--cluster-cidr={POD_NETWORK}",
+                f"--hostname-override={FIRST.name}", f"--cluster-cidr={POD_NETWORK}",
                 "--healthz-bind-address=127.0.0.1:10256", "--metrics-bind-address=127.0.0.1:10249",
                 "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s",
                 "--conntrack-tcp-timeout-close-wait=0s", "--iptables-min-sync-period=100ms",
@@ -146,12 +155,12 @@ def all_components(tools: Path) -> list[Component]:
     ]  # fmt: skip
 
 
-def _containerd_ready() -> bool:
-    return (
-        SOCKET.exists() and subprocess.run(ctr("version"), capture_output=True, check=False, timeout=30).returncode == 0
-    )
+def _containerd_ready(node: Node) -> bool:
+    if not node.socket().exists():
+        return False
+    return not subprocess.run(ctr("version", node=node), capture_output=True, check=False, timeout=30).returncode
 
 
-def ctr(*arguments: str | Path) -> list[str]:
-    """Return the command line of containerd's client in Kubernetes' namespace of images and containers."""
-    return ["ctr", "--address", str(SOCKET), "--namespace", "k8s.io", *map(str, arguments)]
+def ctr(*arguments: str | Path, node: Node = FIRST) -> list[str]:
+    """Return the command line of a containerd's client in Kubernetes' namespace of images and containers."""
+    return ["ctr", "--address", str(node.socket()), "--namespace", "k8s.io", *map(str, arguments)]

@@ -7,40 +7,41 @@ from pathlib import Path
 
 from localcluster.certificates import PKI
 from localcluster.files import put
-from localcluster.paths import CACHE, RUN, STATE
+from localcluster.nodes import CONFIG, FIRST, Node
+from localcluster.paths import RUN
 
-CONFIG = STATE / "config"
 PAUSE_IMAGE = "localhost/modelpress/pause:local"
-SOCKET = RUN / "containerd.sock"
-POD_NETWORK = "10.244.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
-NETWORK_NAME = RUN.name
 CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 # On cgroup v2 systemd owns the tree where it runs; version 1 and machines without systemd use plain cgroupfs.
 CGROUP_DRIVER = "systemd" if CGROUP_V2 and Path("/run/systemd/system").exists() else "cgroupfs"
 
 
 def write_all() -> None:
-    """Write every configuration file into `.cluster/config`."""
-    (CONFIG / "cni").mkdir(parents=True, exist_ok=True)
-    put(CONFIG / "containerd.toml", _containerd())
-    put(CONFIG / "cni" / "10-pods.conflist", json.dumps(_pod_network(), indent=1))
-    put(CONFIG / "kubelet.yaml", json.dumps(_kubelet(), indent=1))
+    """Write the cluster's configuration files, and its first node's, into `.cluster/config`."""
+    write_for(FIRST)
     # The cluster is closed: a name outside it is answered at once with "no such name", never looked up.
     put(CONFIG / "resolv.conf", f"nameserver {DNS_ADDRESS}\n")
     put(CONFIG / "audit-policy.yaml", json.dumps(_audit_policy(), indent=1))
 
 
-def _containerd() -> str:
-    # `root` is shared by all clones, of whose clusters one runs at a time: an image is unpacked once per machine.
+def write_for(node: Node) -> None:
+    """Write the configuration files of one node."""
+    node.config("cni").mkdir(parents=True, exist_ok=True)
+    put(node.config("containerd.toml"), _containerd(node))
+    put(node.config("cni") / "10-pods.conflist", json.dumps(pod_network(node), indent=1))
+    put(node.config("kubelet.yaml"), json.dumps(kubelet(node), indent=1))
+
+
+def _containerd(node: Node) -> str:
     # `restrict_oom_score_adj` lets sandboxes start where CAP_SYS_RESOURCE is missing, as inside another container.
     return f"""version = 2
-root = "{CACHE / "containerd"}"
-state = "{RUN / "containerd"}"
+root = "{node.images}"
+state = "{node.runtime()}"
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
-  address = "{SOCKET}"
+  address = "{node.socket()}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true
@@ -53,16 +54,17 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
         SystemdCgroup = {"true" if CGROUP_DRIVER == "systemd" else "false"}
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "{CONFIG / "cni"}"
+    conf_dir = "{node.config("cni")}"
 """
 
 
-def _pod_network() -> dict[str, object]:
+def pod_network(node: Node) -> dict[str, object]:
+    """Return the part of the pod network that a node's pods have."""
     # Point to point, not a bridge: every packet is routed through the host, so a Service's address works between any
     # two pods without the bridge-netfilter module, and nothing is left when the last pod is gone.
     return {
         "cniVersion": "0.4.0",
-        "name": NETWORK_NAME,
+        "name": node.network_name(),
         "plugins": [
             {
                 "type": "ptp",
@@ -70,7 +72,7 @@ def _pod_network() -> dict[str, object]:
                 "ipam": {
                     "type": "host-local",
                     "dataDir": str(RUN / "ipam"),
-                    "ranges": [[{"subnet": POD_NETWORK}]],
+                    "ranges": [[{"subnet": node.pods}]],
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
             },
@@ -78,13 +80,18 @@ def _pod_network() -> dict[str, object]:
     }
 
 
-def _kubelet() -> dict[str, object]:
+def kubelet(node: Node) -> dict[str, object]:
+    """Return the configuration of a node's kubelet."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
+        "port": node.kubelet_port,
+        "healthzPort": node.health_port,
+        "registerWithTaints": list(node.taints),
+        "cgroupRoot": f"/{node.control_group}",
         "cgroupDriver": CGROUP_DRIVER,
         "failSwapOn": False,
-        "containerRuntimeEndpoint": f"unix://{SOCKET}",
+        "containerRuntimeEndpoint": f"unix://{node.socket()}",
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": str(CONFIG / "resolv.conf"),
@@ -94,8 +101,8 @@ def _kubelet() -> dict[str, object]:
             "x509": {"clientCAFile": str(PKI / "ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": str(PKI / "kubelet.crt"),
-        "tlsPrivateKeyFile": str(PKI / "kubelet.key"),
+        "tlsCertFile": str(PKI / f"{node.user}.crt"),
+        "tlsPrivateKeyFile": str(PKI / f"{node.user}.key"),
         # Images come from this machine alone and cannot be pulled again: none is ever collected.
         "imageGCHighThresholdPercent": 100,
         "imageMaximumGCAge": "0s",
@@ -105,7 +112,7 @@ def _kubelet() -> dict[str, object]:
         "maxPods": 150,
         "registryPullQPS": 0,
         "serializeImagePulls": False,
-        "podLogsDir": str(STATE / "pod-logs"),
+        "podLogsDir": str(node.logs()),
     }
 
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from localcluster import bases
+from localcluster import bases, second_node
 from localcluster.archives import import_layout, on_node
 from localcluster.cache import locked
 from localcluster.components import ctr
@@ -61,6 +61,7 @@ def ensure_all() -> dict[str, str]:
     with ThreadPoolExecutor(max_workers=2) as pool:
         names = dict(pool.map(_ensure, RECIPES))
     write_names(names)
+    second_node.hand_images()
     return names
 
 

@@ -1,38 +1,36 @@
-"""Bringing the node up and down: what is missing is started, what runs is left alone."""
+"""Bringing the cluster up and down: what is missing is started, what runs is left alone."""
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
-import socket
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
-from localcluster import addons, essentials, leftovers, processes, scratch_images
+from localcluster import addons, essentials, leftovers, processes, scratch_images, second_node
 from localcluster.cache import locked
-from localcluster.certificates import NODE_ADDRESS, NODE_NAME, issue_all, write_kubeconfigs
-from localcluster.components import Component, all_components
+from localcluster.certificates import issue_all, write_kubeconfigs
+from localcluster.components import all_components
 from localcluster.configuration import write_all
 from localcluster.kubectl import kubectl
+from localcluster.nodes import FIRST
 from localcluster.paths import CLONE, KUBECONFIG, LOGS, RUN, STATE
 from localcluster.programs import build_all, install_packages, program, require_root_and_tools, tools
 from localcluster.progress import StepFailed, say, step
-from localcluster.shell import output, wait_until
+from localcluster.shell import output
+from localcluster.starting import await_node, prepare_host, start
 
-_LONGEST_CLONE_PATH = 60  # the kubelet's plugin sockets lie under it, and a socket's path may have 107 bytes
-_READY_SECONDS = 180.0
+LONGEST_CLONE_PATH = 60  # the kubelet's plugin sockets lie under it, and a socket's path may have 107 bytes
 _PROGRAMS = ["hyperkube", "pause", "rclone", "coredns", "metrics-server", "helm"]
 
 
-def up(more: Sequence[str] = ()) -> None:
-    """Have a Ready node with DNS, metrics, a StorageClass, and the add-ons named. Returns at once if it is there."""
+def up(more: Sequence[str] = (), nodes: int | None = None) -> None:
+    """Have a Ready node with DNS, metrics, a StorageClass, and the add-ons named. Returns at once if it is there.
+
+    `nodes`: 2 brings a second node, 1 takes it away; None leaves it as it was asked for last.
+    """
     require_root_and_tools()
-    if len(str(CLONE)) > _LONGEST_CLONE_PATH:
-        raise StepFailed(
-            f"the path {CLONE} is too long for Unix sockets: clone into one of {_LONGEST_CLONE_PATH} bytes"
-        )
+    if len(str(CLONE)) > LONGEST_CLONE_PATH:
+        raise StepFailed(f"the path {CLONE} is too long for Unix sockets: clone into one of {LONGEST_CLONE_PATH} bytes")
     install_packages()
     build_all(_PROGRAMS)
     addons.build(more)
@@ -40,6 +38,10 @@ def up(more: Sequence[str] = ()) -> None:
         clear_the_way()
         _start_all()
         essentials.apply()
+        if nodes == 2 or (nodes is None and second_node.is_wanted()):
+            second_node.ensure()
+        elif second_node.is_wanted():
+            second_node.remove()
         addons.ensure(more)
 
 
@@ -57,9 +59,10 @@ def delete() -> None:
 
 
 def status() -> bool:
-    """Print each component and its pid, then the node; tell whether all run."""
+    """Print each component and its pid, then the nodes; tell whether all run."""
     all_run = True
-    for name in reversed(leftovers.COMPONENTS):
+    wanted = (*leftovers.OF_SECOND_NODE, *leftovers.COMPONENTS) if second_node.is_wanted() else leftovers.COMPONENTS
+    for name in reversed(wanted):
         pid = processes.running_pid(name)
         all_run &= pid is not None
         print(f"{name:<24} {f'running, pid {pid}' if pid else 'not running'}")
@@ -95,46 +98,17 @@ def _start_all() -> None:
     _link_commands()
     write_kubeconfigs()
     write_all()
-    _prepare_host()
+    prepare_host(FIRST)
     started = False
     for component in all_components(tools()):
         if processes.running_pid(component.name) is None:
             started = True
-            _start(component)
+            start(component)
         if component.name == "containerd" and started:
             scratch_images.ensure("pause")
     if started:
         with step("node ready"):
-            wait_until(_node_ready, _READY_SECONDS, "the node does not become Ready", LOGS / "kubelet.log")
-
-
-def _start(component: Component) -> None:
-    log = LOGS / f"{component.name}.log"
-    with step(f"starting {component.name}", log):
-        for port in component.ports:
-            wait_until(
-                functools.partial(_is_free, port), 30, f"port {port} is in use by another program (see `ss -ltnp`)"
-            )
-        pid = processes.start(component.name, component.argv)
-
-        def ready_or_dead() -> bool:
-            processes.reap([pid])
-            if processes.running_pid(component.name) is None:
-                last = log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise StepFailed(f"{component.name} ended at once: {' '.join(last)}", log)
-            return component.ready()
-
-        wait_until(ready_or_dead, _READY_SECONDS, f"{component.name} does not get ready", log)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+            await_node(FIRST)
 
 
 def _link_commands() -> None:
@@ -144,16 +118,3 @@ def _link_commands() -> None:
         link = STATE / "bin" / command.name
         link.unlink(missing_ok=True)
         link.symlink_to(command)
-
-
-def _prepare_host() -> None:
-    """Give the node its address and let packets be routed to pods."""
-    if f"{NODE_ADDRESS}/32" not in output(["ip", "-4", "address", "show", "dev", "lo"]):
-        output(["ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo"])
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-
-
-def _node_ready() -> bool:
-    path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-    done = subprocess.run(kubectl("get", "node", NODE_NAME, "--output", path), capture_output=True, check=False)
-    return done.stdout == b"True"

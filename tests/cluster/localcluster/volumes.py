@@ -1,5 +1,6 @@
 """Volumes for claims of the class `local`: folders under `.cluster/volumes`, a fixed number, made beforehand.
 
+They are the first node's: a pod with a claim stays there, whichever nodes the cluster has.
 A volume whose claim is gone is emptied and offered again by the next `make cluster`.
 """
 
@@ -9,8 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-from localcluster.certificates import NODE_NAME
 from localcluster.kubectl import apply, kubectl
+from localcluster.nodes import FIRST
 from localcluster.paths import STATE
 from localcluster.shell import output
 
@@ -40,7 +41,7 @@ def _folder(name: str) -> Path:
 
 
 def _volume(name: str) -> dict[str, object]:
-    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [FIRST.name]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

@@ -25,6 +25,10 @@ def test_a_spec_in_order_is_accepted(server: ApiServer) -> None:
 def test_two_revisions_are_compared_on_test_data_alone(server: ApiServer) -> None:
     spec = spec_with("rollout", {"analysis": {"disagreement": {"max": 0.02, "compare": "Cosine", "atLeast": 0.99}}})
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+    for strategy in ("BlueGreen", "InPlace", "Recreate"):
+        analysis = {"disagreement": {"max": 0.02}, "onInconclusive": "Pause"}
+        asked = spec_with("rollout", {"strategy": strategy, "analysis": analysis})
+        assert apply(server, model(NAME, asked), "--dry-run=server") == ""
     del spec["evaluation"]
     refusal = apply(server, model(NAME, spec), "--dry-run=server")
     assert "rollout.analysis.disagreement needs evaluation.test" in refusal
@@ -247,7 +251,12 @@ REFUSED = {
     "steps without a canary": (
         "rollout",
         {"strategy": "BlueGreen", "steps": [{"weight": 10}]},
-        "rollout.steps and rollout.analysis belong to strategies Canary and Auto",
+        "rollout.steps belongs to strategies Canary and Auto",
+    ),
+    "requests that no step judges": (
+        "rollout",
+        {"strategy": "InPlace", "analysis": {"maxErrorRate": 0.1, "disagreement": {"max": 0.1}}},
+        "of rollout.analysis, only disagreement and onInconclusive belong to other strategies than Canary and Auto",
     ),
     "a deadline too short": ("rollout.progressDeadline", "9s", "rollout.progressDeadline must be at least 10s"),
     "a pause of years": (

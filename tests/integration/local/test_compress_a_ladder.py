@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.integration.local.test_compress_command import model, run
+from tests.integration.local.test_compress_command import ENVIRONMENT, model, run
+from tests.unit.compress.sources import columns, task, write_source
+
+from modelpress.compress.layout import BASELINES
 
 __all__ = ["model"]
 
@@ -72,3 +76,25 @@ def test_a_dry_run_reckons_with_every_rung(model: Path, tmp_path: Path) -> None:
     assert code == 0, errors
     names = [stage["name"] for stage in said[-1]["stages"]]  # type: ignore[attr-defined]
     assert names[2:] == ["rung 1: quantize", "rung 1: measure", "rung 2: load, export original", "rung 2: measure"]
+
+
+def test_every_rung_of_a_module_is_compared_with_the_same_answers_of_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original is exported anew for each rung: to the very same file, or its answers would be asked again."""
+    monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_source(tmp_path / "source", "Digits")
+    np.savez(tmp_path / "test.npz", **columns("Digits"))
+    spec = {
+        "source": task("Digits", []).source.to_wire() | {"uri": "source/"},
+        "compression": {"ladder": [AS_IT_IS, SMALL]},
+        "evaluation": {
+            "test": {"uri": "test.npz"},
+            "metrics": [{"name": "top1", "type": "accuracy"}],
+            "gates": [{"metric": "size", "goal": "PercentMinImprovement", "value": 10}],
+        },
+    }
+    (tmp_path / "model.yaml").write_text(json.dumps(spec))
+    code, said, errors = run(tmp_path / "model.yaml", "--out", tmp_path / "small")
+    assert (code, said[-1]["rung"]) == (0, 2), errors
+    assert len(list((tmp_path / "cache" / "modelpress" / "compress" / BASELINES).iterdir())) == 1

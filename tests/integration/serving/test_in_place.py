@@ -18,6 +18,8 @@ from tests.support.servingpod import Pod, wait_until
 from modelpress.api.servingpod import HIGHEST_VERSION as TOP
 from modelpress.api.servingpod import ServedModel
 from modelpress.store import manifest
+from modelpress.triton.client import TritonAwayError
+from modelpress.triton.grpc_client import GrpcClient
 
 from .conftest import MakePod
 from .small_models import INPUTS, NAME, answers, publish
@@ -59,6 +61,22 @@ def start(make_pod: MakePod) -> Iterator[Callable[[ServedModel], Pod]]:
         yield start
 
 
+def answer_of(pod: Pod, number: int) -> str | None:
+    """Return the revision that answers who asks for Triton's version `number`, as the Job that verifies it does."""
+    question = Question(NAME, INPUTS, {OLD: answers(1.0), NEW: answers(2.0)})
+    with GrpcClient(f"127.0.0.1:{pod.ports.grpc}", NAME, number) as client:
+        client.wait_until_ready()
+        assert client.axes().keys() == INPUTS.keys()
+        assert client.max_batch_size() == 8
+        return question.revision(client.infer(INPUTS, question.outputs))
+
+
+def ask_for(pod: Pod, number: int) -> None:
+    """Ask once for a version. Raises TritonAwayError if it is not there: nobody's answers are at fault then."""
+    with GrpcClient(f"127.0.0.1:{pod.ports.grpc}", NAME, number) as client:
+        client.infer(INPUTS, ["scores"])
+
+
 def candidate(pod: Pod) -> dict[str, Any]:
     """Return what the pod says of the version that it loads beside the other."""
     found = pod.status()["candidates"]
@@ -86,11 +104,14 @@ async def test_no_request_is_lost_while_the_next_version_is_loaded_proved_and_sw
         await load.until_sent(requests // 5)
         pod.hold([old], (new,))
         await told(lambda: candidate(pod).get("verified"), "the new version to be proved")
+        assert await asyncio.to_thread(answer_of, pod, TOP - 1) == NEW, "whoever asks it by its number reaches it"
         await load.until_sent(requests // 5)
         for tally in (load.http, load.grpc):
             assert set(tally.answers) == {OLD}, f"nobody reaches what is not told to take over: {tally}"
         pod.hold([new])
         await told(lambda: serves(pod, NEW), "the new version to answer")
+        with pytest.raises(TritonAwayError):
+            await asyncio.to_thread(ask_for, pod, TOP)
         switched = [tally.answers[OLD] for tally in (load.http, load.grpc)]
         await load.until_sent(requests // 5)
         assert [tally.answers[OLD] for tally in (load.http, load.grpc)] == switched, "the old version is gone"
@@ -125,6 +146,29 @@ async def test_a_version_that_triton_cannot_load_or_that_answers_differently_lea
     for tally in (load.http, load.grpc):
         assert tally.clean, str(tally)
         assert set(tally.answers) == {OLD}, str(tally)
+
+
+async def test_a_version_that_overtakes_one_that_was_proved_is_proved_in_its_place_and_takes_over(
+    start: Callable[[ServedModel], Pod], artifact_store: Path
+) -> None:
+    first, old, new = versions(artifact_store)
+    overtaken = publish(artifact_store, factor=3.0).model_copy(update={"version": TOP - 1, "revision": "overtaken"})
+    pod = start(first)
+    async with load_on(pod) as load:
+        pod.hold([old], (overtaken,))
+        await told(lambda: candidate(pod).get("verified"), "the overtaken version to be proved")
+        pod.hold([old], (new,))
+        proved = (NEW, True)
+        await told(
+            lambda: (candidate(pod)["revision"], candidate(pod)["verified"]) == proved, "the new one to be proved"
+        )
+        for tally in (load.http, load.grpc):
+            assert set(tally.answers) == {OLD}, str(tally)
+        pod.hold([new])
+        await told(lambda: serves(pod, NEW), "the new version to answer")
+        await load.until_sent(100)
+    for tally in (load.http, load.grpc):
+        assert tally.clean, str(tally)
 
 
 def unreadable(store: Path) -> ServedModel:

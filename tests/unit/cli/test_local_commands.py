@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.support.onnx_models import save_linear
 from tests.support.reports import full_facts, full_report
 
 from modelpress.cli.main import main
@@ -50,10 +52,37 @@ def test_a_report_is_made_of_its_json(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "compression.json").write_text(full_facts().model_dump_json(by_alias=True, exclude_none=True))
     code, output = run("report", "report.json")
     assert (code, output.strip()) == (0, str(tmp_path / "digits.html"))
-    assert "7739 of 19776" in (tmp_path / "digits.html").read_text()
+    assert "7,739 of 19,776" in (tmp_path / "digits.html").read_text()
 
 
 def test_a_report_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps({"schemaVersion": 2}))
     code, output = run("report", tmp_path / "report.json")
     assert code == 2 and "no report that this modelpress reads" in " ".join(output.split())
+
+
+@pytest.mark.parametrize(("content", "words"), [("{", "reads (Invalid JSON"), ("\0", "reads (Invalid JSON")])
+def test_a_report_that_is_damaged_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "report.json").write_text(content)
+    code, output = run("report", tmp_path / "report.json")
+    assert code == 2 and words in " ".join(output.split())
+
+
+def test_a_page_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(full_report().model_dump_json(by_alias=True, exclude_none=True))
+    code, output = run("report", tmp_path / "report.json", "--out", "/proc/page.html")
+    assert code == 2 and "--out /proc/page.html cannot be written" in " ".join(output.split())
+
+
+def test_an_artifact_whose_manifest_is_damaged_is_to_be_made_again(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    code, output = run("evaluate", tmp_path, "--log", "text")
+    said = " ".join(output.split())
+    assert code == 10 and "manifest.json" in said and "make it again" in said
+
+
+def test_an_artifact_never_appears_inside_of_its_source(tmp_path: Path) -> None:
+    save_linear(tmp_path / "model", np.ones((6, 3), np.float32))
+    code, output = run("compress", tmp_path / "model", "--preset", "W8A16", "--out", tmp_path / "model" / "out")
+    assert code == 2 and "lies inside of the source" in " ".join(output.split())
+    assert [item.name for item in (tmp_path / "model").iterdir()] == ["model.onnx"]

@@ -35,6 +35,11 @@ def test_exceptions_become_reasons(error: BaseException, reason: Reason) -> None
     assert failure_of(error, "prune").reason is reason
 
 
+def test_a_full_disk_is_told_with_the_field_to_raise() -> None:
+    failure = failure_of(OSError(errno.ENOSPC, "No space left on device"), "prune")
+    assert failure.message == "The disk was full while doing prune: raise compression.job.scratch.size."
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "ends"),
     [

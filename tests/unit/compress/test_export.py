@@ -46,6 +46,20 @@ def test_modules_that_would_answer_wrongly_are_refused(module: nn.Module, reason
     assert caught.value.reason is reason
 
 
+class Deciding(nn.Module):
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        return row * 2 if row.sum() > 3 else row
+
+
+def test_a_module_that_decides_by_values_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(Judged) as caught:
+        export(ModuleModel(Deciding().eval(), SIGNATURE), tmp_path / "model.onnx", Path(__file__).parent, None, 0)
+    assert caught.value.reason is Reason.EXPORT_FAILED
+    assert f"at {Path(__file__).name}:" in caught.value.message
+    assert "decides there by the values of its inputs" in caught.value.message
+    assert "torch.where" in caught.value.message and "TORCH_LOGS" not in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("wanted", "got", "expected"),
     [

@@ -69,6 +69,27 @@ def graphs() -> tuple[ModuleModel, Samples]:
     )
 
 
+def ragged(parts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    column = np.empty(len(parts), object)
+    for row, part in enumerate(parts):
+        column[row] = part
+    return column
+
+
+def graphs_of_all_sizes() -> tuple[ModuleModel, Samples]:
+    """The same, of 4 to 19 nodes: labels differ in number from graph to graph, as inputs do."""
+    model, _ = graphs()
+    generator = np.random.default_rng(1)
+    kinds = [generator.integers(0, CLASSES, 4 + row) for row in range(GRAPHS)]
+    sources = [generator.permutation(len(kind)) for kind in kinds]
+    data = {
+        "x": ragged([np.eye(CLASSES, dtype=np.float32)[kind] for kind in kinds]),
+        "edge_index": ragged([np.stack([source, np.arange(len(source))]) for source in sources]),
+    }
+    labels = [kind[source] for kind, source in zip(kinds, sources, strict=True)]
+    return model, samples_of(data, {"scores": ragged(labels)})
+
+
 def texts(length: int) -> tuple[ModuleModel, Samples]:
     torch.manual_seed(0)
     inputs = (TensorSpec(name="tokens", shape=("batch", "sequence"), dtype="int64"),)
@@ -80,6 +101,7 @@ def texts(length: int) -> tuple[ModuleModel, Samples]:
 
 CASES = {
     "nodes": graphs,
+    "nodes of graphs of all sizes": graphs_of_all_sizes,
     "tokens": lambda: texts(7),
     "as many tokens as classes": lambda: texts(CLASSES),
 }
@@ -88,6 +110,11 @@ CASES = {
 def hidden(samples: Samples) -> Samples:
     """Return the samples with every third label hidden."""
     labels = samples.targets["scores"]
+    if labels.dtype == object:
+        return samples_of(
+            samples.inputs,
+            {"scores": ragged([np.where(np.arange(len(one)) % 3, one, IGNORED) for one in labels])},
+        )
     return samples_of(
         samples.inputs, {"scores": np.where(np.arange(labels.size).reshape(labels.shape) % 3, labels, IGNORED)}
     )
@@ -102,6 +129,10 @@ def scores(model: ModuleModel, samples: Samples) -> np.ndarray[Any, Any]:
 
 
 def right(model: ModuleModel, samples: Samples) -> float:
+    if samples.targets["scores"].dtype == object:
+        answers = [model.run({name: column[row] for name, column in samples.inputs.items()}) for row in range(GRAPHS)]
+        each = zip(answers, samples.targets["scores"], strict=True)
+        return float(np.mean([(answer["scores"].argmax(-1) == wanted).mean() for answer, wanted in each]))
     return float((scores(model, samples).argmax(-1) == samples.targets["scores"]).mean())
 
 
@@ -143,6 +174,20 @@ def test_samples_with_nothing_to_learn_change_nothing(make_context: MakeContext)
         model, Finetune.model_validate(settings(weightDecay=0)), make_context({"train": nothing}, "CrossEntropy")
     )
     np.testing.assert_array_equal(scores(model, samples), before)
+
+
+@pytest.mark.parametrize(
+    ("label", "length", "words"),
+    [(CLASSES, 9, "holds the label 3 for scores"), (0, 10, "have shape [10] a sample, CrossEntropy needs [9]")],
+)
+def test_labels_that_do_not_fit_one_graph_of_many_are_named(
+    label: int, length: int, words: str, make_context: MakeContext
+) -> None:
+    model, samples = graphs_of_all_sizes()
+    samples.targets["scores"][5] = np.full(length, label)
+    with pytest.raises(Judged) as caught:
+        finetune.run(model, Finetune.model_validate(settings()), make_context({"train": samples}, "CrossEntropy"))
+    assert words in caught.value.message
 
 
 @pytest.mark.parametrize(

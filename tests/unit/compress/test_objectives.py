@@ -52,6 +52,27 @@ def samples() -> Samples:
     return samples_of(found, {"kind": label, "amount": found["right"].sum(1, keepdims=True)})
 
 
+def test_without_a_named_output_the_loss_is_the_sum_over_all_that_have_targets(make_context: MakeContext) -> None:
+    """A second head is not forgotten because the objective names none."""
+    amounts = samples().targets["amount"]
+    both = samples_of(samples().inputs, {"kind": np.eye(3)[samples().targets["kind"]], "amount": amounts})
+    errors = {}
+    for output in (None, "kind"):
+        context = make_context({"train": both})
+        context.objective = Objective.model_validate({"loss": "MSE", "output": output})
+        found = finetune.run(model("Pair"), Finetune.model_validate({"epochs": 30, "learningRate": 0.01}), context)
+        errors[output] = float(np.square(found.run(both.inputs)["amount"] - amounts).mean())
+    assert errors[None] < 0.1 * errors["kind"]
+
+
+def test_targets_of_two_outputs_that_one_loss_does_not_fit_are_refused_with_the_way_out(
+    make_context: MakeContext,
+) -> None:
+    context = make_context({"train": samples()}, "CrossEntropy")
+    with pytest.raises(Judged, match=r"whole numbers as targets of amount.*name one in objective.output"):
+        finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
+
+
 def surroundings(make_context: MakeContext, function: str = "loss") -> Context:
     context = make_context({"train": samples()})
     (context.source / "losses.py").write_text(BOTH)

@@ -266,6 +266,29 @@ def test_channels_are_pruned_around_recurrent_layers(kind: Any, make_context: Ma
     assert layers["head"].in_features == 16
 
 
+def test_channels_are_not_followed_through_a_cell_and_that_is_said(make_context: MakeContext) -> None:
+    class Rounds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.message = nn.Linear(WIDTH, 16), nn.Linear(16 + 3 + WIDTH, 16)
+            self.cell, self.head = nn.GRUCell(16, 16), nn.Linear(16, 3)
+
+        def forward(self, signal: torch.Tensor) -> torch.Tensor:
+            state = torch.relu(self.stem(signal.mean(1)))
+            for _ in range(3):
+                both = torch.cat([state, state[:, :3], signal[:, 0]], -1)
+                state = state + self.cell(torch.relu(self.message(both)), state)
+            found: torch.Tensor = self.head(state)
+            return found
+
+    model = ModuleModel(Rounds().eval(), Signature(SIGNATURE.inputs, (TensorSpec(name="scores"),)))
+    settings = Prune.model_validate({"structure": "Channel", "amount": {"channels": 0.5}})
+    with pytest.raises(Judged) as caught:
+        prune.run(model, settings, make_context())
+    assert caught.value.reason is Reason.STAGE_FAILED
+    assert "through cell, of the kind GRUCell: prune with structure Unstructured" in caught.value.message
+
+
 CODE = """
 import torch
 from torch import nn

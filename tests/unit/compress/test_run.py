@@ -62,6 +62,8 @@ def test_the_whole_recipe_works_on_every_kind_of_model(name: str, tmp_path: Path
     first = facts.stages[0]
     assert (first.before.parameters or 0) > (first.after.parameters or 0)
     assert (first.before.macs or 0) > (first.after.macs or 0)
+    last = facts.stages[-1]
+    assert last.before.parameters == last.after.parameters, "scales are no parameters"
     written = json.loads((where.out / "compression.json").read_text())
     assert CompressionFacts.model_validate(written) == facts
     assert {item.stage for item in told} >= {"load", "export", "prune", "finetune", "fuse", "quantize"}

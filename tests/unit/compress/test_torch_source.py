@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.unit.compress.sources import CASES, model, task, write_source
 
 from modelpress.api.reasons import Reason
+from modelpress.api.source import TensorSpec
 from modelpress.compress.errors import Judged
 from modelpress.compress.formats import torch_source
 from modelpress.compress.models import fit_outputs
@@ -67,7 +68,7 @@ def test_a_source_may_import_its_own_files_relatively_and_absolutely(tmp_path: P
             "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
             "        self.first, self.second = nn.Linear(6, 32), nn.Linear(32, 2)\n    def forward(self, row):\n"
             "        return self.second(row)\n\ndef build(name):\n    return Net()\n",
-            "forward of Net with row [6] failed at model.py:8",
+            "forward of Net with row [6] (made up, since no data is given) failed at model.py:8",
         ),
     ],
 )
@@ -93,7 +94,16 @@ def test_weights_that_do_not_fit_are_named_with_their_shapes(tmp_path: Path, sou
 def test_truncated_weights_are_the_sources_fault(tmp_path: Path, source: Path) -> None:
     path = source / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    assert judged(tmp_path).reason is Reason.SOURCE_INVALID
+    error = judged(tmp_path)
+    assert error.reason is Reason.SOURCE_INVALID
+    assert error.message.startswith("weights.safetensors cannot be read (")
+    assert error.message.endswith("upload it again, it may be truncated.")
+
+
+def test_a_file_of_code_that_is_not_there_is_named_with_the_field(tmp_path: Path, source: Path) -> None:
+    error = judged(tmp_path, entrypoint="models/net:build")
+    assert error.reason is Reason.SOURCE_INVALID
+    assert error.message == "The source has no models/net.py, which source.entrypoint models/net:build names."
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.pt", "pytorch_model.bin"])
@@ -107,7 +117,9 @@ def test_a_pickle_is_refused_without_reading_it(tmp_path: Path, source: Path, na
 
 def test_missing_weights_are_the_sources_fault(tmp_path: Path, source: Path) -> None:
     (source / "weights.safetensors").unlink()
-    assert judged(tmp_path).reason is Reason.SOURCE_INVALID
+    error = judged(tmp_path)
+    assert error.reason is Reason.SOURCE_INVALID
+    assert "has no weights.safetensors: save the module's state there with safetensors.torch.save_file" in error.message
 
 
 @pytest.mark.parametrize(
@@ -137,3 +149,51 @@ def test_an_output_without_a_batch_axis_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source" / "model.py").write_text(code)
     with pytest.raises(Judged, match="its first axis must count samples"):
         load(tmp_path, "Normalized")
+
+
+def test_whole_numbers_in_the_place_of_weights_are_refused(tmp_path: Path, source: Path) -> None:
+    weights = load_file(source / "weights.safetensors")
+    weights["first.weight"] = weights["first.weight"].mul(100).to(torch.int8)
+    save_file(weights, source / "weights.safetensors")
+    error = judged(tmp_path)
+    assert error.reason is Reason.WEIGHTS_DO_NOT_FIT
+    assert "of another type: first.weight is int8 and should be float32" in error.message
+
+
+def test_weights_of_half_precision_are_taken(tmp_path: Path, source: Path) -> None:
+    weights = {name: value.half() for name, value in load_file(source / "weights.safetensors").items()}
+    save_file(weights, source / "weights.safetensors")
+    assert load(tmp_path).module.first.weight.dtype == torch.float32
+
+
+def test_weights_that_were_never_brought_along_are_told_from_damaged_ones(tmp_path: Path, source: Path) -> None:
+    (source / "weights.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "fetch it with `git lfs pull`" in judged(tmp_path).message
+
+
+POSITIONS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.positions, self.out = nn.Embedding(12, 4), nn.Linear(4, 2)
+
+    def forward(self, row):
+        return self.out(self.positions(torch.arange(row.shape[1])).mean(0) + row[:, :1])
+
+def build(name):
+    return Net()
+"""
+
+
+def test_a_table_of_positions_that_a_made_up_length_exceeds_is_not_blamed_on_data(tmp_path: Path, source: Path) -> None:
+    (source / "model.py").write_text(POSITIONS)
+    scope: dict[str, Any] = {}
+    exec(POSITIONS, scope)
+    save_file(scope["build"]("").state_dict(), source / "weights.safetensors")
+    error = judged(tmp_path, inputs=(TensorSpec(name="row", shape=("batch", "sequence")),))
+    assert error.reason is Reason.SOURCE_INVALID
+    assert "Table positions has the ids 0 to 11, and it is given 12: give compression.data.calibration" in error.message
+    assert "correct the data" not in error.message

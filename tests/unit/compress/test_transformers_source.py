@@ -182,7 +182,11 @@ def with_a_dense_module(folder: Path) -> None:
         (pickled, Reason.PICKLE_REFUSED, "pytorch_model.bin is a pickle"),
         (configured(auto_map={"AutoModel": "own.Model"}), Reason.SOURCE_INVALID, "use source.format torch"),
         (configured(quantization_config={"bits": 4}), Reason.SOURCE_INVALID, "compressed already"),
-        (configured(model_type="nobody_knows"), Reason.SOURCE_INVALID, "nobody_knows"),
+        (
+            configured(model_type="nobody_knows"),
+            Reason.SOURCE_INVALID,
+            "model_type nobody_knows, which transformers",
+        ),
         (configured(model_type=None), Reason.SOURCE_INVALID, "names no model_type"),
         (configured(vocab_size=70), Reason.WEIGHTS_DO_NOT_FIT, "weight is [90, 16] and should be [70, 16]"),
         (without_a_layer, Reason.WEIGHTS_DO_NOT_FIT, "missing: encoder.layer.0."),

@@ -82,7 +82,11 @@ def test_what_ends_the_process_before_any_trial_is_not_tried_again(tmp_path: Pat
 def test_a_child_that_does_not_end_is_ended_in_time(tmp_path: Path) -> None:
     exit_code, message = run(tmp_path, "time.sleep(10000)", timeout=1.0)
     assert exit_code == ExitCode.JUDGED
-    assert Failure.model_validate_json(message).reason is Reason.COMPRESSION_TIMEOUT
+    failure = Failure.model_validate_json(message)
+    assert failure.reason is Reason.COMPRESSION_TIMEOUT
+    assert failure.message == (
+        "Compression was ended after 1 s while doing start: raise compression.job.timeout, or shorten the recipe."
+    )
 
 
 def test_a_verdict_that_the_child_wrote_itself_is_overwritten(tmp_path: Path) -> None:

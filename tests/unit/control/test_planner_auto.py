@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.support.models import a_publication, a_resolution, a_spec, condition, summary
 from tests.support.world import ROLE, Ends, World
 
@@ -28,8 +29,8 @@ def a_world(top1: float = 0.98) -> World:
     return world
 
 
-def task_of(job: dict[str, Any]) -> dict[str, Any]:
-    (container,) = [one for one in job["spec"]["template"]["spec"]["initContainers"] if one["name"] == "compress"]
+def task_of(job: dict[str, Any], kind: str = "compress") -> dict[str, Any]:
+    (container,) = [one for one in job["spec"]["template"]["spec"]["initContainers"] if one["name"] == kind]
     found: dict[str, Any] = json.loads(next(one["value"] for one in container["env"] if one["name"] == TASK_VARIABLE))
     return found
 
@@ -61,17 +62,39 @@ def test_what_was_chosen_stands_in_the_status_and_is_told_in_an_event() -> None:
     assert message.endswith(f"times smaller, by: {WORDS}.")
 
 
-def test_a_changed_gate_searches_anew_while_the_first_result_serves_and_a_gate_that_was_there_before_does_not() -> None:
+def test_a_changed_gate_is_told_of_the_search_before_and_one_that_was_there_before_needs_no_job() -> None:
     world = a_world()
     before = world.status["currentRevision"]
+    (first,) = world.of("ModelArtifact")
+    assert "search" not in task_of(world.of("Job", "compress")[0], "fetch")
     world.edit(set_gate(0.01))
     world.pass_time(120)
     assert len(made(world)) == 2
+    tasks = [task_of(job, "fetch") for job in world.of("Job", "compress")]
+    (told,) = [task["search"] for task in tasks if "search" in task]
+    assert (told["uri"], told["digest"]) == (first["spec"]["destination"], first["status"]["manifestDigest"])
     assert world.status["currentRevision"] != before
     world.edit(set_gate(0.05))
     world.pass_time(120)
     assert world.status["currentRevision"] == before
     assert len(made(world)) == 2, "its artifact is there"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: spec["compression"].__setitem__("auto", {"objective": "Latency"}),
+        lambda spec: spec["compression"].__setitem__("seed", 3),
+        lambda spec: spec["evaluation"].__setitem__("latency", {"batchSizes": [8]}),
+    ],
+    ids=["another objective", "another seed", "another latency"],
+)
+def test_a_search_in_which_more_than_gates_differs_is_told_of_none(change: Any) -> None:
+    world = a_world()
+    world.edit(change)
+    world.pass_time(120)
+    assert len(made(world)) == 2
+    assert all("search" not in task_of(job, "fetch") for job in world.of("Job", "compress"))
 
 
 def test_what_a_search_does_not_choose_by_searches_nothing_again() -> None:

@@ -88,6 +88,24 @@ def test_what_the_autoscaler_sets_stays_and_nothing_of_ours_sets_it() -> None:
     assert condition(world.status, "Ready")["status"] == "True"
 
 
+@pytest.mark.parametrize("keda", [False, True])
+def test_whatever_the_autoscaler_sets_only_the_status_is_written(keda: bool) -> None:
+    world = scaled(QUEUE if keda else CPU, keda=keda)
+    world.pass_time(60)
+    before = versions(world)
+    for count in (4, 7, 2):
+        current(world)["spec"]["replicas"] = count
+        world.pass_time(60)
+        assert world.status["replicas"] == count
+    assert {item for item, version in versions(world).items() if before.get(item) != version} == {world.key}
+
+
+def versions(world: World) -> dict[Reference, str]:
+    """Return which version of each object the operator's last write left; pods are nothing of its own."""
+    found = {key: item["metadata"]["resourceVersion"] for key, item in world.objects.items()}
+    return {key: version for key, version in found.items() if key.kind != "Pod"}
+
+
 def test_a_new_version_starts_at_the_size_of_the_old_one_follows_it_and_takes_its_autoscaler() -> None:
     world = scaled(CPU)
     first = world.status["currentRevision"]

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.models import condition, stamp, summary
-from tests.support.world import World, healthy, loads
+from tests.support.models import a_publication, condition, stamp, summary
+from tests.support.world import ROLE, Ends, Script, World, healthy, loads, obliging
 from tests.unit.control.rollouts import (
     STRATEGIES,
     change,
@@ -165,6 +165,25 @@ def test_a_triton_that_ends_over_two_versions_sends_the_new_one_back() -> None:
     assert held(world, old)[1] == []
 
 
+def test_a_pod_that_is_told_to_end_over_two_versions_says_nothing_against_the_new_one() -> None:
+    world = serving(IN_PLACE, replicas=2)
+    old = world.status["currentRevision"]
+    world.loads = lambda pod, revision: revision == old
+    new = change(world, 7)
+    world.pass_time(5)
+    over = {"terminated": {"exitCode": 143, "reason": "Error", "finishedAt": stamp(world.now)}}
+    leaving = world.of("Pod", "serve")[0]
+    leaving["metadata"]["deletionTimestamp"] = stamp(world.now)
+    leaving["status"]["containerStatuses"][0]["state"] = over
+    world.carry_out(world.plan())
+    assert world.status["candidateRevision"] == new
+    assert summary(world.status)["Stalled"].startswith("False")
+    world.remove(Reference("v1", "Pod", "team-a", leaving["metadata"]["name"]))
+    world.loads = loads
+    world.pass_time(20)
+    assert world.status["currentRevision"] == new
+
+
 def test_what_is_served_otherwise_cannot_be_loaded_in_place_and_says_which_field() -> None:
     world = serving(IN_PLACE, replicas=1)
     old = world.status["currentRevision"]
@@ -179,16 +198,45 @@ def test_what_is_served_otherwise_cannot_be_loaded_in_place_and_says_which_field
     assert world.status["currentRevision"] != old
 
 
-def test_versions_whose_files_alone_are_beyond_the_memory_limit_are_not_loaded_together() -> None:
+def limited(limit: str, memory: int | None = None) -> World:
+    """Return a world in which a version serves whose Triton may use so much, and a second one is to come in place.
+
+    Files of each have 15,000 bytes. `memory`: what the judge measured for each.
+    """
     world = serving(IN_PLACE, replicas=1)
-    world.edit(lambda spec: spec["serving"].__setitem__("resources", {"limits": {"memory": "20k"}}))
+    world.jobs = compressing(a_publication(memory=memory))
+    world.edit(lambda spec: spec["serving"].__setitem__("resources", {"limits": {"memory": limit}}))
+    world.edit(lambda spec: spec["compression"].__setitem__("seed", 6))
     set_rollout(world, strategy="BlueGreen")
     world.pass_time(60)
     set_rollout(world, strategy="InPlace")
-    world.edit(lambda spec: spec["compression"].__setitem__("seed", 7))
+    change(world, 7)
     world.pass_time(10)
+    return world
+
+
+def compressing(answer: str) -> Script:
+    """Have all that is compressed come out so."""
+    return lambda job: Ends(message=answer) if job["metadata"]["labels"][ROLE] == "compress" else obliging(job)
+
+
+def test_versions_whose_files_alone_are_beyond_the_memory_limit_are_not_loaded_together() -> None:
+    world = limited("20k")
     assert summary(world.status)["Stalled"] == "True/InPlaceIncompatible"
-    assert "the limit of Triton's container" in condition(world.status, "Ready")["message"]
+    assert "(the size of its files)" in condition(world.status, "Ready")["message"]
+
+
+def test_versions_that_took_more_memory_than_the_limit_when_they_were_judged_are_not_loaded_together() -> None:
+    world = limited("500Mi", memory=300 * 2**20)
+    assert summary(world.status)["Stalled"] == "True/InPlaceIncompatible"
+    told = condition(world.status, "Ready")["message"]
+    measured = "300 MiB (measured as it was judged)"
+    assert f"take at least {measured} and {measured}, together 600 MiB" in told
+    assert "the limit of Triton's container is 500 MiB" in told
+
+
+def test_versions_that_fit_together_as_far_as_anybody_knows_are_loaded() -> None:
+    assert summary(limited("700Mi", memory=300 * 2**20).status)["Ready"] == "True/Serving"
 
 
 def test_pods_that_an_earlier_version_made_are_not_asked_to_load_a_second_one() -> None:

@@ -159,6 +159,42 @@ def test_another_word_to_retry_asks_again() -> None:
     assert world.status["currentRevision"] == new
 
 
+def verify_pods(bad: Any) -> Any:
+    """Have pods that are verified be `bad`, and all others healthy."""
+    return lambda item, index: (bad if item["metadata"]["name"].endswith("-verify") else healthy)(item, index)
+
+
+def test_a_word_to_retry_that_comes_while_a_pod_is_about_to_fail_gets_another_try() -> None:
+    world = demanding(GATE)
+    world.pods = verify_pods(starting)
+    new = change(world, 7)
+    world.pods = verify_pods(differing)
+    set_rollout(world, retryToken="again")
+    world.run_controllers()
+    world.round()
+    assert summary(world.status)["Stalled"] == "True/AnswersDiffer"
+    world.pods = healthy
+    world.settle()
+    world.pass_time(60)
+    assert world.status["currentRevision"] == new
+
+
+def test_a_word_to_retry_that_comes_while_a_pod_is_asked_gets_another_try() -> None:
+    world = demanding(GATE)
+    world.jobs = answering(lambda job: Hangs())
+    new = change(world, 7)
+    set_rollout(world, retryToken="again")
+    world.settle()
+    assert asked(world, new) == [f"{new}-ask-1"], "what is under way is not begun anew"
+    world.jobs = answering(lambda job: Ends(10, a_failure("EvaluationFailed")))
+    world.run_controllers()
+    world.jobs = obliging
+    world.settle()
+    world.pass_time(60)
+    assert asked(world, new)[-1] == f"{new}-ask-2"
+    assert world.status["currentRevision"] == new
+
+
 def test_latency_of_the_server_is_judged_by_itself() -> None:
     world = demanding(FAST)
     world.jobs = worse(milliseconds=11.0)
@@ -233,9 +269,7 @@ def test_a_pod_that_dies_under_the_questions_rejects_its_version() -> None:
 
 def test_a_pod_that_gives_other_answers_than_the_judge_is_not_even_asked() -> None:
     world = demanding(GATE)
-    world.pods = lambda deployment, index: (
-        differing if deployment["metadata"]["name"].endswith("-verify") else healthy
-    )(deployment, index)
+    world.pods = verify_pods(differing)
     new = change(world, 7)
     assert summary(world.status)["Stalled"] == "True/AnswersDiffer"
     assert asked(world, new) == []
@@ -247,9 +281,7 @@ def test_a_pod_that_gives_other_answers_than_the_judge_is_not_even_asked() -> No
 def test_a_pod_that_does_not_come_up_in_time_gives_its_room_back(bad: Any, reason: str) -> None:
     world = demanding(GATE, strategy="BlueGreen", progressDeadline="2m")
     old = world.status["currentRevision"]
-    world.pods = lambda deployment, index: (bad if deployment["metadata"]["name"].endswith("-verify") else healthy)(
-        deployment, index
-    )
+    world.pods = verify_pods(bad)
     change(world, 7)
     assert verified_by(world)
     world.pass_time(121)
@@ -274,6 +306,23 @@ def test_a_version_that_disagrees_with_the_one_that_serves_never_gets_a_request(
     world.pass_time(200)
     assert world.status["currentRevision"] == new
     assert asked(world) == [f"{new}-ask-1"], "a changed limit asks nobody"
+
+
+@pytest.mark.parametrize("strategy", ["BlueGreen", "InPlace", "Recreate"])
+def test_a_version_that_disagrees_is_sent_back_before_requests_move_to_it_at_once(strategy: str) -> None:
+    world = demanding(strategy=strategy, analysis={"disagreement": {"max": 0.02}})
+    old, pods = world.status["currentRevision"], [pod["metadata"]["uid"] for pod in world.of("Pod", "serve")]
+    world.jobs = worse(different=300)
+    new = change(world, 7)
+    assert summary(world.status)["Stalled"] == "True/Disagreement"
+    assert f"It answers otherwise than {old} on 300 of 10,000" in world.status["rejected"]["message"]
+    assert (reached_by_traffic(world), asked(world)) == ({old}, [f"{new}-ask-1"])
+    assert [pod["metadata"]["uid"] for pod in world.of("Pod", "serve")] == pods, "what serves went on serving"
+    world.jobs = worse(different=100)
+    set_rollout(world, retryToken="again")
+    world.settle()
+    world.pass_time(60)
+    assert world.status["currentRevision"] == new
 
 
 def test_a_version_that_agrees_takes_over_and_is_not_compared_with_itself() -> None:

@@ -210,6 +210,7 @@ def walk(world: World, rounds: int) -> None:
                 assert after == before or health(seen, revision_in(seen, after)).settled, (
                     "traffic moves to pods that all answer"
                 )
+        answered = revision_in(seen, before) if before is not None else None
         began = [wish.manifest["metadata"]["name"] for wish in made.apply if wish.manifest["kind"] == "Deployment"]
         kept = {"Reconciling", "Stalled", "Ready"}
         world.carry_out(made)
@@ -217,6 +218,8 @@ def walk(world: World, rounds: int) -> None:
         others = [name for name in began if name != before and not name.endswith("-verify")]
         if demands(world) and before is not None:
             assert all(accuracy(world, name) == VERIFIED for name in others), "no pod serves that was not verified"
+            now = revision_in(world.observe(), before)
+            assert now == answered or accuracy(world, now) == VERIFIED, "nor does any begin to in the pods that serve"
         assert len(autoscalers(world)) <= 1
         said = summary(world.status)
         assert sum(said[kind].startswith("True") for kind in kept) <= 1, said
@@ -237,7 +240,12 @@ def test_whatever_happened_the_model_serves_once_nothing_stands_in_its_way(
     for step in ("jobs succeed", "pods are healthy", "the Gateway answers", "resume", "go on", "no gate", at_last):
         STEPS[step](world)
     world.edit(lambda spec: spec["rollout"].__setitem__("retryToken", "at last"))
+    world.pass_time(60)
+    STEPS["autoscaler wants 4"](world)  # whatever autoscaler there is brings the pods that it is to have at least
     world.pass_time(700)
+    if summary(world.status)["Ready"] == "False/InPlaceIncompatible":  # as it says, that takes another strategy
+        STEPS["Canary"](world)
+        world.pass_time(700)
     assert summary(world.status)["Ready"] == "True/Serving"
     serving = set_of(world.observe(), world.status["currentRevision"])
     assert world.names("Deployment") == [serving]

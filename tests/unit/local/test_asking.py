@@ -71,6 +71,8 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
         ({"kind": "Pod"}, "holds a Pod"),
         ({"spec": [1]}, "spec is not a mapping"),
         (["a"], "no CompressedModel"),
+        (3, "no CompressedModel and no spec"),
+        (whole() | {"metadata": ["digits"], "spec": SPEC | {"sauce": 1}}, "sauce: there is no such field"),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, document: Any, words: str) -> None:
@@ -87,6 +89,22 @@ def test_text_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text("spec: [")
     with pytest.raises(AskedError, match="is no YAML"):
         from_file(tmp_path / "model.yaml", {}, {})
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(
+        "source: {uri: a, format: onnx}\ncompression: {stages: []}\nsource: {uri: b}\n"
+    )
+    with pytest.raises(AskedError, match=r"source stands twice in a mapping.*line 1"):
+        from_file(tmp_path / "model.yaml", {}, {})
+
+
+def test_what_is_no_file_or_no_utf_8_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "model.yaml").write_text("source: {}", encoding="utf-16")
+    for name, words in (("folder.yaml", "is a folder: name the file in it"), ("model.yaml", "not in UTF-8")):
+        with pytest.raises(AskedError, match=words):
+            from_file(tmp_path / name, {}, {})
 
 
 def test_a_folder_with_a_graph_and_a_preset_is_enough(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.support.reports import full_report
 
 from modelpress.local.asking import AskedError
-from modelpress.local.evaluating import Question, asked
+from modelpress.local.evaluating import Question, asked, make_folder
 
 
 def test_without_a_word_it_is_the_same_question() -> None:
@@ -30,3 +32,19 @@ def test_other_metrics_take_the_gates_of_the_old_ones_away() -> None:
 def test_a_metric_that_is_not_known_is_refused_with_those_that_are() -> None:
     with pytest.raises(AskedError, match="accuracy"):
         asked(full_report(), Question(metrics=("acuracy",)))
+
+
+def test_a_metric_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(AskedError, match="accuracy is named twice"):
+        asked(full_report(), Question(metrics=("accuracy", "accuracy")))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("file", "cannot be written"), ("/proc/x", "cannot be"), (".", "not empty")]
+)
+def test_a_folder_for_the_report_that_cannot_be_is_named_before_anything_is_measured(
+    tmp_path: Path, place: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AskedError, match=f"--out .*{words}"):
+        make_folder(tmp_path / place)

@@ -58,6 +58,9 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
         ("model.onnx", b"no model", "no valid ONNX model"),
         ("w.safetensors", b"\x10\x00", "may be truncated"),
         ("readme.md", b"#", "holds no model"),
+        ("model.pt2", b"PK", "a program of torch.export, whose layers no header tells: compress --dry-run"),
+        ("model.onnx", b"", "is empty"),
+        ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
     ],
 )
 def test_what_is_no_model_is_said_to_be_none(tmp_path: Path, name: str, content: bytes, words: str) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
-from tests.support.reports import full_search
+from tests.support.reports import full_report, full_search
 
-from modelpress.local.tables import show_search
+from modelpress.local.tables import figures_table, show_search
+
+
+def test_the_table_says_the_same_speed_as_the_page() -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(figures_table("digits", full_report()))
+    assert "1.90x as fast" in stream.getvalue(), "the median of pairs, not the ratio of medians, which is 2.0"
 
 
 def test_the_front_of_a_search_is_shown_with_what_was_chosen_and_why() -> None:

@@ -59,6 +59,13 @@ def test_what_is_no_artifact_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("place", ["file/out", "file", "/proc/out"])
+def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AskedError, match=r"--out .*: name a folder"), workspace(tmp_path / place, replace=False):
+        pass
+
+
 def test_a_killed_run_leaves_no_artifact_and_the_next_one_goes_through(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with subprocess.Popen(

@@ -180,6 +180,16 @@ def test_a_pod_that_is_verified_is_what_serves_later_but_for_its_role() -> None:
     assert template["metadata"]["annotations"] == kept["metadata"]["annotations"]
 
 
+def test_a_revision_is_asked_where_and_by_the_number_that_it_has_in_pods_of_another_one() -> None:
+    model = model_of(EVERYTHING)
+    job = jobs.ask_job(
+        model, artifact_of(model), revision_of(model), 1, INSTALLATION, service="digits-cccccccccc", version=99
+    )
+    told = json.loads(job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"])
+    assert told["address"].startswith("digits-cccccccccc.")
+    assert (told["model"], told["version"]) == (model.metadata.name, 99)
+
+
 def test_who_asks_has_no_credentials_and_no_identity() -> None:
     model = model_of(EVERYTHING)
     pod = jobs.ask_job(model, artifact_of(model), revision_of(model), 1, INSTALLATION)["spec"]["template"]["spec"]

@@ -9,11 +9,13 @@ import pytest
 
 from modelpress.api.data import Dataset
 from modelpress.api.reasons import Reason
-from modelpress.api.tasks import FetchTask, Location
+from modelpress.api.tasks import DATA_FOLDER, EARLIER_SEARCH, FetchTask, Location, PinnedLocation
 from modelpress.compress.errors import Judged
-from modelpress.store import transfer
+from modelpress.store import artifacts, transfer
+from modelpress.store.digests import CONTENT, hash_file
 from modelpress.store.errors import StoreError
 from modelpress.store.locations import ROOT_VARIABLE, open_place
+from modelpress.store.manifest import Manifest, ManifestFile
 from modelpress.store.report import Leaks, NearDuplicates
 from modelpress.tasks.fetch import fetch, find_leaks, find_near
 
@@ -69,6 +71,25 @@ def test_a_format_that_is_not_read_here_is_said(tmp_path: Path) -> None:
     readings, folders = datasets(tmp_path, test=ROWS[:10], train=ROWS)
     readings["train"] = Dataset(uri="s3://d/train.unknown")
     assert find_leaks(readings, folders) == ["leaks were not looked for in train: this image does not read its format"]
+
+
+def test_the_report_of_an_earlier_search_is_brought_and_nothing_fails_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "pod"))
+    (tmp_path / "report.json").write_text("figures")
+    file = ManifestFile(path="report.json", size=7, digest=CONTENT + hash_file(tmp_path / "report.json"))
+    manifest = Manifest(artifact="digits-1", files=(file,), variants={}, batched=True, inputs=(), outputs=())
+    store = Location(uri=f"file://{tmp_path}/store")
+    digest = artifacts.publish({"report.json": tmp_path / "report.json"}, manifest, store)
+    task = FetchTask(search=PinnedLocation(uri=store.uri, digest=digest))
+    fetch(task)
+    brought = tmp_path / "pod" / DATA_FOLDER.lstrip("/") / EARLIER_SEARCH
+    assert brought.read_text() == "figures"
+    brought.unlink()
+    (tmp_path / "store/report.json").write_text("changed")
+    fetch(task)
+    assert not brought.exists()
 
 
 def test_everything_lands_where_the_other_containers_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

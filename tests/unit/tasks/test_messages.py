@@ -45,6 +45,7 @@ def a_result(metrics: int, latencies: int, warnings: tuple[str, ...], *, pairs: 
             agreement=ODD,
         ),
         batched=False,
+        memory=10**13,
         warnings=warnings,
     )
 

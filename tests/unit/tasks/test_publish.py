@@ -18,7 +18,7 @@ from modelpress.store import artifacts
 from modelpress.store.errors import StoreError
 from modelpress.store.locations import ROOT_VARIABLE
 from modelpress.store.manifest import describe
-from modelpress.store.report import Report
+from modelpress.store.report import Memory, Report
 from modelpress.tasks.publish import publish
 
 
@@ -44,6 +44,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             original=describe(out, ("original/model.onnx",)),
             compressed=describe(out, ("compressed/model.onnx", "compressed/weights.data")),
             warnings=("from the judge",),
+            memory=Memory(original=300, compressed=200),
         ).model_dump_json(by_alias=True)
     )
     return tmp_path / "pod/work"
@@ -69,6 +70,7 @@ def test_the_artifact_holds_what_was_judged_and_what_it_was_judged_by(pod: Path)
     ]  # fmt: skip
     assert result.manifest_digest == "sha256:" + hashlib.sha256((store / "manifest.json").read_bytes()).hexdigest()
     assert result.warnings == ("from the judge", "one layer stayed as it was")
+    assert result.memory == 200
     location = Location(uri=f"file://{store}")
     manifest = artifacts.fetch(location, result.manifest_digest, store.parent / "back")
     assert files(store.parent / "back") == [

@@ -16,6 +16,7 @@ from modelpress.api.data import DatasetFormat
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from ..hollow import hollow
 from .ragged import is_ragged, join, split
 
 Array = NDArray[Any]
@@ -65,6 +66,9 @@ def open_columns(path: Path, file_format: DatasetFormat) -> Columns:
         DatasetFormat.PARQUET: _open_parquet,
         DatasetFormat.JSONL: _open_jsonl,
     }[file_format]
+    complaint = hollow(path)
+    if complaint is not None:
+        raise Judged(Reason.DATASET_INVALID, f"dataset {complaint}")
     try:
         columns = opener(path)
     except Judged:

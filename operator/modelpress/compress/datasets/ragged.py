@@ -35,6 +35,12 @@ def join(samples: Sequence[Array]) -> Array:
     return column
 
 
+def rows_of(column: Array, rows: Any) -> Array:
+    """Return the chosen samples of a column, dense: of a ragged one, samples of one size, as is a single one."""
+    part = column[rows]
+    return numpy.stack(list(part)) if is_ragged(part) else part
+
+
 def split(values: Array, lengths: Array) -> Array:
     """Return rows of `values`, dense or ragged, as a column of samples of so many rows each.
 

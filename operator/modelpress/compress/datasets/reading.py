@@ -16,8 +16,8 @@ from modelpress.store.locations import file_name
 
 from ..errors import Judged
 from .columns import Array, Columns, open_columns
-from .fitting import check_axes, check_finite, fit
-from .ragged import is_ragged
+from .fitting import BATCH, check_axes, check_finite, fit
+from .ragged import is_ragged, join
 from .text import with_tokens
 
 DEFAULT_TARGET = "label"
@@ -75,8 +75,9 @@ def read(
         spec.name: fit(loaded[input_columns[spec.name]], spec, input_columns[spec.name], source) for spec in inputs
     }
     check_axes(fitted, inputs, source)
-    targets = {output: as_target(loaded[column], column, source) for output, column in target_columns.items()}
-    further = {column: as_target(loaded[column], column, source) for column in columns}
+    single = not any(spec.shape and spec.shape[0] == BATCH for spec in inputs)
+    targets = {output: as_target(loaded[column], column, source, single) for output, column in target_columns.items()}
+    further = {column: as_target(loaded[column], column, source, single) for column in columns}
     return Samples(fitted, targets, len(next(iter(loaded.values()))), further, next(iter(together.values()), None))
 
 
@@ -107,15 +108,18 @@ def open_dataset(dataset: Dataset, folder: Path) -> Columns:
     return open_columns(path, file_format)
 
 
-def as_target(array: Array, column: str, source: str) -> Array:
+def as_target(array: Array, column: str, source: str, single: bool = False) -> Array:
     """Return `array` as it is compared with outputs: truth values and whole numbers as int64, others as float32.
 
-    Raises Judged: NotFinite, DatasetDoesNotFit for lists of different lengths.
+    `single`: the model is asked for one sample at a time, so that samples may differ in size. Raises Judged: NotFinite,
+    DatasetDoesNotFit for lists of different lengths that would have to make a batch.
     """
     if is_ragged(array):
-        raise Judged(
-            Reason.DATASET_DOES_NOT_FIT, f"{source}: column {column!r} has lists of different lengths: pad them"
-        )
+        if not single:
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT, f"{source}: column {column!r} has lists of different lengths: pad them"
+            )
+        return join([as_target(one[None], column, f"{source}, sample {row}")[0] for row, one in enumerate(array)])
     check_finite(array, column, source)
     return array.astype(numpy.float32 if array.dtype.kind == "f" else numpy.int64, copy=False)
 

@@ -1,4 +1,4 @@
-"""Finding the one file that a source consists of."""
+"""Finding the one file that a source consists of, and seeing whether it was brought along at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from ..hollow import hollow
 
 
 def single(folder: Path, name: str) -> Path:
@@ -18,10 +19,19 @@ def single(folder: Path, name: str) -> Path:
         return folder
     if (folder / name).is_file():
         return folder / name
-    others = sorted(folder.glob(f"*{Path(name).suffix}"))
+    others = sorted(item for item in folder.glob(f"*{Path(name).suffix}") if item.is_file())
     if len(others) == 1:
         return others[0]
     found = ", ".join(item.name for item in others) or "none"
+    advice = f": call one {name}, or name the file itself" if others else ""
     raise Judged(
-        Reason.SOURCE_INVALID, f"The source needs {name} or a single {Path(name).suffix} file, and has {found}."
+        Reason.SOURCE_INVALID,
+        f"The source needs {name} or a single {Path(name).suffix} file, and has {found}{advice}.",
     )
+
+
+def refuse_hollow(path: Path) -> None:
+    """Raise Judged with SourceInvalid if nothing is in a file of the source."""
+    complaint = hollow(path)
+    if complaint is not None:
+        raise Judged(Reason.SOURCE_INVALID, complaint)

@@ -12,27 +12,32 @@ from onnx import version_converter
 from pydantic import ValidationError
 
 from modelpress.api.reasons import Reason
-from modelpress.api.source import Source, TensorSpec
+from modelpress.api.source import DTYPES, Source, TensorSpec
 
 from .. import external, graph
 from ..errors import Judged
 from ..models import GraphModel
 from ..signature import BATCH, Signature
-from .files import single
+from .files import refuse_hollow, single
 
 FILE = "model.onnx"
+UNKNOWN = "not a registered function/op"
+"""How onnxruntime says that it has no such operator."""
 
 
 def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     """Return the graph in the form that all runtimes take: IR 10, operator set at most 21. Raises Judged."""
     path = single(folder, FILE)
+    refuse_hollow(path)
     try:
-        onnx.checker.check_model(str(path))
         model = graph.load(path)
+        onnx.checker.check_model(str(path))
     except MemoryError:
         raise
     except Exception as error:  # protobuf's and onnx's exceptions share no base class
         raise Judged(Reason.SOURCE_INVALID, f"{path.name} is no valid ONNX model: {_one_line(error)}") from error
+    if not model.graph.output:
+        raise Judged(Reason.SOURCE_INVALID, f"{path.name} has no output: export it with what it is to answer.")
     notes = modernize(model, path.name)
     signature = signature_of(model, source)
     name_batch(model, signature)
@@ -41,8 +46,10 @@ def load(source: Source, folder: Path, scratch: Path) -> GraphModel:
     try:
         graph.open_session(target, once=True)
     except Exception as error:  # onnxruntime's exceptions share no base class
+        said = graph.said(error).rstrip(".")
+        advice = "export it without operators of your own" if UNKNOWN in said else "export it again"
         raise Judged(
-            Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {_one_line(error)}"
+            Reason.SOURCE_INVALID, f"{path.name} does not load in onnxruntime{notes}: {said}: {advice}."
         ) from error
     return GraphModel(target, signature)
 
@@ -51,6 +58,13 @@ def modernize(model: Any, name: str) -> str:
     """Bring the operator set and the IR version down to what servers know, in place; return words for an error."""
     words = ""
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), graph.OPSET)
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"{name} uses operator set {opset}, and {newest} is the newest known: export it with "
+            f"opset_version={graph.OPSET}.",
+        )
     if opset > graph.OPSET:
         external.bring_in(model)
         try:
@@ -125,9 +139,17 @@ def _spec(item: Any, batched: bool) -> TensorSpec:
         else:
             clean = re.sub(r"[^a-z0-9_]", "_", axis.lower()).lstrip("_0123456789") or f"axis_{position}"
             shape.append(clean if clean != BATCH else f"{clean}_{position}")
-    kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
+    number = item.type.tensor_type.elem_type
+    kind = onnx.helper.tensor_dtype_to_np_dtype(number) if number else np.dtype(object)
+    if kind.name not in DTYPES:
+        held = onnx.TensorProto.DataType.Name(number).lower() if number else item.type.WhichOneof("value") or "nothing"
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"Tensor {item.name!r} of the file holds {held}, and models are served with {', '.join(DTYPES)}: leave "
+            "the conversion out of the graph.",
+        )
     try:
-        return TensorSpec(name=item.name, dtype=np.dtype(kind).name, shape=tuple(shape))
+        return TensorSpec(name=item.name, dtype=kind.name, shape=tuple(shape))
     except ValidationError as error:
         first = error.errors()[0]
         raise Judged(

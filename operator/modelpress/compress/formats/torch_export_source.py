@@ -19,7 +19,7 @@ from modelpress.api.source import Source, TensorSpec
 from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature, describe
-from .files import single
+from .files import refuse_hollow, single
 from .pt2_archive import SYMBOL, copy_plain
 
 FILE = "model.pt2"
@@ -46,6 +46,7 @@ class Program(nn.Module):
 def load(source: Source, folder: Path, scratch: Path) -> ModuleModel:
     """Return the program with names and axes of the file and the spec. Raises Judged."""
     path = single(folder, FILE)
+    refuse_hollow(path)
     if not source.trust_code:
         copy = scratch / "source" / FILE
         copy_plain(path, copy)

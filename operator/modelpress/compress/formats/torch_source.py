@@ -37,8 +37,20 @@ def probe(model: ModuleModel, folder: Path, data: Arrays | None, seed: int) -> N
     inputs = example(model.signature, SAMPLES, seed, data)
     shapes = ", ".join(f"{name} {describe(value.shape)}" for name, value in inputs.items())
     model.module.eval()
-    with entrypoint.Guard(folder, f"forward of {type(model.module).__name__} with {shapes}"), torch.no_grad():
-        outputs = model.call(tensors(inputs))
+    made_up = "" if data is not None else " (made up, since no data is given)"
+    guard = entrypoint.Guard(folder, f"forward of {type(model.module).__name__} with {shapes}{made_up}")
+    try:
+        with guard, torch.no_grad():
+            outputs = model.call(tensors(inputs))
+    except Judged as error:
+        if data is not None or error.reason is not Reason.DATASET_DOES_NOT_FIT:
+            raise
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"The module was tried with {shapes}, since no data says which sizes it takes. "
+            f"{error.message.partition(':')[0]}: give compression.data.calibration, or a number in the place of a name "
+            "in source.inputs[].shape.",
+        ) from error
     for spec, output in zip(model.signature.outputs, outputs, strict=True):
         if model.signature.batched and tuple(output.shape[:1]) != (SAMPLES,):
             raise Judged(

@@ -6,6 +6,7 @@ Code that a folder brings along (`auto_map`) and pickled weights are refused; no
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from modelpress.api.source import Source, TensorSpec
 from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature
+from .files import refuse_hollow
 from .heads import HEADS, Transformer
 from .pooling import Pooling, read_json
 from .weights import some
@@ -81,6 +83,12 @@ def check_folder(folder: Path) -> None:
     config = read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise Judged(Reason.SOURCE_INVALID, f"{CONFIG} names no model_type, so that nothing says how to build it.")
+    if not _known(config["model_type"]):
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"{CONFIG} names the model_type {config['model_type']}, which transformers {version('transformers')} here "
+            "does not know: use source.format torch with an entrypoint that builds the model.",
+        )
     if config.get("auto_map"):
         raise Judged(
             Reason.SOURCE_INVALID,
@@ -93,11 +101,20 @@ def check_folder(folder: Path) -> None:
             f"{CONFIG} has a quantization_config: the weights are compressed already; name the original model.",
         )
     if any((folder / name).is_file() for name in WEIGHTS):
+        for path in sorted(folder.glob("*.safetensors")):
+            refuse_hollow(path)
         return
     pickles = sorted(item.name for item in folder.glob(PICKLES))
     if pickles:
         raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
     raise Judged(Reason.SOURCE_INVALID, f"The source has no {WEIGHTS[0]}: save the model with save_pretrained.")
+
+
+def _known(kind: str) -> bool:
+    """Return whether transformers can build such a model."""
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415 - takes seconds, and is needed by this format alone
+
+    return kind in CONFIG_MAPPING
 
 
 def _inputs(source: Source) -> tuple[TensorSpec, ...]:

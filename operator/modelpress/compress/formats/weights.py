@@ -12,6 +12,7 @@ from torch import nn
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from .files import refuse_hollow
 
 WEIGHTS = "weights.safetensors"
 PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
@@ -28,6 +29,7 @@ def load(module: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
     """Load a file of the folder strictly. Raises Judged: PickleRefused, SourceInvalid, WeightsDoNotFit."""
     path = folder / name
     _refuse_pickle(path)
+    refuse_hollow(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
             given = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
@@ -63,7 +65,10 @@ def _storage(tensor: torch.Tensor) -> int:
 
 
 def compare(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> list[str]:
-    """Return what is missing, left over, or of another shape. A key whose storage another key fills is not missing."""
+    """Return what is missing, left over, of another shape, or whole numbers where the module has others.
+
+    A key whose storage another key fills is not missing.
+    """
     filled = {wanted[name].data_ptr() for name in given if name in wanted}
     missing = [
         name
@@ -71,13 +76,28 @@ def compare(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> 
         if name not in given and not name.endswith(DERIVED) and (tensor.numel() == 0 or tensor.data_ptr() not in filled)
     ]
     unexpected = [name for name in given if name not in wanted]
+    both = [name for name in given if name in wanted]
     other = [
         f"{name} is {list(given[name].shape)} and should be {list(wanted[name].shape)}"
-        for name in given
-        if name in wanted and given[name].shape != wanted[name].shape
+        for name in both
+        if given[name].shape != wanted[name].shape
     ]
-    found = [("missing", missing), ("unexpected", unexpected), ("of another shape", other)]
+    whole = [
+        f"{name} is {_type(given[name])} and should be {_type(wanted[name])}"
+        for name in both
+        if wanted[name].is_floating_point() and not given[name].is_floating_point()
+    ]
+    found = [
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", other),
+        ("of another type", whole),
+    ]
     return [f"{what}: {some(names)}" for what, names in found if names]
+
+
+def _type(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def some(names: list[str]) -> str:

@@ -16,6 +16,8 @@ from .agreement import near
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 
+ORIGINAL = "the original"
+"""Label of the model as it came, which no recipe changed."""
 MOST_SAMPLES, MOST_BYTES = 64, 32 * 1024 * 1024
 """Samples of a batch, and bytes of its inputs."""
 
@@ -64,8 +66,9 @@ def ask(model: Answering, inputs: Arrays, rows: slice) -> Arrays:
     for name, array in answers.items():
         if array.dtype.kind == "f" and not numpy.isfinite(array).all():
             row = rows.start + int(numpy.argwhere(~numpy.isfinite(array))[0][0])
+            advice = ": check its weights and that sample" if model.label == ORIGINAL else ""
             raise Judged(
-                Reason.NOT_FINITE, f"{model.label} answers sample {row} with NaN or infinity in output {name!r}"
+                Reason.NOT_FINITE, f"{model.label} answers sample {row} with NaN or infinity in output {name!r}{advice}"
             )
     return answers
 

@@ -48,7 +48,8 @@ def ask_server(task: AskTask) -> AskResult:
     samples = test_samples(task.evaluation, evaluation.metrics, original, in_root(TEST_FOLDER), assets, task.seed)
     scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     with ExitStack() as clients:
-        server = served("the server", clients.enter_context(GrpcClient(task.address, task.model)), original)
+        client = clients.enter_context(GrpcClient(task.address, task.model, task.version))
+        server = served("the server", client, original)
         disagreeing = None
         if task.comparison is not None:
             client = clients.enter_context(GrpcClient(task.comparison.address, task.model))

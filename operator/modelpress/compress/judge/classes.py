@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +38,8 @@ def align(scores: Array, labels: Array, output: str, ignored: int | None = None)
     """Bring an output and its labels, both (samples, …), into one layout.
 
     Classes are counted by the axis that the shape of the labels tells (`scores.class_axis`). An output with one score
-    (or a label) for each label is of two classes, divided by 0 (`centred`). The label `ignored` is not counted. Raises
-    Judged: DatasetDoesNotFit, LabelsOutOfRange.
+    (or a label) for each label is of two classes, divided by 0 (see `middle`). The label `ignored` is not counted.
+    Raises Judged: DatasetDoesNotFit, LabelsOutOfRange.
     """
     labels = whole_numbers(labels, output)
     counted = numpy.ones(labels.shape, bool) if ignored is None else labels != ignored
@@ -65,19 +66,29 @@ def is_single(scores: Array, labels: Array) -> bool:
     return scores.shape in (labels.shape, (*labels.shape, 1))
 
 
-def centred(original: Array, result: Array) -> tuple[Array, Array]:
-    """Return single scores of both models so that 0 divides the classes: 0.5 if the original's are probabilities."""
-    if original.dtype.kind == "f" and original.min() >= 0 and original.max() <= 1:
-        return original - 0.5, result - 0.5
-    return original, result
+def is_one_hot(labels: Array) -> bool:
+    """Return whether each sample has exactly one 1 among three values or more: no numbers of classes, and no labels of
+    which several may hold.
+    """
+    if labels.ndim != 2 or labels.shape[1] < 3 or len(labels) < 2:
+        return False
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+def middle(scores: Iterable[Array]) -> float:
+    """Return what divides the classes of single scores, given all of the original's: 0.5 if they are probabilities."""
+    return 0.5 if all(part.dtype.kind == "f" and part.min() >= 0 and part.max() <= 1 for part in scores) else 0.0
 
 
 def whole_numbers(labels: Array, output: str) -> Array:
     """Return `labels` as int64. Raises Judged with DatasetDoesNotFit if they are none."""
     whole = labels.astype(numpy.int64)
     if labels.dtype.kind == "f" and (whole != labels).any():
+        found = float(labels[whole != labels][0])
         raise Judged(
-            Reason.DATASET_DOES_NOT_FIT, f"the target of output {output!r} holds {labels.dtype}, not labels of classes"
+            Reason.DATASET_DOES_NOT_FIT,
+            f"the target of output {output!r} holds {found:g}, which is no number of a class: name the column of the "
+            "classes, or measure amounts by mse, mae or r2",
         )
     return whole
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy
 
@@ -11,9 +12,11 @@ from modelpress.api.defaults import EffectiveMetric
 from modelpress.api.evaluation import MetricType
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, rows_of
 from ..errors import Judged
 from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
+from .baseline import answers_of
+from .classes import is_one_hot
 from .metrics import OF_CLASSES, Scorer
 from .models import Model
 
@@ -42,6 +45,14 @@ def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer
             Reason.DATASET_DOES_NOT_FIT,
             f"metric {metric.name}: the test data has no labels for {output!r}: name their column in test.targets",
         )
+    if metric.type in OF_CLASSES:
+        truth = samples.columns[metric.target] if metric.target else samples.targets[output]
+        if is_one_hot(truth):
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"metric {metric.name}: the target of {output!r} holds a single 1 among {truth.shape[-1]} values "
+                "for each sample: write the number of the class in its place",
+            )
     return Scorer(metric, output)
 
 
@@ -52,24 +63,27 @@ def compare_answers(
     scorers: Iterable[Scorer],
     seen: Callable[[slice, Arrays], None] = lambda rows, answers: None,
     most: int = MOST_SAMPLES,
+    kept: Path | None = None,
 ) -> Comparison:
     """Run both models over all samples, batch by batch of at most `most`, and count.
 
-    `seen` is told which samples were asked and what the result answered. Raises Judged.
+    `seen` is told which samples were asked and what the result answered; `kept` is the folder in which the original's
+    answers stand for later runs, None: nowhere. Raises Judged.
     """
     scorers = tuple(scorers)
     highest = _highest(original, scorers)
     agreed, largest = 0, 0.0
-    for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
-        before, after = ask(original, samples.inputs, rows), ask(result, samples.inputs, rows)
-        seen(rows, after)
-        for scorer in scorers:
-            truth = (
-                samples.columns[scorer.metric.target] if scorer.metric.target else samples.targets.get(scorer.output)
-            )
-            scorer.add(before[scorer.output], after[scorer.output], None if truth is None else truth[rows])
-        agreed += int(agreeing(before, after, highest).sum())
-        largest = max(largest, *(float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values()))
+    with answers_of(original, samples, kept, most) as original_answers:
+        for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
+            before, after = original_answers(rows), ask(result, samples.inputs, rows)
+            seen(rows, after)
+            for scorer in scorers:
+                column = scorer.metric.target
+                truth = samples.columns[column] if column else samples.targets.get(scorer.output)
+                scorer.add(before[scorer.output], after[scorer.output], None if truth is None else rows_of(truth, rows))
+            agreed += int(agreeing(before, after, highest).sum())
+            extremes = (float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values())
+            largest = max(largest, *extremes)
     return Comparison(scorers, agreed / samples.count, largest)
 
 

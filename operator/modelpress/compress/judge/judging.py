@@ -6,6 +6,7 @@ report.json holds all figures, report.html shows them, reference.npz holds answe
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from modelpress.store.search import Search
 
 from .. import page
 from ..datasets import Samples, read
-from ..layout import ASSETS, FACTS
+from ..layout import ASSETS, BASELINES, CACHE_VARIABLE, FACTS
 from . import memory
 from .answers import ask
 from .arguments import check_arguments
@@ -48,8 +49,8 @@ RANDOM_SAMPLES, DYNAMIC_LENGTH = 32, 8
 
 def judge(task: JudgeTask) -> None:
     """Measure what compression left in OUT_FOLDER; write report.json, report.html, reference.npz. Raises Judged."""
-    out = in_root(OUT_FOLDER)
-    report, answers = compare(task, out, in_root(TEST_FOLDER))
+    out, cache = in_root(OUT_FOLDER), os.environ.get(CACHE_VARIABLE)
+    report, answers = compare(task, out, in_root(TEST_FOLDER), Path(cache) / BASELINES if cache else None)
     threads = with_defaults(task.evaluation.latency or Latency()).threads
     taken = memory.measure(*_files(out), answers.inputs, threads)
     report = report.model_copy(update={"memory": taken})
@@ -61,8 +62,11 @@ def judge(task: JudgeTask) -> None:
     (folder / PAGE_FILE).write_text(page.render(report, page.facts_at(out / FACTS)), encoding="utf-8")
 
 
-def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.Reference]:
-    """Return all figures about the models below `out` on the test data in `test`. Raises Judged."""
+def compare(task: JudgeTask, out: Path, test: Path, kept: Path | None = None) -> tuple[Report, reference.Reference]:
+    """Return all figures about the models below `out` on the test data in `test`. Raises Judged.
+
+    `kept`: folder in which the original's answers stand for later runs; None: nowhere.
+    """
     evaluation = with_defaults(task.evaluation.model_copy(update={"test": None}))
     for metric in evaluation.metrics:
         check_arguments(metric)
@@ -73,7 +77,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     samples = test_samples(task.evaluation, evaluation.metrics, original, test, out / ASSETS, task.seed)
     scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
     batched = original.batched and result.batched
-    found = compare_answers(original, result, samples, scorers)
+    found = compare_answers(original, result, samples, scorers, kept=kept)
     sizes, warnings = _batch_sizes(evaluation, batched=batched)
     requests = [request(samples.inputs, size, batched=batched) for size in sizes]
     latency = [measure(original, result, feeds, size, threads) for feeds, size in zip(requests, sizes, strict=True)]
@@ -87,7 +91,7 @@ def compare(task: JudgeTask, out: Path, test: Path) -> tuple[Report, reference.R
     layers, weights = _describe(out, warnings)
     leaks = _leaks(test)
     if result.size >= original.size:
-        warnings.append(f"the result has {result.size} bytes, the original {original.size}: it became no smaller")
+        warnings.append(f"the result has {result.size:,} bytes, the original {original.size:,}: it became no smaller")
     report = Report(
         figures=figures,
         batched=batched,

@@ -1,13 +1,15 @@
 """Where a graph keeps its weights: which operation each belongs to, how many bytes, which values.
 
 A weight belongs to the first operation it reaches that computes with it; what lies between (dequantization, casts,
-transposes) only unpacks it. Operations of original and result are paired in the order of the graphs, by kind: names do
-not survive quantization, the order does.
+transposes) only unpacks it. Operations of original and result are paired in the order of the graphs, by kind and, where
+no channel was pruned, by shape: names do not survive quantization, and tools in between swap what does not depend on
+each other.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -60,6 +62,8 @@ class Layer:
     """Bytes."""
     largest: int = 0
     """Bytes of the largest weight."""
+    shape: tuple[int, ...] = ()
+    """Lengths of its axes before it was packed, the shortest first: some operations take it transposed."""
     main: Array | None = None
     """Values of the largest weight, sampled and dequantized; None if they cannot be told."""
 
@@ -67,6 +71,11 @@ class Layer:
     def family(self) -> str:
         """What may take its place."""
         return FAMILIES.get(self.operator, self.operator)
+
+    @property
+    def kind(self) -> tuple[str, tuple[int, ...]]:
+        """What takes its place where nothing was pruned."""
+        return self.family, self.shape
 
 
 def compare_layers(original: Path, result: Path) -> tuple[tuple[LayerFigure, ...], Histogram | None]:
@@ -104,17 +113,27 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
         elements = int(numpy.prod(tensor.dims)) if tensor.dims else 1
         size = _bytes(tensor, elements)
         if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
-            layer.name, layer.largest = _plain(name, node), size
+            layer.name, layer.largest, layer.shape = _plain(name, node), size, _shape(tensor, node)
             layer.main = values_of(graph, name, node) if values else None
         layer.count, layer.size = layer.count + elements, layer.size + size
-    layers = [found[key] for key in sorted(found, key=lambda key: order[key])]
+    layers = [found[key] for key in sorted(found, key=lambda key: order[key]) if found[key].largest]
     for number, layer in enumerate(layers, 1):
         layer.name = layer.name or f"{layer.operator} {number}"
     return layers
 
 
 def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer | None]]:
-    """Yield each layer of `before` with the one of `after` that took its place, None where it is gone."""
+    """Yield each layer of `before` with the one of `after` that took its place, None where it is gone.
+
+    Where all shapes of `after` are those of `before`, the first of a kind with the first of that kind and so on; of
+    alike blocks the last are gone then, whichever were cut. Else by the order of families alone.
+    """
+    kinds = Counter(layer.kind for layer in after)
+    if not kinds - Counter(layer.kind for layer in before):
+        waiting = {kind: iter([layer for layer in after if layer.kind == kind]) for kind in kinds}
+        for layer in before:
+            yield layer, next(waiting.get(layer.kind, iter(())), None)
+        return
     matcher = SequenceMatcher(None, [layer.family for layer in before], [layer.family for layer in after], False)
     others: dict[int, Layer] = {}
     for start, other, length in matcher.get_matching_blocks():
@@ -165,6 +184,17 @@ def _owner(graph: Graph, name: str) -> Any:
 def _scales(graph: Graph, node: Any) -> bool:
     """Whether a node multiplies a stored weight with its scale: nothing that it takes comes from an input."""
     return node.op_type == "Mul" and all(graph.is_constant(name) for name in node.input)
+
+
+def _shape(tensor: Any, node: Any) -> tuple[int, ...]:
+    """Return the lengths of a weight's axes, as they are without packing, the shortest first."""
+    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    lengths = list(tensor.dims)
+    if node.op_type == "MatMulNBits":
+        lengths = [attributes["K"], attributes["N"]]
+    elif node.op_type == "GatherBlockQuantized" and tensor.data_type == TensorProto.UINT8:
+        lengths[-1] *= 8 // attributes.get("bits", 4)
+    return tuple(sorted(lengths))
 
 
 def _bytes(tensor: Any, elements: int) -> int:

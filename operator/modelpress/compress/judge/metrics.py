@@ -21,7 +21,7 @@ from modelpress.api.reasons import Reason
 from ..errors import Judged
 from . import agreement, ranking
 from .arguments import ignored_label
-from .classes import Scored, align, centred, is_single
+from .classes import Scored, align, is_single, middle
 from .resampling import Statistic, Units
 
 Array = NDArray[Any]
@@ -77,17 +77,18 @@ class Scorer:
 
     def figure(self, seed: int, group: Array | None = None) -> MetricFigure:
         """Return the metric over all that was counted; `group` (samples,) says which samples belong together."""
-        if self._single:
-            before, after, target = (numpy.concatenate(parts) for parts in zip(*self._single, strict=True))
-            self._single.clear()
-            self._add_classes(*centred(before, after), target)
-        original, result = (numpy.concatenate(values) for values in self._values)
+        half = middle(before for before, _, _ in self._single)
+        for before, after, target in self._single:
+            pair = (before - half, after - half) if half else (before, after)
+            self._add_classes(pair[0], pair[1], target)
+        self._single.clear()
+        original, result = (self._together(values) for values in self._values)
         told = self._told(original)
         original, result = original[told], result[told]
         units = Units.of(len(result), None if group is None else group[told])
         if self.metric.type is MetricType.F1:
             return self._f1(original, result, told, units, seed)
-        one_label = self.metric.type is MetricType.ACCURACY and self._labels[0].shape[1] == 1
+        one_label = self.metric.type is MetricType.ACCURACY and all(part.shape[1] == 1 for part in self._labels)
         if one_label:
             original, result = original[:, 0], result[:, 0]
         elif self.metric.type in WHOLE:
@@ -108,6 +109,20 @@ class Scorer:
             )
         errors = units.errors(lambda rows: original[rows].mean(), lambda rows: result[rows].mean(), RESAMPLES, seed)
         return self._figure(*values, units, errors)
+
+    def _together(self, parts: list[Array]) -> Array:
+        """Return what was kept of all samples; where they differ in size, filled up in the last axis with zeros.
+
+        Nothing of what fills up is counted. Raises Judged for r2, which has no sample of another size.
+        """
+        longest = max(part.shape[-1] for part in parts)
+        if parts[0].ndim == 1 or all(part.shape[-1] == longest for part in parts):
+            return numpy.concatenate(parts)
+        if self.metric.type is MetricType.R2:
+            told = f"metric {self.metric.name}: r2 needs samples of one size: take mse or mae"
+            raise Judged(Reason.EVALUATION_FAILED, told)
+        filled = [numpy.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, longest - part.shape[-1])]) for part in parts]
+        return numpy.concatenate(filled)
 
     def _add_classes(self, original: Array, result: Array, target: Array) -> None:
         pair = [align(scores, target, self.output, ignored_label(self.metric)) for scores in (original, result)]
@@ -140,7 +155,7 @@ class Scorer:
     def _told(self, original: Array) -> Array | slice:
         """Return the rows of samples of which a label is counted: the others are no samples, nor is a group of them."""
         if self._counted:
-            told = numpy.asarray(numpy.concatenate(self._counted).any(axis=1))
+            told = numpy.asarray(self._together(self._counted).any(axis=1))
         elif self.metric.type is MetricType.PERPLEXITY:
             told = numpy.asarray(original[:, 1] > 0)
         else:
@@ -171,10 +186,10 @@ class Scorer:
             return lambda rows: ranking.perplexity(values[rows])
         if self.metric.type is MetricType.ACCURACY:
             return lambda rows: ranking.share(values[rows])
-        truth = numpy.concatenate(self._labels)[told]
+        truth = self._together(self._labels)[told]
         if self.metric.type is MetricType.R2:
             return lambda rows: ranking.r2(values[rows], truth[rows])
-        counted = numpy.concatenate(self._counted)[told]
+        counted = self._together(self._counted)[told]
 
         def area(rows: Array) -> float:
             kept = counted[rows]
@@ -185,7 +200,7 @@ class Scorer:
     def _f1(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         from .computing import f1  # noqa: PLC0415
 
-        labels, counted = (numpy.concatenate(parts)[told] for parts in (self._labels, self._counted))
+        labels, counted = (self._together(parts)[told] for parts in (self._labels, self._counted))
         average, classes = self.metric.args.get("average", "macro"), max(self._classes, 2)
 
         def score(predicted: Array) -> Statistic:

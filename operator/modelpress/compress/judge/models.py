@@ -58,6 +58,8 @@ class Model:
     batched: bool
     """Whether the first axis of every input and output is called `batch`. That it is dynamic says nothing: a graph's
     nodes are no samples."""
+    threads: int
+    """With how many it runs."""
 
     @property
     def size(self) -> int:
@@ -129,6 +131,7 @@ def open_model(root: Path, folder: str, label: str, threads: int, *, optimized: 
             for axis, length in enumerate(value.shape)
         },
         batched=all(value.shape[:1] == [BATCH] for value in (*inputs, *outputs)),
+        threads=threads,
     )
 
 

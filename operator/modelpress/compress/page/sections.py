@@ -124,7 +124,9 @@ def headline(report: Report) -> str:
     parts = [f"{numbers.size(figures.original_bytes)} became {numbers.size(figures.compressed_bytes)}"]
     if figures.metrics:
         first = figures.metrics[0]
-        parts.append(f"{first.name} went from {numbers.figure(first.original)} to {numbers.figure(first.compressed)}")
+        before, after = numbers.figure(first.original), numbers.figure(first.compressed)
+        moved = f"stayed at {after}" if before == after else f"went from {before} to {after}"
+        parts.append(f"{first.name} {moved}")
     if report.latency:
         parts.append(speed_words(report.latency[0]))
     return f"{', '.join(parts)}."

@@ -90,14 +90,15 @@ class Look:
 
     def _fuses(self) -> bool:
         """Whether folding normalization changes something; it is tried on a copy."""
+        context = self._context()
         try:
             if isinstance(self.model, ModuleModel) and Medium.MODULE is FORMATS[self.work.task.source.format][0]:
-                fuse.run(_copy(self.model), Fuse(), self._context())
+                fuse.run(_copy(self.model), Fuse(), context)
             else:
-                STAGES["fuse"][Medium.GRAPH](GraphModel(self.original, self.model.signature), Fuse(), self._context())
+                STAGES["fuse"][Medium.GRAPH](GraphModel(self.original, self.model.signature), Fuse(), context)
         except Judged:
             return False
-        return True
+        return bool(context.notes)  # what was folded; nothing is only a warning
 
     def _sensitivities(self) -> tuple[Sensitivity, ...]:
         context = self._context()
@@ -152,7 +153,7 @@ class Look:
     def _pruning(self, model: ModuleModel) -> Prune | None:
         """Return the ranking by which half of the parameters cost least before any training; None if none can go."""
         losses: list[tuple[float, Prune]] = []
-        said = []
+        said, refused = [], dict[str, str]()
         for place, settings in enumerate(prunings()):
             if losses and self._late():
                 break
@@ -164,14 +165,17 @@ class Look:
                 prune.run(pruned, settings, context)
                 criterion, samples = objective_of(pruned, context)
             except Judged as error:
-                said.append(f"by {words}: {error.message}")
+                refused[words] = error.message.rstrip(".")
                 continue
             order = np.sort(np.random.default_rng(context.seed).permutation(samples.count)[:LOSS_SAMPLES])
             losses.append((mean_loss(pruned, criterion, samples, order), settings))
             said.append(f"{losses[-1][0]:.3g} by {words}")
         if not losses:
-            self.notes.append(f"No channel can go: {'; '.join(said)}")
+            reasons = set(refused.values())
+            each = [f"by {words}: {reason}" for words, reason in refused.items()]
+            self.notes.append(f"No channel can go: {'; '.join(reasons if len(reasons) == 1 else each)}.")
             return None
+        said += [f"by {words}: {reason}" for words, reason in refused.items()]
         self.notes.append(f"The objective without half of the parameters, untrained: {'; '.join(said)}.")
         return min(losses, key=lambda item: item[0])[1]
 

@@ -50,9 +50,16 @@ class Measuring:
     """Knows the original, the data, and what is asked of results."""
 
     def __init__(
-        self, out: Path, samples: Samples | None, columns: frozenset[str], evaluation: Evaluation, seed: int
+        self,
+        out: Path,
+        samples: Samples | None,
+        columns: frozenset[str],
+        evaluation: Evaluation,
+        seed: int,
+        kept: Path | None = None,
     ) -> None:
-        """`out`: the folder below which the original lies."""
+        """`out`: the folder below which the original lies; `kept`: the one in which its answers stand."""
+        self.kept = kept
         full = with_defaults(evaluation)
         self.seed = seed
         self.threads = full.latency.threads
@@ -104,7 +111,7 @@ class Measuring:
 
     def _figures(self, result: Model) -> Figures:
         scorers = tuple(scorer_of(metric, self.original, self.samples) for metric in self.metrics)
-        found = compare_answers(self.original, result, self.samples, scorers)
+        found = compare_answers(self.original, result, self.samples, scorers, kept=self.kept)
         return Figures(
             original_bytes=self.original.size,
             compressed_bytes=result.size,
@@ -128,7 +135,7 @@ class Measuring:
         """Return why this data cannot tell a metric; nothing if it can."""
         try:
             scorer = scorer_of(metric, self.original, self.samples)
-            compare_answers(self.original, self.original, self.samples, (scorer,))
+            compare_answers(self.original, self.original, self.samples, (scorer,), kept=self.kept)
             scorer.figure(self.seed, self.samples.group)
         except Judged as error:
             return error.message.rstrip(".")

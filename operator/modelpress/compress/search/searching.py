@@ -18,7 +18,7 @@ from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.results import Progress
-from modelpress.api.tasks import CompressTask
+from modelpress.api.tasks import EARLIER_SEARCH, CompressTask
 from modelpress.store.search import Search, Sensitivity
 
 from .. import recipe
@@ -30,10 +30,11 @@ from ..facts import StageFacts
 from ..formats import FORMATS
 from ..graph import files_of
 from ..judge.environment import describe_environment
-from ..layout import COMPRESSED, STAGES, TRIALS, Layout
+from ..layout import BASELINES, COMPRESSED, STAGES, TRIALS, Layout
 from ..models import GraphModel, Medium, ModuleModel
 from ..recipe_run import RecipeRun, Report, seed_everything
 from ..stages import WORKS_ON
+from . import again
 from .budget import Budget
 from .data import search_data
 from .front import Point
@@ -42,7 +43,7 @@ from .measuring import Measured, Measuring
 from .records import Record, Records
 from .space import Candidate, space
 from .strategy import strategy
-from .telling import Entry, chosen, reason, trials
+from .telling import Entry, Named, chosen, reason, trials
 
 LOOK = "look"
 """What is told as a stage while sensitivities are measured."""
@@ -87,11 +88,12 @@ class Searching:
         self.report = report
         self.budget = Budget(self.auto.max_trials, seconds(self.auto.max_time))
         evaluation = task.evaluation or Evaluation()
-        columns = {metric.target for metric in evaluation.metrics or () if metric.target}
-        self.data = search_data(data, columns)
-        self.measuring = Measuring(layout.out, self.data.judged, self.data.columns, evaluation, task.seed)
-        self.work = RecipeRun(self.task, layout, self.data, report)
+        wanted = {metric.target for metric in evaluation.metrics or () if metric.target}
+        self.data = search_data(data, wanted)
         cache = layout.cache or layout.scratch / "search"
+        judged, columns = self.data.judged, self.data.columns
+        self.measuring = Measuring(layout.out, judged, columns, evaluation, task.seed, cache / BASELINES)
+        self.work = RecipeRun(self.task, layout, self.data, report)
         self.checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
         content = {
             **self.checkpoints.content,
@@ -116,7 +118,27 @@ class Searching:
         return time.monotonic() - self.began + self.earlier
 
     def run(self) -> Outcome:
-        """Search. Raises Judged if nothing can be measured."""
+        """Choose among what an earlier search tried, or search. Raises Judged if nothing can be measured."""
+        earlier = again.read(self.layout.data / EARLIER_SEARCH, describe_environment(self.measuring.threads))
+        found = self._chosen_again(earlier) if earlier is not None else None
+        return found or self._search()
+
+    def _chosen_again(self, earlier: Search) -> Outcome | None:
+        """Return what is best by the gates of today among the trials of an earlier search; None if nothing is."""
+        entries = again.entries(earlier, self.measuring)
+        found = again.choose(entries, self.auto.objective, self._entry_made) if entries is not None else None
+        if entries is None or found is None:
+            return None
+        place, made = found
+        note = f"Chosen among the {len(entries) - 1} trials of a search with other gates; carried out again: {made}."
+        return self._outcome(entries, place, [*earlier.notes, note], earlier.sensitivities)
+
+    def _entry_made(self, entry: Entry) -> Entry | None:
+        """Carry out a recipe of an earlier search again; None if time was up meanwhile."""
+        record = self.records.find(entry.stages) or self._made(entry)
+        return replace(entry, record=record, point=self._point(record)) if record is not None else None
+
+    def _search(self) -> Outcome:
         look = Look(self.model, self.original, self.work, self.budget, lambda part, text: self._tell(LOOK, part, text))
         traits = look.traits()
         self.training_seconds = traits.epochs * look.epoch_seconds
@@ -137,7 +159,10 @@ class Searching:
             except StopIteration:
                 break
         shutil.rmtree(self.exports, ignore_errors=True)
-        return self._chosen(first, [*self.measuring.notes, *look.notes], traits.sensitivities)
+        entries = [first]
+        entries += [Entry(one.name, one.stages, record, self._point(record)) for one, record in self.tried]
+        notes = [*self.measuring.notes, *look.notes]
+        return self._outcome(entries, chosen(entries, self.auto.objective), notes, traits.sensitivities)
 
     def _try(self, candidate: Candidate) -> Record | None:
         """Return what a recipe comes to; None if there is no time or no trial left for it."""
@@ -150,6 +175,10 @@ class Searching:
         if known is not None:
             self.earlier += known.seconds
             return known
+        return self._made(candidate)
+
+    def _made(self, candidate: Named) -> Record | None:
+        """Carry out a recipe and return what it comes to, None if time was up meanwhile."""
         self._tell(TRIAL, 0.0, candidate.name)
         folder, started = self.records.begin(candidate.stages), time.monotonic()
         try:
@@ -177,7 +206,7 @@ class Searching:
         self.records.keep(candidate.stages, record)
         return record
 
-    def _carry_out(self, candidate: Candidate, folder: Path) -> list[StageFacts]:
+    def _carry_out(self, candidate: Named, folder: Path) -> list[StageFacts]:
         """Make the recipe's result below `folder`; return what its stages did. Raises Judged, OutOfTimeError."""
         seed_everything(self.task.seed)
         task = self.task.model_copy(update={"stages": candidate.stages})
@@ -205,7 +234,7 @@ class Searching:
             shutil.rmtree(scratch, ignore_errors=True)
         return work.facts
 
-    def _told(self, candidate: Candidate, progress: Progress) -> None:
+    def _told(self, candidate: Named, progress: Progress) -> None:
         """Tell a stage's progress as that of its trial. Raises OutOfTimeError."""
         if self.spent > self.budget.seconds:
             raise OutOfTimeError
@@ -221,11 +250,10 @@ class Searching:
             return None
         return self.measuring.point(Measured(record.figures, record.speedup, record.speedup_low, record.speedup_high))
 
-    def _chosen(self, first: Entry, notes: list[str], sensitivities: tuple[Sensitivity, ...]) -> Outcome:
-        """Choose, and write everything down."""
-        entries = [first]
-        entries += [Entry(one.name, one.stages, record, self._point(record)) for one, record in self.tried]
-        place = chosen(entries, self.auto.objective)
+    def _outcome(
+        self, entries: list[Entry], place: int, notes: list[str], sensitivities: tuple[Sensitivity, ...]
+    ) -> Outcome:
+        """Write everything down; the entry at `place` was chosen."""
         found = Search(
             objective=self.auto.objective,
             max_trials=self.budget.trials,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from modelpress.api.auto import AutoObjective
 from modelpress.api.gate_sentences import figure
@@ -13,6 +14,18 @@ from modelpress.store.search import Trial
 from .front import Point, choose, pareto
 from .measuring import loss_of
 from .records import Record
+
+
+class Named(Protocol):
+    """A recipe that can be carried out."""
+
+    @property
+    def name(self) -> str:
+        """In a few words."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its steps."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Pruning:
         """
         cutter = Cutter(self.model, self.settings, self.inputs)
         self.fixed = fixed_layers(cutter, self.fixed)  # anew: a grouped convolution may have become a depthwise one
-        with tracing():
+        with tracing(self.model.module):
             found = cutter.candidates(self.model.module, self.fixed)
         ranks = importances(found, self.settings.importance, self.model, self.context)
         steps = self.settings.steps

@@ -68,7 +68,7 @@ class Cutter:
 
         `importances`: of the candidates of this module, or of one that it is a copy of, in their order.
         """
-        with tracing():
+        with tracing(module):
             found = self.candidates(module, ignored)
             if not found:
                 return
@@ -82,7 +82,7 @@ class Cutter:
 
     def try_out(self, module: nn.Module, ignored: set[str], ratio: float) -> set[str]:
         """Cut candidate after candidate in place; return the layers of the first that breaks the outputs, if any."""
-        with tracing():
+        with tracing(module):
             for item in self.candidates(module, ignored):
                 kept = kept_of_layers([item.width], ratio)[0]
                 layers = item.remove(kept, torch.arange(item.width, 0, -1).float())
@@ -143,7 +143,7 @@ def _flatten(outputs: Any) -> list[torch.Tensor]:
 
 
 @contextmanager
-def tracing() -> Iterator[None]:
+def tracing(module: nn.Module) -> Iterator[None]:
     """Silence the tracer and turn what it raises into StageFailed."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -152,8 +152,15 @@ def tracing() -> Iterator[None]:
         except (Judged, MemoryError, OSError):
             raise
         except Exception as error:  # the tracer raises whatever forward or its own assertions raise
-            raise Judged(
-                Reason.STAGE_FAILED,
-                "The dependencies between layers cannot be traced for channel pruning: "
-                f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            ) from error
+            raise Judged(Reason.STAGE_FAILED, _lost(module, error)) from error
+
+
+def _lost(module: nn.Module, error: Exception) -> str:
+    """Return why the tracer got lost: in cells, where each step takes what the one before answered, it does often."""
+    cell = next(((name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.RNNCellBase)), None)
+    if cell is not None:
+        kind = type(cell[1]).__name__
+        advice = "prune with structure Unstructured, or cut whole blocks."
+        return f"Channels cannot be followed through {cell[0]}, of the kind {kind}: {advice}"
+    told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"The dependencies between layers cannot be traced for channel pruning: {told}"

@@ -18,7 +18,7 @@ from modelpress.api.defaults import EffectiveDistill, with_defaults
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Distill, Match, SourceModule
 
-from ..datasets import Samples
+from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
@@ -94,8 +94,8 @@ class TeacherLoss:
         self.targets = targets
         self.features = features
         self.repeating = settings.augment is None and features is None
-        self.known: dict[int, torch.Tensor] = {}
-        self.shape = torch.Size()
+        self.known: dict[int, dict[int, torch.Tensor]] = {}
+        """The teacher's answer to each sample that it was asked for, by dataset."""
         self.where = device()
 
     def check(self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, role: str) -> None:
@@ -139,7 +139,7 @@ class TeacherLoss:
         Without, as torch and transformers have it, the second of images and the last of anything else.
         """
         targets = samples.targets.get(self.output) if self.objective is Loss.CROSS_ENTROPY else None
-        found = class_axis(scores, targets.shape) if targets is not None else None
+        found = class_axis(scores, rows_of(targets, [0]).shape) if targets is not None else None
         if found is not None:
             return found
         images = len(scores) >= IMAGE_AXES and self.objective is not Loss.CAUSAL_LM
@@ -147,16 +147,13 @@ class TeacherLoss:
 
     def _wanted(self, inputs: dict[str, torch.Tensor], samples: Samples, chosen: np.ndarray) -> torch.Tensor:
         """Return the teacher's answers, remembered from the epoch before where the inputs are the same again."""
-        known = self.known.get(id(samples))
-        if known is not None and not bool(known[chosen, 0].isnan().any()):
-            return known[chosen].view(len(chosen), *self.shape).to(self.where)
+        known, rows = self.known.setdefault(id(samples), {}), chosen.tolist()
+        if all(row in known for row in rows):
+            return torch.stack([known[row] for row in rows]).to(self.where)
         with torch.no_grad():
             answers = batched(self.teacher, self.teacher.call(inputs))[self.index].float()
-        self.shape = answers.shape[1:]
-        if self.repeating and known is None and samples.count * self.shape.numel() <= REMEMBERED:
-            known = self.known[id(samples)] = torch.full((samples.count, self.shape.numel()), torch.nan)
-        if known is not None:
-            known[chosen] = answers.flatten(1).cpu()
+        if self.repeating and samples.count * answers[0].numel() <= REMEMBERED:
+            known.update(zip(rows, answers.cpu(), strict=True))  # samples may differ in size
         return answers
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, is_ragged, rows_of
 from ..errors import Judged
 from ..scores import class_axis
 from ..signature import Array, Signature, describe
@@ -58,6 +58,12 @@ LOSSES: Mapping[Loss, LossFunction] = MappingProxyType(
 )
 
 
+SEVERAL = (
+    "The loss is taken of every output that the training data has targets for: name one in objective.output, or weigh "
+    "them by a loss Entrypoint."
+)
+
+
 class TargetLoss:
     """The objective of the spec on the targets: a training.Criterion. Raises Judged with RecipeInvalid."""
 
@@ -65,7 +71,8 @@ class TargetLoss:
         self.kind = objective.loss
         self.name = str(objective.loss)
         self.smoothing = smoothing
-        self.output, self.index = output_of(objective, signature)
+        self.names = [spec.name for spec in signature.outputs]
+        self.outputs = [objective.output] if objective.output else []
         if smoothing and self.kind not in CLASSES:
             raise Judged(
                 Reason.RECIPE_INVALID,
@@ -75,14 +82,27 @@ class TargetLoss:
     def check(
         self, _inputs: dict[str, torch.Tensor], outputs: tuple[torch.Tensor, ...], samples: Samples, role: str
     ) -> None:
-        """Raise Judged if the samples have no fitting targets."""
-        if self.output not in samples.targets:
-            raise Judged(
-                Reason.DATASET_DOES_NOT_FIT,
-                f"The {role} data has no target for output {self.output}: name its column in "
-                f"compression.data.{role}.targets.",
-            )
-        check(self.kind, outputs[self.index].shape, samples.targets[self.output], role, self.output)
+        """Raise Judged if the samples have no fitting targets.
+
+        The first samples to be checked, those that are trained on, settle what the loss is taken of if the objective
+        names no output.
+        """
+        self.outputs = self.outputs or [name for name in self.names if name in samples.targets] or self.names[:1]
+        for name in self.outputs:
+            if name not in samples.targets:
+                raise Judged(
+                    Reason.DATASET_DOES_NOT_FIT,
+                    f"The {role} data has no target for output {name}: name its column in "
+                    f"compression.data.{role}.targets.",
+                )
+            targets = samples.targets[name]
+            first = rows_of(targets, [0]) if is_ragged(targets) else targets
+            try:
+                check(self.kind, outputs[self.names.index(name)].shape, first, role, name)
+            except Judged as refused:
+                if len(self.outputs) == 1:
+                    raise
+                raise Judged(refused.reason, f"{refused.message} {SEVERAL}") from refused
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""
@@ -91,9 +111,17 @@ class TargetLoss:
     def loss(
         self, _inputs: dict[str, torch.Tensor], outputs: tuple[torch.Tensor, ...], samples: Samples, chosen: np.ndarray
     ) -> torch.Tensor:
-        """Return the mean loss of the chosen samples."""
-        output = outputs[self.index]
-        target = torch.from_numpy(np.array(samples.targets[self.output][chosen])).to(output.device)
+        """Return the mean loss of the chosen samples, of several outputs the sum."""
+        return torch.stack(
+            [self._of(name, outputs[self.names.index(name)], samples, chosen) for name in self.outputs]
+        ).sum()
+
+    def _of(self, name: str, output: torch.Tensor, samples: Samples, chosen: np.ndarray) -> torch.Tensor:
+        column = samples.targets[name]
+        targets = rows_of(column, chosen)
+        if is_ragged(column):  # only now is it known what the outputs of this sample are like
+            check(self.kind, output.shape, targets, "given", name)
+        target = torch.from_numpy(np.array(targets)).to(output.device)
         return LOSSES[self.kind](output, target, self.smoothing)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from modelpress.api.compression import Loss, Objective
 from modelpress.api.reasons import Reason
 
-from ..datasets import Samples
+from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..formats import entrypoint
 from ..signature import Signature, describe
@@ -83,7 +83,8 @@ class EntrypointLoss:
     def _call(self, outputs: Outputs, samples: Samples, chosen: np.ndarray) -> Any:
         device = outputs[0].device
         targets = {
-            name: torch.from_numpy(np.array(values[chosen])).to(device) for name, values in samples.targets.items()
+            name: torch.from_numpy(np.array(rows_of(values, chosen))).to(device)
+            for name, values in samples.targets.items()
         }
         with entrypoint.Guard(self.folder, f"loss {self.where}"):
             return self.function(dict(zip(self.names, outputs, strict=True)), targets)

@@ -32,6 +32,7 @@ def run(model: ModuleModel, settings: Prune, context: Context) -> ModuleModel:
             f"(roundTo is {full.round_to}).",
         )
     if structured:
-        context.notes.append(f"{before - after} of {before} parameters were removed ({(before - after) / before:.1%}).")
+        share = f"{100 * (before - after) / before:.1f} %"
+        context.notes.append(f"{before - after:,} of {before:,} parameters were removed ({share}).")
     pruning.end()
     return model

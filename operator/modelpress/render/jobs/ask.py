@@ -33,13 +33,16 @@ def ask_job(
     attempt: int,
     installation: Installation,
     *,
+    service: str | None = None,
+    version: int | None = None,
     stable: str | None = None,
     stable_service: str | None = None,
     disagreement: EffectiveDisagreement | None = None,
 ) -> dict[str, Any]:
-    """Return attempt number `attempt` at asking a pod of `revision`, named `<revision>-ask-<attempt>`.
+    """Return attempt number `attempt` at asking a pod that holds `revision`, named `<revision>-ask-<attempt>`.
 
-    With `disagreement`, the revision `stable`, which serves, is asked the same through `stable_service`. Raises
+    It is asked through `service`, as Triton's `version` of the model; by default in the pod that is there for that
+    alone. With `disagreement`, the revision `stable`, which serves, is asked the same through `stable_service`. Raises
     MissingFactError for test data that was never resolved.
     """
     settings, store = job_settings(model, installation), store_settings(model, installation)
@@ -54,8 +57,9 @@ def ask_job(
     secrets = [folder.secret_name, *(place.secret_name for place in fetch.datasets.values())]
     evaluation = (model.spec.evaluation or Evaluation()).model_copy(update={**readings(data), "gates": None})
     ask = AskTask(
-        address=_grpc(verification_name(name), model, installation),
+        address=_grpc(service or verification_name(name), model, installation),
         model=model.metadata.name,
+        version=version,
         evaluation=evaluation,
         comparison=_comparison(model, stable, stable_service, disagreement, installation),
         seed=model.spec.compression.seed or 0,

@@ -33,6 +33,7 @@ from modelpress.api.tasks import (
     FetchTask,
     JudgeTask,
     Location,
+    PinnedLocation,
     PublishTask,
 )
 
@@ -53,21 +54,29 @@ FOLDERS = {
 
 
 def compress_job(
-    model: CompressedModel, artifact: ModelArtifact, attempt: int, installation: Installation
+    model: CompressedModel,
+    artifact: ModelArtifact,
+    attempt: int,
+    installation: Installation,
+    earlier: ModelArtifact | None = None,
 ) -> dict[str, Any]:
-    """Return attempt number `attempt`, from 1, at making `artifact`, named `<artifact>-<attempt>`."""
+    """Return attempt number `attempt`, from 1, at making `artifact`, named `<artifact>-<attempt>`.
+
+    `earlier`: an artifact in the store, among whose trials a recipe may be chosen.
+    """
     settings, store = job_settings(model, installation), store_settings(model, installation)
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
         readings=readings(all_datasets(model)),
+        search=_search(earlier, store.read_secret_name),
     )
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),
         artifact=artifact.metadata.name,
         lineage=lineage(artifact, installation),
     )
-    read = [place.secret_name for place in (fetch.source, *fetch.datasets.values()) if place]
+    read = [place.secret_name for place in (fetch.source, *fetch.datasets.values(), fetch.search) if place]
     write = [publish.destination.secret_name]
     return job(
         f"{artifact.metadata.name}-{attempt}",
@@ -95,6 +104,14 @@ def compress_job(
         secrets=read + write,
         annotations=without_identity("compress", "judge"),
     )
+
+
+def _search(earlier: ModelArtifact | None, secret: str | None) -> PinnedLocation | None:
+    """Return where the report of an earlier search is, None if there is none."""
+    digest = earlier.status.manifest_digest if earlier is not None and earlier.status is not None else None
+    if earlier is None or digest is None:
+        return None
+    return pinned(Location(uri=earlier.spec.destination, secret_name=secret), digest)
 
 
 def disks(*names: str, write: tuple[str, ...] = ()) -> list[dict[str, Any]]:

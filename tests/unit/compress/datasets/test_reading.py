@@ -125,6 +125,14 @@ def test_a_file_of_another_kind_is_invalid(tmp_path: Path, file_format: str) -> 
     assert refused(tmp_path, Dataset(uri=f"s3://b/data.{file_format}")).reason is Reason.DATASET_INVALID
 
 
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"])
+def test_a_file_that_was_never_brought_along_is_told_from_a_damaged_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "data.npz").write_bytes(content)
+    error = refused(tmp_path, Dataset(uri="s3://b/data.npz"))
+    assert error.reason is Reason.DATASET_INVALID
+    assert ("`git lfs pull`" if content else "bring it again") in error.message
+
+
 def test_a_truncated_file_is_invalid(tmp_path: Path) -> None:
     dataset = save(tmp_path, "safetensors", {"image": IMAGES, "label": LABELS})
     path = tmp_path / "data.safetensors"
@@ -226,12 +234,22 @@ def test_graphs_that_are_in_both_sets_are_counted(tmp_path: Path) -> None:
         ({"nodes": [[[1.0, 2.0]] * 3, [[1.0, 2.0, 3.0]] * 4]}, "sample 1: column 'nodes' has samples of shape [4, 3]"),
         ({"nodes": [[[1.0, 2.0], [1.0]], [[1.0, 2.0]]]}, "lists inside of one sample have different lengths"),
         ({"nodes": [[[1.0, 2.0]] * 3, [[1.0, float("nan")]] * 4]}, "holds NaN"),
-        ({"label": [[1, 2], [1]]}, "column 'label' has lists of different lengths: pad them"),
+        ({"label": [[1.0, 2.0], [float("inf")]]}, "sample 1: column 'label' holds NaN or infinity"),
     ],
 )
 def test_graphs_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     dataset = save_lists(tmp_path, "parquet", graphs(2) | change)
     assert says in refused(tmp_path, dataset, GRAPH).message
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl"])
+def test_targets_of_nodes_differ_in_number_with_their_graph_and_in_no_batch(tmp_path: Path, file_format: str) -> None:
+    dataset = save_lists(tmp_path, file_format, graphs(3) | {"label": [[0, 1, 2], [1, 1, 1, 1], [2, 2, 2, 2, 2]]})
+    found = read(dataset, tmp_path, GRAPH, OUTPUTS, 0).targets["logits"]
+    assert [one.tolist() for one in found] == [[0, 1, 2], [1, 1, 1, 1], [2, 2, 2, 2, 2]]
+    assert {one.dtype.name for one in found} == {"int64"}
+    batch = save_lists(tmp_path, file_format, {"image": [[1.0] * 4] * 2, "label": [[1, 2], [1]]})
+    assert "column 'label' has lists of different lengths: pad them" in refused(tmp_path, batch).message
 
 
 def test_axes_of_one_name_have_one_length_in_every_graph(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Sessions:
         self.sizes: list[int] = []
         self.away: set[str] = set()
 
-    def __call__(self, address: str, model: str) -> Client:
+    def __call__(self, address: str, model: str, version: int | None = None) -> Client:
         return Client(self, address)
 
 

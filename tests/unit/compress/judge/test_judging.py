@@ -183,6 +183,39 @@ def test_nan_is_named_with_model_output_and_sample(out: Path) -> None:
     assert "the result" in error.message and "'logits'" in error.message
 
 
+def test_an_original_that_answers_with_nan_is_to_be_looked_at(out: Path) -> None:
+    save_linear(out / "original", numpy.full((6, 3), numpy.nan))
+    assert "the original answers sample 0 with NaN" in refused(out).message
+    assert refused(out).message.endswith("check its weights and that sample")
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (
+            numpy.eye(3, dtype=numpy.float32)[LABELS],
+            "holds a single 1 among 3 values for each sample: write the number",
+        ),
+        (numpy.full(70, 0.25), "holds 0.25, which is no number of a class"),
+        (numpy.full(70, 3), "has label 3, output 'logits' has classes 0 to 2"),
+        (numpy.full(70, -3), "has label -3, output 'logits' has classes 0 to 2"),
+    ],
+    ids=["one hot", "amounts", "too high", "negative"],
+)
+def test_labels_that_are_no_numbers_of_classes_are_refused_with_the_way_out(
+    out: Path, labels: numpy.ndarray, says: str
+) -> None:
+    test = out.parent / "test"
+    test.mkdir()
+    numpy.savez(test / "test.npz", image=IMAGES, label=labels)
+    evaluation = Evaluation(
+        test=Dataset(uri="s3://data/test.npz"), metrics=(Metric(name="top1", type=MetricType.ACCURACY),)
+    )
+    with pytest.raises(Judged) as caught:
+        compare(JudgeTask(evaluation=evaluation), out, test)
+    assert says in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("metric", "says"),
     [

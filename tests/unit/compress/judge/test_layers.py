@@ -56,6 +56,47 @@ def test_dynamic_quantization_keeps_the_order_and_the_values(original: Path, tmp
     assert abs(spread[0] - spread[1]).sum() < 0.1
 
 
+def layer(name: str, operator: str, *shape: int) -> Layer:
+    return Layer(name, operator, size=1, largest=1, shape=tuple(sorted(shape)))
+
+
+def test_layers_that_changed_places_are_told_by_their_shapes() -> None:
+    """Keys and queries of an attention depend on nothing of each other: tools in between write them in any order."""
+    block = [("q", 64, 64), ("k", 64, 16), ("v", 64, 16), ("o", 64, 64), ("up", 64, 160)]
+    before = [layer(f"{name}{number}", "MatMul", *shape) for number in range(3) for name, *shape in block]
+    before = [layer("table", "Gather", 260, 64), *before, layer("head", "Gemm", 64, 7)]
+    order = [1, 0, 2, 3, 4]
+    after = [
+        layer(block[place][0] + str(number), "MatMulNBits", *block[place][1:]) for number in (0, 1) for place in order
+    ]
+    after = [layer("table", "GatherBlockQuantized", 64, 260), *after, layer("head", "MatMulNBits", 7, 64)]
+    found = {one.name: other and other.name for one, other in pair(before, after)}
+    gone = {f"{name}2": None for name, *_ in block}
+    assert found == {one.name: one.name for one in before if one.name not in gone} | gone
+
+
+def test_numbers_that_only_choose_an_axis_are_no_layer(original: Path) -> None:
+    made = onnx.load(original)
+    made.graph.initializer.append(numpy_helper.from_array(np.array([0]), "axis"))
+    made.graph.node.insert(0, helper.make_node("Gather", ["lengths", "axis"], ["length"]))
+    made.graph.node.insert(0, helper.make_node("Shape", ["x"], ["lengths"]))
+    onnx.save(made, original)
+    assert [one.operator for one in layers_of(original)] == ["MatMul", "MatMul"]
+
+
+@pytest.mark.parametrize("packed", ["MatMulNBits", "GatherBlockQuantized"])
+def test_packed_weights_have_the_shape_they_had(tmp_path: Path, packed: str) -> None:
+    if packed == "MatMulNBits":
+        inputs, weights = ["x", "w", "s"], {"w": np.zeros((8, 1, 8), np.uint8), "s": np.ones(8, np.float32)}
+        attributes = {"K": 16, "N": 8, "bits": 4, "block_size": 16}
+    else:
+        inputs, weights = ["w", "x", "s"], {"w": np.zeros((16, 4), np.uint8), "s": np.ones((16, 1), np.float32)}
+        attributes = {"bits": 4, "block_size": 16}
+    node = helper.make_node(packed, inputs, ["y"], domain="com.microsoft", **attributes)
+    (found,) = layers_of(saved(tmp_path / "packed.onnx", [node], weights), values=False)
+    assert found.shape == (8, 16)
+
+
 @pytest.mark.parametrize("block", [0, 16])
 def test_weights_that_are_dequantized_belong_to_what_computes_with_them(tmp_path: Path, block: int) -> None:
     blocked = FIRST.reshape(-1, block, 64) if block else FIRST[None]

@@ -11,6 +11,7 @@ from tests.support.reports import full_facts, full_report
 
 from modelpress.compress import page
 from modelpress.compress.page import charts, numbers
+from modelpress.compress.page.sections import headline
 from modelpress.store.report import Histogram, Report
 
 
@@ -38,7 +39,7 @@ def test_the_page_shows_every_part_of_the_report() -> None:
     text = page.render(full_report(), full_facts(), {"source": "sha256:beef"})
     for words in (
         "4.6×", "17.8 kB", "top1 fell from 0.982 to 0.978", "layer.<wbr>6.<wbr>attention.<wbr>self.<wbr>query",
-        "the 24 largest of 30", "1.9× the speed", "p90", "7739 of 19776", "classifier.4 was left alone",
+        "the 24 largest of 30", "1.9× the speed", "p90", "7,739 of 19,776", "classifier.4 was left alone",
         "avx512_vnni", "sha256:beef", "also in calibration", "4.0 MB",
     ):  # fmt: skip
         assert words in text, words
@@ -99,6 +100,15 @@ def test_a_report_of_an_older_judge_still_makes_a_page() -> None:
     old = full_report().model_dump(exclude=later)
     text = page.render(Report.model_validate(old), None)
     assert "4.6×" in text and "No gates were set" in text
+
+
+def test_a_metric_that_reads_the_same_stayed() -> None:
+    report = full_report()
+    figures = report.figures
+    same = figures.metrics[0].model_copy(update={"compressed": figures.metrics[0].original})
+    unchanged = report.model_copy(update={"figures": figures.model_copy(update={"metrics": (same,)})})
+    assert "top1 went from 0.982 to 0.978" in headline(report)
+    assert "top1 stayed at 0.982" in headline(unchanged)
 
 
 def test_a_result_that_grew_is_not_called_smaller() -> None:

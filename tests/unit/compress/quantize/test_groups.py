@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from modelpress.compress import graph
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import GraphModel
 from modelpress.compress.stages import quantize
+from modelpress.compress.stages.quantize import stage
 
 
 def products(model: GraphModel) -> list[tuple[int, int, int]]:
@@ -105,6 +107,21 @@ def test_what_names_nothing_or_would_change_nothing_is_refused(
     with pytest.raises(Judged) as caught:
         press(**fields)
     assert words in caught.value.message
+
+
+def test_a_weight_that_was_left_as_it_is_without_a_word_is_noticed(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = stage.Writer.write
+
+    def all_but_one(self: Any, stored: dict[str, Any]) -> None:
+        write(self, dict(list(stored.items())[1:]))
+
+    monkeypatch.setattr(stage.Writer, "write", all_but_one)
+    with pytest.raises(Judged) as caught:
+        press(preset="W4A16")
+    assert caught.value.reason is Reason.STAGE_FAILED
+    assert re.fullmatch(r"quantize was to store the weights of (\d+) nodes, and did of \d+\.", caught.value.message)
 
 
 def test_an_old_graph_gets_what_four_bit_tables_need(tmp_path: Path, press: Press) -> None:

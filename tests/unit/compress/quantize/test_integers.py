@@ -88,6 +88,29 @@ def test_what_would_change_nothing_is_refused(
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize(("samples", "warned"), [(1, True), (15, True), (16, False)])
+def test_calibration_with_too_few_samples_is_told(
+    tmp_path: Path, make_context: MakeContext, samples: int, warned: bool
+) -> None:
+    context = make_context({"calibration": samples_of({"image": images(samples)})})
+    quantize.run(write(tmp_path / "in"), settings(preset="INT8"), context)
+    told = [text for text in context.warnings if "too few to speak for others: preset INT8 wants 16" in text]
+    assert bool(told) == warned
+    assert not told or f"Calibration data has {samples} sample{'s' if samples > 1 else ''}, too few" in told[0]
+
+
+def test_weights_of_another_precision_are_named(tmp_path: Path, make_context: MakeContext) -> None:
+    model = write(tmp_path / "in")
+    made = onnx.load(model.path)
+    for item in made.graph.initializer:
+        item.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(item).astype(np.float16), item.name))
+    for item in [*made.graph.input, *made.graph.output]:
+        item.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(made, model.path)
+    with pytest.raises(Judged, match="its weights are of float16, and only float32 is quantized"):
+        quantize.run(model, settings(preset="W8A16"), make_context({}))
+
+
 def test_calibration_holds_one_piece_at_a_time() -> None:
     pieces = Pieces({"image": images(40)}, SIGNATURE)
     pieces.set_range(2, 3)

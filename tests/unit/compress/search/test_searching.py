@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.onnx_models import save_linear
+from tests.support.reports import full_report
 from tests.unit.compress.sources import layout
 
-from modelpress.api.tasks import CompressTask
+from modelpress.api.tasks import EARLIER_SEARCH, CompressTask
+from modelpress.compress.judge.environment import describe_environment
+from modelpress.compress.judge.models import Model
 from modelpress.compress.layout import COMPRESSED, Layout
 from modelpress.compress.run import Compression
 from modelpress.compress.search.measuring import Measuring
@@ -36,7 +39,8 @@ def laid_out(root: Path, **data: Arrays) -> Layout:
 
 
 def search_task(where: Layout, *gates: dict[str, Any], metrics: bool = True, **auto: Any) -> CompressTask:
-    roles = [folder.name for folder in sorted(where.data.iterdir())] if where.data.is_dir() else []
+    found = [folder.name for folder in sorted(where.data.iterdir())] if where.data.is_dir() else []
+    roles = [role for role in found if role != Path(EARLIER_SEARCH).parent.name]
     evaluation = {"metrics": [{"name": "top1", "type": "accuracy"}] if metrics else [], "gates": list(gates)}
     return CompressTask.model_validate(
         {
@@ -76,6 +80,7 @@ def test_every_trial_is_measured_and_the_smallest_that_passes_is_the_result(wher
     assert size == found.result.figures.compressed_bytes == least
     assert found.result.front and "the smallest among" in found.why
     assert (found.samples, found.data, found.loss) == (300, "validation data", "top1")
+    assert not any("fuse" in stage for trial in found.trials for stage in trial.stages), "there is nothing to fold"
     assert [one.name for one in found.sensitivities] and found.sensitivities[0].loss > 0
     assert all(trial.loss_bound is not None and trial.loss_bound > 0 for trial in measured[1:]), "bounds, not estimates"
 
@@ -103,6 +108,87 @@ def test_a_search_that_was_killed_tries_nothing_twice(where: Layout, monkeypatch
     assert tried == [*first, first[1], *(trial.name for trial in found.trials[3:])]
     search(where, STRICT)
     assert len(tried) == 5, "other gates choose among the trials that are there"
+
+
+def test_the_original_is_asked_once_for_all_trials(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    run = Model.run
+
+    def counted(self: Model, feeds: Any) -> Any:
+        if self.label == "the original":
+            asked.append(len(feeds["image"]))
+        return run(self, feeds)
+
+    monkeypatch.setattr(Model, "run", counted)
+    search(where, LENIENT)
+    whole = [count for count in asked if count > 1]
+    assert sum(whole) == 300 * 3, "once for the baseline, and twice in the place of the result: as it came, as a check"
+
+
+def report_of(where: Layout, found: Search) -> None:
+    """Leave the report of a search where a pod's first container puts that of an earlier one."""
+    report = full_report().model_copy(update={"search": found, "environment": describe_environment(1)})
+    path = where.data / EARLIER_SEARCH
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(report.model_dump_json(by_alias=True, exclude_none=True))
+
+
+@pytest.fixture
+def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the recipes that were carried out."""
+    names: list[str] = []
+    carry_out = Searching._carry_out
+
+    def counted(self: Searching, candidate: Any, folder: Path) -> Any:
+        names.append(candidate.name)
+        return carry_out(self, candidate, folder)
+
+    monkeypatch.setattr(Searching, "_carry_out", counted)
+    return names
+
+
+def elsewhere(root: Path) -> Layout:
+    """Return the same source and data in another pod, which knows nothing of the trials before."""
+    return laid_out(root, calibration=samples(64, 1), validation=samples(300, 2))
+
+
+def test_other_gates_choose_among_the_trials_of_an_earlier_search(
+    where: Layout, tmp_path: Path, carried_out: list[str]
+) -> None:
+    bold = {"metric": "top1", "goal": "MaxDegradation", "value": 0.9}
+    earlier = search(where, LENIENT)
+    smallest = min(earlier.trials, key=lambda trial: trial.figures.compressed_bytes if trial.figures else 10**9)
+    carried_out.clear()
+    there = elsewhere(tmp_path / "there")
+    report_of(there, earlier)
+    found = search(there, bold)
+    assert carried_out == [smallest.name] == [found.result.name]
+    assert [trial.name for trial in found.trials] == [trial.name for trial in earlier.trials]
+    assert found.notes[-1] == "Chosen among the 4 trials of a search with other gates; carried out again: 1."
+    assert found.result.figures is not None
+    assert (there.out / COMPRESSED).stat().st_size == found.result.figures.compressed_bytes
+    assert not found.result.failing and found.sensitivities == earlier.sensitivities
+
+
+@pytest.mark.parametrize("spoilt", ["nothing passes", "another machine", "other metrics", "no report"])
+def test_an_earlier_search_that_does_not_suffice_is_no_use(
+    where: Layout, tmp_path: Path, carried_out: list[str], spoilt: str
+) -> None:
+    earlier = search(where, LENIENT, maxTrials=2)
+    carried_out.clear()
+    there = elsewhere(tmp_path / "there")
+    report_of(there, earlier)
+    path = there.data / EARLIER_SEARCH
+    text = path.read_text()
+    if spoilt == "another machine":
+        path.write_text(text.replace('"threads":"1"', '"threads":"7"'))
+    elif spoilt == "other metrics":
+        path.write_text(text.replace('"name":"top1"', '"name":"top5"'))
+    elif spoilt == "no report":
+        path.write_text("{")
+    found = search(there, STRICT if spoilt == "nothing passes" else LENIENT, maxTrials=2)
+    assert carried_out == [trial.name for trial in found.trials[1:]]
+    assert not any("other gates" in note for note in found.notes)
 
 
 def test_if_nothing_passes_the_least_bad_is_the_result_and_that_is_said(where: Layout) -> None:

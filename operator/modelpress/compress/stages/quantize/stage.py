@@ -16,6 +16,7 @@ from ...errors import Judged
 from ...external import Spool
 from ...facts import LayerFacts
 from ...models import GraphModel
+from ...quantize_settings import needs_calibration
 from ...signature import example
 from ..context import Context
 from ..naming import select
@@ -34,6 +35,9 @@ from .writing import Stored, Writer
 
 CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 """Element types that weights are stored in."""
+FEW = 16
+"""Samples for calibration, fewer than which are too few."""
+OTHER_FLOATS = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE})
 WEIGHTY = "matrix product or embedding that is quantized"
 
 
@@ -43,6 +47,8 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     before = graph.size_of_graph(model.path).bytes or 0
     prepare(model.path, prepared.path, context.scratch)
     context.report(0.2, "prepared")
+    if model.signature.batched:
+        _warn_of_few(settings, context)
     nodes = {node.name: node for node in onnx.load(prepared.path, load_external_data=False).graph.node}
     chosen = select(settings.targets, nodes, "node", nested=True, field="targets") if settings.targets else set(nodes)
     chosen -= select(settings.ignore or (), nodes, "node", nested=True)
@@ -171,16 +177,36 @@ def _restore_axes(proto: Any, before: Any) -> None:
             item.type.tensor_type.shape.CopyFrom(shapes[item.name])
 
 
+def _warn_of_few(settings: Quantize, context: Context) -> None:
+    """Say that what is found on so few samples holds for others by chance alone."""
+    wanted = needs_calibration(settings)
+    data = context.calibration() if wanted else None
+    count = len(next(iter(data.values()))) if data else FEW
+    if count < FEW:
+        context.warnings.append(
+            f"Calibration data has {count} sample{'s' if count > 1 else ''}, too few to speak for others: {wanted} "
+            f"wants {FEW} or more."
+        )
+
+
+def _why_none(proto: Any) -> str:
+    """Return why no weight of the graph became integers."""
+    kinds = {item.data_type for item in proto.graph.initializer if len(item.dims) > 1}
+    others = sorted(onnx.TensorProto.DataType.Name(kind).lower() for kind in kinds & OTHER_FLOATS)
+    if others:
+        return f"its weights are of {' and '.join(others)}, and only float32 is quantized: take the model in float32"
+    return (
+        "the graph has no matrix product, embedding, convolution or recurrent layer with constant weights, or all are "
+        "ignored"
+    )
+
+
 def _check(model: GraphModel, before: int, context: Context) -> None:
     """Raise Judged unless weights are integers now, and the graph runs; say so if it became no smaller."""
     proto = onnx.load(model.path, load_external_data=False)
     kinds = [item.data_type for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1]
     if not kinds:
-        raise Judged(
-            Reason.STAGE_FAILED,
-            "quantize stored no weight as integers: the graph has no matrix product, embedding, convolution or "
-            "recurrent layer with constant weights, or all are ignored.",
-        )
+        raise Judged(Reason.STAGE_FAILED, f"quantize stored no weight as integers: {_why_none(proto)}.")
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
         outputs = graph.run(graph.open_session(model.path, once=True), inputs)
@@ -194,8 +220,8 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
             Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
         )
     after = graph.size_of_graph(model.path).bytes or 0
-    context.notes.append(f"{len(kinds)} weights are stored as integers; {before} bytes became {after}.")
+    context.notes.append(f"{len(kinds)} weights are stored as integers; {before:,} bytes became {after:,}.")
     if after >= before:
         context.warnings.append(
-            f"The model is too small to become smaller by integer weights: {before} bytes became {after}."
+            f"The model is too small to become smaller by integer weights: {before:,} bytes became {after:,}."
         )
