@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import installation
@@ -32,7 +33,14 @@ def installed(cluster: Path, images: dict[str, str], store: Path, testrun_uid: s
 @pytest.fixture(scope="module")
 def workplace(installed: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
     """A namespace named after the test module, with the store's Secrets; its deletion is not awaited."""
-    name = re.sub("[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))[:40].strip("-")
+    name = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
+    with namespace(installed, re.sub("[^a-z0-9]+", "-", name)[:40].strip("-")) as found:
+        yield found
+
+
+@contextmanager
+def namespace(installed: Path, name: str) -> Iterator[Workplace]:
+    """Have a new namespace of that name."""
     found = stores.find(installed)
     kubectl.run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=180s")  # an earlier run's
     kubectl.ensure_namespace(name)

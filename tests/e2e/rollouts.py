@@ -74,9 +74,9 @@ def waves(workplace: Workplace, row: int = EVERY_VERSION_KNOWS) -> Waves:
     return Waves(question(row), **_addresses(workplace))
 
 
-def keepers(workplace: Workplace, row: int = EVERY_VERSION_KNOWS) -> Load:
-    """Return clients that keep their connections and ask for `row`."""
-    return Load(question(row), **_addresses(workplace), connections=8, interval=0.5)
+def keepers(workplace: Workplace, row: int = EVERY_VERSION_KNOWS, connections: int = 8) -> Load:
+    """Return clients that keep their connections, so many of each protocol, and ask for `row`."""
+    return Load(question(row), **_addresses(workplace), connections=connections, interval=0.5)
 
 
 def rollout_of(workplace: Workplace) -> dict[str, Any]:

@@ -3,51 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import kubectl
 from tests.e2e import rollouts
-from tests.e2e.rollouts import AT_ONCE, FIRST, NAME, SHORT, await_gone, current, pods, question, wanted
+from tests.e2e.rollouts import AT_ONCE, NAME, TABLES, await_gone, current, question, wanted
+from tests.rollout import standing
 from tests.support.waves import LastGrowth
 from tests.support.workplace import Workplace, wait_for
 
 REPLICAS = 2
 PAUSE = "2s"
 FINAL = {"weight": 50}
+IN_PLACE, RECREATE = "InPlace", "Recreate"
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
+    IN_PLACE: {"strategy": IN_PLACE},  # its cases take longest, so they come first
     "Canary": {"strategy": "Canary", "steps": [{"weight": 20, "pause": PAUSE}, FINAL]},
     "BlueGreen": {"strategy": "BlueGreen", "scaleDownDelay": PAUSE},
-    "Recreate": {"strategy": "Recreate"},
+    RECREATE: {"strategy": RECREATE},
 }
-"""The canary waits at 50 % for a person: it is half way then. The others are while the second set starts."""
+"""The canary waits at 50 % for a person: it is half way then. Others are while the second set starts, and in place it
+is as soon as a pod has proved the new version beside the old one."""
 COMMON: Mapping[str, Any] = {"revisionHistoryLimit": 30, "progressDeadline": "4m"}
-PATIENCE = 240.0
+PATIENCE = 400.0
+"""In place, a kubelet may take a minute and a half to bring each of three changed ConfigMaps."""
+KEPT = 4
+"""Connections of each protocol that are kept."""
 ENOUGH = 20
 """Answers in a row by one version alone that show that no other one answers."""
 
 
 class Stage:
-    """One case, from `async with` to its end: FIRST serves from two pods, as `old`, and clients of both kinds ask.
+    """One case, from `async with` to its end: a version serves from two pods, and clients of both kinds ask.
 
-    `token`: differs from case to case, so that none remembers what was rejected in another. `loser`: version that is to
-    go in the end; its last answer, or failure to answer, is noted.
+    `token`: differs from case to case, so that none remembers what was rejected in another. `first` serves; `second`
+    is to come, `third` may. `old`: the revision of `first`, and `own` the set of its pods. `a_pod`: in place, one that
+    has proved `second`.
     """
 
-    def __init__(self, workplace: Workplace, strategy: str, token: str, loser: str) -> None:
-        self.workplace, self.strategy, self._token, self._loser = workplace, strategy, token, loser
-        self.old, self.candidate = "", ""
+    def __init__(self, workplace: Workplace, strategy: str, token: str) -> None:
+        self.workplace, self.strategy, self._token = workplace, strategy, token
+        self.first = self.second = self.third = ""
+        self.old = self.own = self.candidate = self.a_pod = ""
         self.injected = self.ended = 0.0
-        self._last: LastGrowth
+        self._fails = ""
 
     async def __aenter__(self) -> Self:
-        await self._set_out()
-        self.waves, self.kept = rollouts.waves(self.workplace), rollouts.keepers(self.workplace)
-        self._last = LastGrowth(self._met_by_loser)
-        for part in (self.waves, self.kept, self._last):
+        at_once = {**AT_ONCE, **COMMON, "retryToken": self._token}
+        own_pods = self.strategy != IN_PLACE
+        found = await asyncio.to_thread(standing.begin, self.workplace, at_once, REPLICAS, own_pods=own_pods)
+        self.first, (self.second, self.third) = found.version, found.others
+        self.old, self.own = found.revision, found.own
+        self.waves = rollouts.waves(self.workplace)
+        self.kept = rollouts.keepers(self.workplace, connections=KEPT)
+        self._last = {name: LastGrowth(lambda name=name: self._met_by(name)) for name in TABLES}
+        for part in (self.waves, self.kept, *self._last.values()):
             await part.__aenter__()
         return self
 
@@ -55,13 +67,13 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ended = time.monotonic()
-        for part in (self._last, self.kept, self.waves):
+        for part in (*self._last.values(), self.kept, self.waves):
             await part.__aexit__(kind, error, trace)
 
     @property
     def interrupts(self) -> bool:
         """Whether the strategy says itself that nothing answers for a while."""
-        return self.strategy == "Recreate"
+        return self.strategy == RECREATE
 
     @property
     def requests(self) -> int:
@@ -71,18 +83,17 @@ class Stage:
     @property
     def failures(self) -> list[str]:
         """What failed so far, and answers that are nobody's."""
-        kept = (self.kept.http, self.kept.grpc)
-        wrong = ["a wrong answer"] * sum(tally.wrong for tally in kept)
-        return [*self.waves.failures, *wrong, *(failure for tally in kept for failure in tally.failures)]
+        return [*self.waves.failures, *self.kept.http.troubles, *self.kept.grpc.troubles]
 
-    @property
-    def last_answer(self) -> float | None:
-        """Seconds from what happened to the last answer of the loser; None if there was none since."""
-        return self._last.at - self.injected if self._last.at is not None and self._last.at > self.injected else None
+    def last_answer_but_of(self, version: str) -> float | None:
+        """Return the seconds from what happened to the last answer of any other version; None if there was none."""
+        times = (last.at for name, last in self._last.items() if name != version and last.at is not None)
+        return max((at - self.injected for at in times if at > self.injected), default=None)
 
-    def happens(self, row: int | None = None) -> None:
-        """Note that now happens what the case is about. `row`: what clients that come and go ask for from now on."""
-        self.injected = time.monotonic()
+    def happens(self, row: int | None = None, fails: str = "") -> None:
+        """Note that now happens what the case is about. `row`: what clients that come and go ask for from now on, at
+        which the version `fails` fails, and no other."""
+        self.injected, self._fails = time.monotonic(), fails
         if row is not None:
             self.waves.question = question(row)
 
@@ -96,10 +107,16 @@ class Stage:
         """Apply the model in `version`."""
         await asyncio.to_thread(self.workplace.apply, self.spec(version, rollout, **serving))
 
-    async def half_way_to(self, version: str, rollout: Mapping[str, Any] | None = None, **serving: Any) -> None:
-        """Apply `version` and return when it is half way: it has its last share, or is being started."""
-        await self.apply(version, rollout, **serving)
-        steps = {**STRATEGIES[self.strategy], **(rollout or {})}.get("steps", ())
+    @property
+    def seconds(self) -> float:
+        """Seconds from what happened until all was as it must be."""
+        return self.ended - self.injected
+
+    async def half_way(self, version: str | None = None, rollout: Mapping[str, Any] | None = None) -> None:
+        """Apply `version`, by default the second one, and return when it is half way, see STRATEGIES."""
+        version = version or self.second
+        await self.apply(version, rollout)
+        steps = STRATEGIES[self.strategy].get("steps", ())
         found = await asyncio.to_thread(
             rollouts.await_rollout,
             self.workplace,
@@ -109,9 +126,11 @@ class Stage:
         self.candidate = found["candidate"]
         if steps:
             await self.waves.until(lambda answers: answers[version] > 0, PATIENCE)
+        if self.strategy == IN_PLACE:
+            self.a_pod = await asyncio.to_thread(standing.await_proof, self.workplace, self.candidate)
 
     async def another_candidate(self) -> str:
-        """Return the candidate once it is not the one of `half_way_to` any more."""
+        """Return the candidate once it is not the one of `half_way` any more."""
 
         def look() -> str | None:
             found = rollouts.rollout_of(self.workplace).get("candidate")
@@ -120,36 +139,31 @@ class Stage:
         return await asyncio.to_thread(wait_for, look, "another candidate", PATIENCE, self._explain)
 
     async def ends_at(self, version: str) -> None:
-        """Promote what waits for it; return when `version` serves and answers, and no other revision has pods."""
+        """Promote what waits for it; return when `version` serves and answers, and there are no other pods."""
         await asyncio.to_thread(self._promote_what_waits)
-        await asyncio.to_thread(self._await_alone)
+        await asyncio.to_thread(standing.await_alone, self.workplace)
         await self._answers_alone(version)
 
-    async def goes_back(self, reason: str) -> None:
-        """Return when the model says `reason`, the candidate's pods are gone, and FIRST alone answers."""
-        await asyncio.to_thread(self.workplace.await_condition, NAME, "Stalled", "True", reason, PATIENCE)
+    async def goes_back(self, reasons: tuple[str, ...]) -> str:
+        """Return which of `reasons` the model says, when the candidate has no pods and the first version answers alone.
+
+        `candidate` is then the one that went.
+        """
+        told = await asyncio.to_thread(wait_for, lambda: self._stalled(reasons), "a failure", PATIENCE, self._explain)
         model = await asyncio.to_thread(self.workplace.model, NAME)
         self.candidate = str(model["status"]["candidateRevision"])
         await asyncio.to_thread(await_gone, self.workplace, self.candidate)
         assert await asyncio.to_thread(current, self.workplace) == self.old
-        await asyncio.to_thread(self._await_pods_of_old)
-        await self._answers_alone(FIRST)
+        await asyncio.to_thread(standing.await_alone, self.workplace)
+        await self._answers_alone(self.first)
+        return told
 
-    async def _set_out(self) -> None:
-        """Have FIRST serve alone, whatever the case before this one left."""
-        at_once = {**AT_ONCE, **COMMON, "retryToken": self._token}
-        manifest = wanted(self.workplace, FIRST, at_once, replicas=REPLICAS)
-        await asyncio.to_thread(self.workplace.apply, manifest)
-        await asyncio.to_thread(self._take_decisions_back)
-        await asyncio.to_thread(self.workplace.await_ready, NAME, 600)
-        await asyncio.to_thread(self._await_alone)
-        self.old = await asyncio.to_thread(current, self.workplace)
-
-    def _take_decisions_back(self) -> None:
-        """Remove the word of an earlier case to promote a revision: it would be promoted at once in this one, too."""
-        patch = json.dumps({"spec": {"rollout": {"action": None}}})
-        where = f"--namespace={self.workplace.namespace}"
-        kubectl.run("kubectl", "patch", "compressedmodel", NAME, where, "--type=merge", f"--patch={patch}")
+    def _stalled(self, reasons: tuple[str, ...]) -> str | None:
+        found = self.workplace.conditions(NAME).get("Stalled", {})
+        if found.get("status") != "True":
+            return None
+        assert found["reason"] in reasons, found
+        return str(found["reason"])
 
     def _promote_what_waits(self) -> None:
         def waits_or_serves() -> str | None:
@@ -171,19 +185,10 @@ class Stage:
                 if set(self.waves.answers - before) == {version}:
                     return
 
-    def _await_alone(self) -> None:
-        def alone() -> bool:
-            return rollouts.revisions_with_pods(self.workplace) == {current(self.workplace)}
-
-        wait_for(alone, "what serves to be alone", PATIENCE, self._explain)
-
-    def _await_pods_of_old(self) -> None:
-        wait_for(lambda: pods(self.workplace, self.old), f"pods of {self.old}", PATIENCE, self._explain)
-
     def _explain(self) -> str:
         return self.workplace.explain(NAME)
 
-    def _met_by_loser(self) -> int:
-        """Return how many requests the loser answered, or failed: nobody else fails while SHORT is asked for more."""
+    def _met_by(self, version: str) -> int:
+        """Return how many requests a version answered, or failed."""
         answers = self.waves.answers + self.kept.http.answers + self.kept.grpc.answers
-        return answers[self._loser] + (len(self.failures) if self._loser == SHORT else 0)
+        return answers[version] + (len(self.failures) if version == self._fails else 0)

@@ -12,18 +12,18 @@ import os
 import time
 
 import pytest
-from tests.e2e import rollouts
 from tests.e2e.rollouts import EVERY_VERSION_KNOWS, FIRST, NAME, SECOND, a_pod, current, question, wanted
 from tests.rollout import table
 from tests.rollout.stage import COMMON, REPLICAS
-from tests.rollout.table import Row
+from tests.rollout.standing import await_alone, set_behind, version_of
+from tests.rollout.table import LoadRow
 from tests.support import node
-from tests.support.load import Load
+from tests.support.load import Load, Tally
 from tests.support.workplace import Workplace
 
 GOAL = int(os.environ.get("GOAL", "100000"))
 """Requests of each protocol."""
-CONNECTIONS, INTERVAL = 100, 0.75
+CONNECTIONS, INTERVAL = 100, 0.5
 """Of each protocol; seconds from one request of a connection to its next."""
 BEFORE_AND_AFTER = 10
 """Seconds of load before a change of version, and after the old set is gone."""
@@ -32,9 +32,10 @@ QUEUED = "100ms"
 STRATEGIES = {
     "Canary": {"strategy": "Canary", "steps": [{"weight": 20, "pause": "2s"}, {"weight": 50, "pause": "2s"}]},
     "BlueGreen": {"strategy": "BlueGreen"},
+    "InPlace": {"strategy": "InPlace"},
 }
-"""Those that do not interrupt."""
-CHANGES = 5
+"""Those that do not interrupt. InPlace is the last: pods that hold another version than their own return in place."""
+CHANGES = 4
 """Changes of version at least."""
 UNTIL_IT_ENDS = 3000
 
@@ -44,18 +45,26 @@ def model(workplace: Workplace, version: str, strategy: str) -> dict[str, object
     return wanted(workplace, version, {**STRATEGIES[strategy], **COMMON}, replicas=REPLICAS, batching=batching)
 
 
-@pytest.fixture(scope="module")
-def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """The first version, Ready."""
-    rollouts.upload(workplace, tmp_path_factory.mktemp(NAME))
-    workplace.apply(model(workplace, FIRST, "BlueGreen"))
-    workplace.await_ready(NAME, seconds=600)
-    return workplace
+@pytest.fixture(scope="module", autouse=True)
+def batching(served: Workplace) -> None:
+    """Have a version serve that batches."""
+    served.apply(model(served, FIRST, "BlueGreen"))
+    served.await_ready(NAME, seconds=600)
+    await_alone(served)
 
 
 def load_on(workplace: Workplace) -> Load:
     addresses = {"http": workplace.service_address(NAME, 8000), "grpc": workplace.service_address(NAME, 8001)}
     return Load(question(EVERY_VERSION_KNOWS), connections=CONNECTIONS, interval=INTERVAL, **addresses)
+
+
+def change(workplace: Workplace, strategy: str) -> None:
+    """Go from the version that serves to the other one; return when nothing is left of the way."""
+    before = version_of(workplace, current(workplace))
+    workplace.apply(model(workplace, SECOND if before == FIRST else FIRST, strategy))
+    workplace.await_ready(NAME)
+    await_alone(workplace)
+    assert version_of(workplace, current(workplace)) != before
 
 
 @pytest.mark.timeout(UNTIL_IT_ENDS + 600)
@@ -64,19 +73,13 @@ async def test_no_request_is_lost_however_often_versions_change(served: Workplac
     load, changes, begun = await asyncio.to_thread(load_on, served), 0, time.monotonic()
     async with asyncio.timeout(UNTIL_IT_ENDS), load:
         while changes < CHANGES or min(load.http.sent, load.grpc.sent) < GOAL:
-            before = await asyncio.to_thread(current, served)
-            version = SECOND if changes % 2 == 0 else FIRST
             await asyncio.sleep(BEFORE_AND_AFTER)
-            await asyncio.to_thread(served.apply, model(served, version, strategy))
-            await asyncio.to_thread(served.await_ready, NAME)
-            await asyncio.to_thread(rollouts.await_gone, served, before)
+            await asyncio.to_thread(change, served, strategy)
             await asyncio.sleep(BEFORE_AND_AFTER)
             changes += 1
-    seconds = time.monotonic() - begun
+    minutes = (time.monotonic() - begun) / 60
     for protocol, tally in (("HTTP", load.http), ("gRPC", load.grpc)):
-        ends = f"{tally.answers[FIRST]:,} by one version, {tally.answers[SECOND]:,} by the other"
-        case = f"{changes} changes under {CONNECTIONS} {protocol} connections"
-        table.add(Row(strategy, case, ends, tally.sent, len(tally.failures) + tally.wrong, seconds))
+        table.add(row(strategy, protocol, changes, tally, minutes))
     for tally in (load.http, load.grpc):
         assert tally.clean, str(tally)
         assert min(tally.answers[FIRST], tally.answers[SECOND]) > CONNECTIONS, str(tally)
@@ -84,15 +87,22 @@ async def test_no_request_is_lost_however_often_versions_change(served: Workplac
 
 async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
     """The control: the same load, and a pod whose processes end at once."""
-    revision = await asyncio.to_thread(current, served)
-    load = await asyncio.to_thread(load_on, served)
+    load, begun = await asyncio.to_thread(load_on, served), time.monotonic()
     async with load:
         await load.until_sent(5 * CONNECTIONS)
-        pod = await asyncio.to_thread(a_pod, served, revision)
+        pod = await asyncio.to_thread(a_pod, served, await asyncio.to_thread(set_behind, served))
         await asyncio.to_thread(node.kill, pod)
         await load.until_sent(5 * CONNECTIONS)
+    minutes = (time.monotonic() - begun) / 60
     for protocol, tally in (("HTTP", load.http), ("gRPC", load.grpc)):
-        case = f"control: no drain under {CONNECTIONS} {protocol} connections"
-        table.add(Row("none", case, "requests are lost", tally.sent, len(tally.failures), 0.0))
+        table.add(row("no drain", protocol, 0, tally, minutes))
     assert load.http.failures, str(load.http)
     assert load.grpc.failures, str(load.grpc)
+
+
+def row(strategy: str, protocol: str, changes: int, tally: Tally, minutes: float) -> LoadRow:
+    """Return what is measured of one protocol."""
+    answers = (tally.answers[FIRST], tally.answers[SECOND])
+    took = [1000 * seconds for seconds in sorted(tally.seconds)]
+    half, most, slowest = took[len(took) // 2], took[len(took) * 99 // 100], took[-1]
+    return LoadRow(strategy, protocol, changes, tally.sent, answers, len(tally.troubles), minutes, half, most, slowest)

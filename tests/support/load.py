@@ -69,6 +69,11 @@ class Tally:
         return f"{self.sent} sent, {dict(self.answers)}, {self.wrong} wrong, {failed}, slowest {worst:.2f} s"
 
     @property
+    def troubles(self) -> list[str]:
+        """What failed, and answers that are nobody's."""
+        return [*["a wrong answer"] * self.wrong, *self.failures]
+
+    @property
     def clean(self) -> bool:
         """Whether every request got a right answer."""
         return not self.failures and not self.wrong and self.sent == sum(self.answers.values()) > 0

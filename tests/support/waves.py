@@ -19,12 +19,15 @@ CONNECTIONS, INTERVAL, REQUESTS = 3, 0.2, 6
 
 
 class Waves:
-    """Waves from `async with` to its end. `question` may be changed: the next wave asks it."""
+    """Waves from `async with` to its end. `question` may be changed: the next wave asks it.
+
+    `http`, `grpc`: what all of them met so far.
+    """
 
     def __init__(self, question: Question, *, http: str, grpc: str) -> None:
         self.question = question
-        self._http, self._grpc = http, grpc
-        self.tallies: list[Tally] = []
+        self._addresses = {"http": http, "grpc": grpc}
+        self.http, self.grpc = Tally(), Tally()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -41,26 +44,25 @@ class Waves:
 
     async def _roll(self) -> None:
         while not self._stop.is_set():
-            load = Load(self.question, http=self._http, grpc=self._grpc, connections=CONNECTIONS, interval=INTERVAL)
-            self.tallies += [load.http, load.grpc]
+            load = Load(self.question, **self._addresses, connections=CONNECTIONS, interval=INTERVAL)
+            load.http, load.grpc = self.http, self.grpc
             async with load:
                 await load.until_sent(REQUESTS)
 
     @property
     def answers(self) -> Counter[str]:
         """Right answers so far, by revision."""
-        return sum((tally.answers for tally in self.tallies), Counter())
+        return self.http.answers + self.grpc.answers
 
     @property
     def failures(self) -> list[str]:
         """What failed so far, and answers that are nobody's."""
-        wrong = ["a wrong answer"] * sum(tally.wrong for tally in self.tallies)
-        return [*wrong, *(failure for tally in self.tallies for failure in tally.failures)]
+        return [*self.http.troubles, *self.grpc.troubles]
 
     @property
     def sent(self) -> int:
         """Requests so far."""
-        return sum(tally.sent for tally in self.tallies)
+        return self.http.sent + self.grpc.sent
 
     async def until(self, met: Callable[[Counter[str]], bool], seconds: float = 60.0) -> None:
         """Return when the answers that came since now are such that `met`."""

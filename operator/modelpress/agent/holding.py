@@ -168,20 +168,23 @@ class Keeper:
         del self.slots[name]
 
     async def _advance(self, slot: Slot) -> None:
-        """Bring a model one step further. Raises AgentError if it fails and nothing is served, or TritonAwayError."""
+        """Bring a model one step further. Raises AgentError if it fails and nothing is served, or TritonAwayError.
+
+        The candidate comes when that is done, and one that it overtook has left its number.
+        """
+        answers = slot.serving is slot.current and slot.answers
         for held in slot.held:
-            if held.verified or asyncio.get_running_loop().time() < held.not_before:
-                continue
-            if held is slot.candidate and (held.is_judged or not (slot.serving is slot.current and slot.answers)):
-                continue
-            await self._bring(slot, held)
-        current = slot.current
+            if held is not slot.candidate and _is_due(held):
+                await self._bring(slot, held)
+        current, candidate = slot.current, slot.candidate
         if current.verified and current.prepared is not None:
-            keep = [held.wanted for held in (current, slot.candidate) if held is not None and not held.is_judged]
+            keep = [held.wanted for held in (current, candidate) if held is not None and not held.is_judged]
             if await self._versions.leave_only(current.prepared, keep):
                 needed = [held.wanted for slot in self.slots.values() for held in slot.held]
                 await asyncio.to_thread(fetching.keep_only, needed, self._settings)
             slot.serving = current
+        if answers and candidate is not None and _is_due(candidate) and not candidate.is_judged:
+            await self._bring(slot, candidate)
 
     async def _bring(self, slot: Slot, held: Held) -> None:
         name = held.wanted.name
@@ -203,6 +206,11 @@ class Keeper:
                 return response.status == 200
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
+
+
+def _is_due(held: Held) -> bool:
+    """Say whether a version is to be brought in now."""
+    return not held.verified and asyncio.get_running_loop().time() >= held.not_before
 
 
 def _known(slot: Slot, model: ServedModel | None) -> Held | None:

@@ -81,11 +81,12 @@ class Versions:
 
         Raises TritonAwayError: it is to be tried again.
         """
-        name, numbers = prepared.model.name, {model.version for model in keep}
-        others = fetching.placed(name, self._settings).keys() - numbers
+        name, kept = prepared.model.name, list(keep)
+        there = fetching.placed(name, self._settings)
+        others = {number for number, model in there.items() if model not in kept}
         if not others:
             return False
-        self._configure(prepared, fetching.placed(name, self._settings).keys() - others)
+        self._configure(prepared, there.keys() - others)
         await self._unloaded(name, others)
         for number in others:
             log.info("version %d of %s is unloaded", number, name)

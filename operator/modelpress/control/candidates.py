@@ -86,7 +86,7 @@ def _failed(verdict: Verdict | None, seen: Situation) -> Failure | None:
 def _unwell(draft: Draft, candidate: str, since: datetime | None) -> Failure | None:
     """Return why a candidate that answers requests is not well: a container ended, or a pod stopped answering."""
     for pod in pods_of(draft.observed, candidate):
-        if "deletionTimestamp" in pod["metadata"]:
+        if pods.is_leaving(pod):
             continue
         name = pod["metadata"]["name"]
         for ending in pods.last_endings(pod):

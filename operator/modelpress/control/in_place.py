@@ -47,8 +47,11 @@ def arrived(observed: Observed, revision: str, own_pods: list[Manifest]) -> tupl
 
 
 def failure(observed: Observed, candidate: str, own_pods: list[Manifest], since: datetime | None) -> Failure | None:
-    """Return what `own_pods` say against `candidate` for good: that they refuse it, or ended over it after `since`."""
-    for pod in own_pods:
+    """Return what `own_pods` say against `candidate` for good: that they refuse it, or ended over it after `since`.
+
+    A pod that is to end says nothing by that.
+    """
+    for pod in (pod for pod in own_pods if not pods.is_leaving(pod)):
         for ending in pods.last_endings(pod):
             recent = since is not None and ending.finished_at and clock.parse(ending.finished_at) > since
             if recent and ending.exit_code not in (ExitCode.DONE, ExitCode.ENVIRONMENT):
@@ -115,7 +118,7 @@ def _failures(observed: Observed, candidate: str, own_pods: list[Manifest]) -> l
 
 
 def _alive(own_pods: list[Manifest]) -> list[str]:
-    return [pod["metadata"]["name"] for pod in own_pods if "deletionTimestamp" not in pod["metadata"]]
+    return [pod["metadata"]["name"] for pod in own_pods if not pods.is_leaving(pod)]
 
 
 def _of(held: tuple[HeldModel, ...], revision: str) -> HeldModel | None:

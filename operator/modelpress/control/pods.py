@@ -101,9 +101,14 @@ def has_run(pod: Manifest) -> bool:
     return any("running" in state or "terminated" in state for state in states)
 
 
+def is_leaving(pod: Manifest) -> bool:
+    """Say whether `pod` was told to end."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
 def is_ready(pod: Manifest) -> bool:
     """Say whether `pod` answers."""
-    return _condition(pod, "Ready").get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
+    return _condition(pod, "Ready").get("status") == "True" and not is_leaving(pod)
 
 
 def has_stopped_answering(pod: Manifest) -> bool:

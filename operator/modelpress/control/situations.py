@@ -88,7 +88,7 @@ def _side(draft: Draft, name: str, *, exists: bool) -> Side:
     found = health(draft.observed, name)
     there = found.deployment is not None and not draft.is_going(found.deployment)
     own = pods_of(draft.observed, name)
-    leaving = sum("deletionTimestamp" in pod["metadata"] for pod in own)
+    leaving = sum(map(pods.is_leaving, own))
     return Side(
         exists=exists,
         asked=found.wanted if there else 0,

@@ -127,6 +127,29 @@ async def test_a_version_that_triton_cannot_load_or_that_answers_differently_lea
         assert set(tally.answers) == {OLD}, str(tally)
 
 
+async def test_a_version_that_overtakes_one_that_was_proved_is_proved_in_its_place_and_takes_over(
+    start: Callable[[ServedModel], Pod], artifact_store: Path
+) -> None:
+    first, old, new = versions(artifact_store)
+    overtaken = publish(artifact_store, factor=3.0).model_copy(update={"version": TOP - 1, "revision": "overtaken"})
+    pod = start(first)
+    async with load_on(pod) as load:
+        pod.hold([old], (overtaken,))
+        await told(lambda: candidate(pod).get("verified"), "the overtaken version to be proved")
+        pod.hold([old], (new,))
+        proved = (NEW, True)
+        await told(
+            lambda: (candidate(pod)["revision"], candidate(pod)["verified"]) == proved, "the new one to be proved"
+        )
+        for tally in (load.http, load.grpc):
+            assert set(tally.answers) == {OLD}, str(tally)
+        pod.hold([new])
+        await told(lambda: serves(pod, NEW), "the new version to answer")
+        await load.until_sent(100)
+    for tally in (load.http, load.grpc):
+        assert tally.clean, str(tally)
+
+
 def unreadable(store: Path) -> ServedModel:
     """Publish a model whose file is none, but is what its manifest says."""
     with pytest.MonkeyPatch.context() as patch:

@@ -305,6 +305,23 @@ async def test_a_candidate_that_is_called_off_is_unloaded(keeper: Keeper, triton
     assert keeper.ready
 
 
+@pytest.mark.parametrize("fits", [True, False])
+async def test_a_candidate_that_overtakes_another_one_is_proved_in_its_place(
+    keeper: Keeper, triton: FakeTriton, make: Any, fits: bool
+) -> None:
+    old, overtaken, third = make(1.0), make(2.0, TOP - 1), make(3.0, TOP - 1)
+    third = third if fits else third.model_copy(update={"max_batch_size": 4})
+    await both(keeper, old, overtaken)
+    hold(old, beside=third)
+    for _ in range(2):
+        await keeper.step()
+    candidate = keeper.slots[NAME].candidate
+    assert candidate is not None and candidate.wanted == third and candidate.verified is fits
+    assert await triton.factor() == 1.0 and keeper.ready
+    assert triton.loaded(NAME) == {TOP: old, TOP - 1: third} if fits else {TOP: old}
+    assert all(now[-1] == TOP for now in triton.history), "the old version answers all the time"
+
+
 @pytest.mark.parametrize("told", ["old", "new"])
 async def test_an_agent_that_starts_in_the_middle_goes_on_with_what_is_said_to_answer(
     keeper: Keeper, triton: FakeTriton, make: Any, told: str

@@ -165,6 +165,25 @@ def test_a_triton_that_ends_over_two_versions_sends_the_new_one_back() -> None:
     assert held(world, old)[1] == []
 
 
+def test_a_pod_that_is_told_to_end_over_two_versions_says_nothing_against_the_new_one() -> None:
+    world = serving(IN_PLACE, replicas=2)
+    old = world.status["currentRevision"]
+    world.loads = lambda pod, revision: revision == old
+    new = change(world, 7)
+    world.pass_time(5)
+    over = {"terminated": {"exitCode": 143, "reason": "Error", "finishedAt": stamp(world.now)}}
+    leaving = world.of("Pod", "serve")[0]
+    leaving["metadata"]["deletionTimestamp"] = stamp(world.now)
+    leaving["status"]["containerStatuses"][0]["state"] = over
+    world.carry_out(world.plan())
+    assert world.status["candidateRevision"] == new
+    assert summary(world.status)["Stalled"].startswith("False")
+    world.remove(Reference("v1", "Pod", "team-a", leaving["metadata"]["name"]))
+    world.loads = loads
+    world.pass_time(20)
+    assert world.status["currentRevision"] == new
+
+
 def test_what_is_served_otherwise_cannot_be_loaded_in_place_and_says_which_field() -> None:
     world = serving(IN_PLACE, replicas=1)
     old = world.status["currentRevision"]
