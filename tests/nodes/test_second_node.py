@@ -123,8 +123,8 @@ def test_two_running_nodes_are_left_alone(listener: str, asked: tuple[str, ...])
     assert all(before.values())
 
 
-@pytest.mark.parametrize("name", SECOND.components)
-def test_a_killed_process_of_it_comes_back_and_its_pods_go_on(listener: str, name: str) -> None:
+@pytest.mark.parametrize("name", (*SECOND.components, *FIRST.components))
+def test_a_killed_process_of_either_node_comes_back_and_pods_of_the_second_go_on(listener: str, name: str) -> None:
     kill(name)
     assert f"starting {name}" in make("up")
     found = await_phase(listener, "Running")
