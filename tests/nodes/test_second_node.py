@@ -20,10 +20,11 @@ pytestmark = pytest.mark.nodes
 NAMESPACE = "nodes"
 TOLERATED = {"key": SERVING_ONLY["key"], "operator": "Exists"}
 PORT = 8080
+REACHED = "reached the store"
 LISTEN = f"""
 import http.server, socket
 socket.create_connection(("store-read.store.svc", 8333), timeout=10).close()
-print("reached the store", flush=True)
+print("{REACHED}", flush=True)
 http.server.ThreadingHTTPServer(("", {PORT}), http.server.BaseHTTPRequestHandler).serve_forever()
 """
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)"
@@ -64,8 +65,15 @@ def await_phase(name: str, phase: str) -> dict[str, Any]:
     return status(name)
 
 
-def logs(name: str) -> str:
-    return kubectl("logs", name, f"--namespace={NAMESPACE}")
+def await_words(name: str) -> str:
+    """Return what a pod printed once it has reached the store and its kubelet, which may just have begun, tells so."""
+    line = command_line("logs", name, f"--namespace={NAMESPACE}")
+
+    def look() -> str | None:
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        return done.stdout if REACHED in done.stdout else None
+
+    return wait_for(look, f"{name} to reach the store", 60, lambda: str(status(name)))
 
 
 def pids() -> dict[str, int | None]:
@@ -85,7 +93,7 @@ def listener(cluster: Path, images: dict[str, str], store: Path) -> Iterator[str
 
 def test_a_pod_there_reaches_services_by_name_and_is_read_through_its_own_kubelet(listener: str) -> None:
     assert SECOND.has(status(listener)["podIP"])
-    wait_for(lambda: "reached the store" in logs(listener), "the pod to reach the store", 60, lambda: logs(listener))
+    assert await_words(listener).splitlines() == [REACHED]
     where = f"--namespace={NAMESPACE}"
     assert kubectl("exec", where, listener, "--", "/opt/modelpress/bin/python", "-c", "print(6 * 7)").strip() == "42"
 
@@ -129,7 +137,7 @@ def test_a_killed_process_of_either_node_comes_back_and_pods_of_the_second_go_on
     assert f"starting {name}" in make("up")
     found = await_phase(listener, "Running")
     assert found["containerStatuses"][0]["restartCount"] == 0
-    assert logs(listener).count("reached the store") == 1
+    assert await_words(listener).splitlines() == [REACHED]
 
 
 def test_it_goes_without_a_trace_and_the_first_node_does_not_notice(listener: str) -> None:

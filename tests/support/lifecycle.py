@@ -26,8 +26,11 @@ def make(*command: str) -> str:
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the administrator and return what it printed."""
-    line = command_line(*arguments)
-    return subprocess.run(line, input=stdin, capture_output=True, text=True, check=True, timeout=180).stdout
+    done = subprocess.run(
+        command_line(*arguments), input=stdin, capture_output=True, text=True, check=False, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def kill(name: str) -> None:
