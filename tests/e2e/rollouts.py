@@ -108,13 +108,6 @@ def pods(workplace: Workplace, revision: str, *, leaving: bool = True) -> set[st
     return {item["name"] for item in found if leaving or "deletionTimestamp" not in item}
 
 
-def revisions_with_pods(workplace: Workplace) -> set[str]:
-    """Return the revisions that have serving pods, those on their way out included."""
-    selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}"
-    found = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
-    return {item["metadata"]["labels"][REVISION_LABEL] for item in found}
-
-
 def a_pod(workplace: Workplace, revision: str) -> dict[str, Any]:
     """Return a pod of a revision that is there to stay, once there is one."""
     selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE},{REVISION_LABEL}={revision}"

@@ -28,8 +28,8 @@ async def no_room(stage: Stage) -> tuple[str, ...]:
 
 
 async def other_answers_than_its_judge_got(stage: Stage) -> tuple[str, ...]:
+    await stage.begins(ERRATIC)
     stage.happens()
-    await stage.apply(ERRATIC)
     return ("AnswersDiffer",)
 
 
@@ -61,18 +61,20 @@ async def fails_once_it_is_asked_for_more(stage: Stage) -> tuple[str, ...]:
 
 async def right_and_slow(stage: Stage) -> tuple[str, ...]:
     """Each request waits for others to join it for longer than the old version takes in all."""
-    stage.happens()
     limits = {"minRequests": 20, "maxLatencyIncrease": 0.5, "onInconclusive": "Pause"}
     batching = {"maxBatchSize": 64, "maxQueueDelay": "400ms"}
     await stage.apply(stage.second, {"steps": [FINAL], "analysis": limits}, batching=batching)
+    await stage.answers(stage.second)
+    stage.happens()
     return ("AnalysisFailed",)
 
 
 async def requests_queue(stage: Stage) -> tuple[str, ...]:
-    stage.happens()
     limits = {"minRequests": 20, "maxQueueTime": "150ms", "onInconclusive": "Pause"}
     batching = {"maxBatchSize": 128, "maxQueueDelay": "400ms"}
     await stage.apply(stage.second, {"steps": [FINAL], "analysis": limits}, batching=batching)
+    await stage.answers(stage.second)
+    stage.happens()
     return ("AnalysisFailed",)
 
 
@@ -85,8 +87,8 @@ async def served_otherwise(stage: Stage) -> tuple[str, ...]:
 
 async def other_tensors(stage: Stage) -> tuple[str, ...]:
     """The versions of a model in one Triton share one configuration."""
+    await stage.begins(OTHERWISE_NAMED)
     stage.happens()
-    await stage.apply(OTHERWISE_NAMED)
     return ("InPlaceIncompatible",)
 
 

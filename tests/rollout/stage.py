@@ -114,20 +114,27 @@ class Stage:
 
     async def half_way(self, version: str | None = None, rollout: Mapping[str, Any] | None = None) -> None:
         """Apply `version`, by default the second one, and return when it is half way, see STRATEGIES."""
-        version = version or self.second
+        version, steps = version or self.second, len(STRATEGIES[self.strategy].get("steps", ()))
+        await self.begins(version, rollout, step=steps)
+        if steps:
+            await self.answers(version)
+        if self.strategy == IN_PLACE:
+            self.a_pod = await asyncio.to_thread(standing.await_proof, self.workplace, self.candidate)
+
+    async def begins(self, version: str, rollout: Mapping[str, Any] | None = None, step: int = 0) -> None:
+        """Apply `version` and return when it is a candidate, at `step` if it has steps."""
         await self.apply(version, rollout)
-        steps = STRATEGIES[self.strategy].get("steps", ())
         found = await asyncio.to_thread(
             rollouts.await_rollout,
             self.workplace,
-            lambda status: bool(status) and status.get("step", 0) == len(steps) and status["candidate"] != self.old,
-            f"{self.strategy} to be half way to {version}",
+            lambda status: bool(status) and status.get("step", 0) == step and status["candidate"] != self.old,
+            f"{self.strategy} to be at step {step} of {version}",
         )
         self.candidate = found["candidate"]
-        if steps:
-            await self.waves.until(lambda answers: answers[version] > 0, PATIENCE)
-        if self.strategy == IN_PLACE:
-            self.a_pod = await asyncio.to_thread(standing.await_proof, self.workplace, self.candidate)
+
+    async def answers(self, version: str) -> None:
+        """Return when `version` answers."""
+        await self.waves.until(lambda answers: answers[version] > 0, PATIENCE)
 
     async def another_candidate(self) -> str:
         """Return the candidate once it is not the one of `half_way` any more."""

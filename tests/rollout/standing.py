@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import kubectl
-from tests.e2e import rollouts
 from tests.e2e.rollouts import FIRST, NAME, SECOND, THIRD, current, wanted
 from tests.support import reading
 from tests.support.workplace import Workplace, wait_for
 
 from modelpress.api.names import MODEL_LABEL, REVISION_LABEL, ROLE_LABEL, ROLE_SERVE
 from modelpress.api.servingpod import AGENT_PORT, PodAnswer
+from modelpress.control import pods
 
 VERSIONS = (FIRST, SECOND, THIRD)
 """Those that serve, one after the other: each case goes on from the version that the case before it ended at."""
@@ -71,10 +71,12 @@ def set_behind(workplace: Workplace) -> str:
 
 
 def await_alone(workplace: Workplace) -> None:
-    """Return when there are pods of the set that the main Service leads to, and no others."""
+    """Return when there are pods of the set that the main Service leads to, all ready, and no others."""
 
     def alone() -> bool:
-        return rollouts.revisions_with_pods(workplace) == {set_behind(workplace)}
+        found = reading.pods(workplace.namespace, f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}")
+        own = {pod["metadata"]["labels"][REVISION_LABEL] for pod in found}
+        return own == {set_behind(workplace)} and all(map(pods.is_ready, found))
 
     wait_for(alone, "what serves to be alone", explain=lambda: workplace.explain(NAME))
 

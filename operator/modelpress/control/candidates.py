@@ -113,6 +113,8 @@ def _late(draft: Draft, seen: Situation) -> Failure | None:
         return None
     if loads:
         return _not_loaded(draft, seen, limit)
+    if seen.strategy is Strategy.RECREATE and not side.exists:
+        return too_late(f"The pods of {seen.traffic.stable} were not gone", limit, None)
     trouble = health(draft.observed, seen.candidate).trouble if seen.candidate else None
     return too_late(f"{side.answering} of {side.asked} pods answered", limit, trouble)
 
@@ -140,11 +142,22 @@ def _begun(draft: Draft, seen: Situation) -> datetime | None:
     memory = seen.remembered
     if memory is None or memory.stage is Stage.STARTING:
         live = draft.observed.find("Deployment", set_of(draft.observed, seen.candidate)) if seen.candidate else None
-        return _created(live) or (memory.since if memory is not None else None)
+        since = _created(live) or (memory.since if memory is not None else None)
+        return _after_others(draft, seen, since) if live is None and seen.strategy is Strategy.RECREATE else since
     if memory.stage is Stage.PROMOTING or memory.reached is None:
         return memory.since
     pause = seen.steps[min(memory.step, len(seen.steps) - 1)].pause if seen.steps else None
     return memory.reached + pause if pause is not None else None
+
+
+def _after_others(draft: Draft, seen: Situation, since: datetime | None) -> datetime | None:
+    """Return when the pods that a Recreate waits for are to have ended; None: they have.
+
+    `since`: where none of them was told to end yet.
+    """
+    others = [pod for name in seen.sides if name != seen.candidate for pod in pods_of(draft.observed, name)]
+    told = (pod["metadata"].get("deletionTimestamp") for pod in others)
+    return max((clock.parse(text) for text in told if text), default=since if others else None)
 
 
 def _created(live: Manifest | None) -> datetime | None:

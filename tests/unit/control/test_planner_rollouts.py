@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from tests.support.models import INSTALLATION, condition, summary
+from tests.support.models import INSTALLATION, condition, stamp, summary
 from tests.support.world import Requests, World, healthy
 from tests.unit.control.rollouts import (
     CANARY,
@@ -301,6 +301,49 @@ def test_slow_pods_are_no_lack_of_room() -> None:
     change(world, 7)
     world.pass_time(330)
     assert summary(world.status)["Stalled"] == "True/ProgressDeadlineExceeded"
+
+
+def lingering(world: World, until: datetime) -> None:
+    """Have pods that are told to end be there until they are removed; that is to be by `until`."""
+    remove = world.remove
+
+    def tell(reference: Reference) -> None:
+        if reference.kind == "Pod":
+            world.objects[reference]["metadata"]["deletionTimestamp"] = stamp(until)
+        else:
+            remove(reference)
+
+    world.remove = tell  # type: ignore[method-assign]
+
+
+def test_a_recreate_counts_its_deadline_from_when_the_old_pods_have_ended() -> None:
+    world = serving({**STRATEGIES["Recreate"], "progressDeadline": "10s"}, replicas=1)
+    remove, old = world.remove, world.status["currentRevision"]
+    lingering(world, until=world.now + timedelta(seconds=50))
+    new = change(world, 7)
+    world.pass_time(45)
+    assert world.names("Deployment") == []
+    world.remove = remove  # type: ignore[method-assign]
+    world.pods = only(new, starting)
+    world.remove(Reference("v1", "Pod", "team-a", f"{old}-pod-0"))
+    world.pass_time(9)
+    assert world.names("Deployment") == [new]
+    world.pods = healthy
+    world.pass_time(5)
+    assert world.status["currentRevision"] == new
+
+
+def test_a_recreate_whose_old_pods_do_not_end_starts_the_old_set_again() -> None:
+    world = serving({**STRATEGIES["Recreate"], "progressDeadline": "10s"}, replicas=1)
+    old = world.status["currentRevision"]
+    lingering(world, until=world.now + timedelta(seconds=50))
+    change(world, 7)
+    world.pass_time(55)
+    assert world.names("Deployment") == []
+    world.pass_time(10)
+    assert world.names("Deployment") == [old]
+    assert summary(world.status)["Stalled"] == "True/ProgressDeadlineExceeded"
+    assert f"The pods of {old} were not gone within" in condition(world.status, "Ready")["message"]
 
 
 def test_recreate_interrupts_and_says_so() -> None:
