@@ -82,15 +82,13 @@ def pod_network(node: Node) -> dict[str, object]:
 
 def kubelet(node: Node) -> dict[str, object]:
     """Return the configuration of a node's kubelet."""
-    own = {
-        "port": node.kubelet_port,
-        "healthzPort": node.health_port,
-        "cgroupRoot": f"/{node.control_group}",
-        "registerWithTaints": list(node.taints),
-    }
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
+        "port": node.kubelet_port,
+        "healthzPort": node.health_port,
+        "registerWithTaints": list(node.taints),
+        "cgroupRoot": f"/{node.control_group}",
         "cgroupDriver": CGROUP_DRIVER,
         "failSwapOn": False,
         "containerRuntimeEndpoint": f"unix://{node.socket()}",
@@ -115,7 +113,6 @@ def kubelet(node: Node) -> dict[str, object]:
         "registryPullQPS": 0,
         "serializeImagePulls": False,
         "podLogsDir": str(node.logs()),
-        **own,
     }
 
 

@@ -47,7 +47,7 @@ class Node:
 
     @property
     def pods_group(self) -> str:
-        """What the paths of its pods' control groups have in them, and begin with on a machine of its own."""
+        """What the paths of its pods' control groups begin with; inside a container, what they have in them."""
         return f"/{self.control_group or 'kubepods'}"
 
     @property
