@@ -69,7 +69,7 @@ def test_targets_of_two_outputs_that_one_loss_does_not_fit_are_refused_with_the_
     make_context: MakeContext,
 ) -> None:
     context = make_context({"train": samples()}, "CrossEntropy")
-    with pytest.raises(Judged, match="whole numbers as targets of amount.*name one in objective.output"):
+    with pytest.raises(Judged, match=r"whole numbers as targets of amount.*name one in objective.output"):
         finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
 
 
