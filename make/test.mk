@@ -47,7 +47,7 @@ test-long: $(VENV) ## what takes minutes or shuts the cluster down
 	$(PYTEST) -m long tests
 
 # Cases wait most of the time, so four are tried at a time; seconds, an operator that is killed, and the load want it alone.
-test-rollout: set-up ## every strategy in every hard case, and 100,000 requests without a loss; an hour
+test-rollout: set-up ## every strategy in every hard case, and 100,000 requests without a loss; 70 minutes
 	@rm -f .cluster/rollout-rows.jsonl; code=0; \
 	$(PYTEST) -v -n 4 --dist load --maxschedchunk 1 tests/rollout/test_matrix.py || code=$$?; \
 	$(PYTEST) -v -n 0 $(addprefix tests/rollout/test_,soon_back.py operator_killed.py hundred_connections.py) || code=$$?; \

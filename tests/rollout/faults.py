@@ -59,6 +59,14 @@ async def fails_once_it_is_asked_for_more(stage: Stage) -> tuple[str, ...]:
     return ("AnalysisFailed",)
 
 
+async def fails_from_its_first_request(stage: Stage) -> tuple[str, ...]:
+    stage.happens(SHORT_LACKS, fails=SHORT)
+    await stage.apply(SHORT, {"analysis": {"minRequests": 20}})
+    await stage.fails()
+    stage.happens()
+    return ("AnalysisFailed",)
+
+
 async def right_and_slow(stage: Stage) -> tuple[str, ...]:
     """Each request waits for others to join it for longer than the old version takes in all."""
     limits = {"minRequests": 20, "maxLatencyIncrease": 0.5, "onInconclusive": "Pause"}
@@ -101,9 +109,9 @@ FAULTS: tuple[tuple[str, Fault], ...] = (
     ("Canary", fast_and_wrong),
 )
 """Only a canary has requests while it is a candidate, and is judged by them; in place no room is needed."""
-IN_SECONDS: tuple[Fault, ...] = (triton_crashes, fails_once_it_is_asked_for_more)
+IN_SECONDS: tuple[Fault, ...] = (triton_crashes, fails_once_it_is_asked_for_more, fails_from_its_first_request)
 """Faults of a canary after which seconds are counted: all else takes as many requests as tell."""
-HURTS = (triton_crashes, fails_once_it_is_asked_for_more)
+HURTS = IN_SECONDS
 """Faults by which requests fail."""
-ASKED = (aborted, triton_crashes, fails_once_it_is_asked_for_more, right_and_slow, requests_queue)
+ASKED = (*IN_SECONDS, aborted, right_and_slow, requests_queue)
 """Faults of a canary that has had requests."""

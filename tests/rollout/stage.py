@@ -93,9 +93,9 @@ class Stage:
     def happens(self, row: int | None = None, fails: str = "") -> None:
         """Note that now happens what the case is about. `row`: what clients that come and go ask for from now on, at
         which the version `fails` fails, and no other."""
-        self.injected, self._fails = time.monotonic(), fails
+        self.injected = time.monotonic()
         if row is not None:
-            self.waves.question = question(row)
+            self._fails, self.waves.question = fails, question(row)
 
     def spec(self, version: str, rollout: Mapping[str, Any] | None = None, **serving: Any) -> dict[str, Any]:
         """Return the model in `version`, to take over by the strategy of the case."""
@@ -135,6 +135,12 @@ class Stage:
     async def answers(self, version: str) -> None:
         """Return when `version` answers."""
         await self.waves.until(lambda answers: answers[version] > 0, PATIENCE)
+
+    async def fails(self) -> None:
+        """Return when a request has failed."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.failures:  # noqa: ASYNC110 - clients count plainly
+                await asyncio.sleep(0.05)
 
     async def another_candidate(self) -> str:
         """Return the candidate once it is not the one of `half_way` any more."""

@@ -244,19 +244,23 @@ class World:
         self.settle()
 
     def _wait(self) -> float | None:
-        """Return when the next round is: as the operator asked, and whenever counters are read."""
-        asked = self.history[-1].requeue_after
-        return asked if self._window() is None else min(COUNTS_EVERY, asked if asked is not None else COUNTS_EVERY)
+        """Return when the next round is: as the operator asked, and whenever a canary's counters are read."""
+        asked, rollout = self.history[-1].requeue_after, self._canary()
+        if rollout is None or rollout.stage == "Starting":
+            return asked
+        return min(COUNTS_EVERY, asked if asked is not None else COUNTS_EVERY)
 
-    def _window(self) -> str | None:
-        """Return the step that requests are counted for, if a canary answers."""
+    def _canary(self) -> RolloutStatus | None:
+        """Return how far a canary is that answers, or is about to."""
         rollout = (self.model.get("status") or {}).get("rollout")
-        return window_of(RolloutStatus.model_validate(rollout)) if rollout and rollout["stage"] != "Starting" else None
+        counted = rollout and (rollout["stage"] != "Starting" or rollout["strategy"] == "Canary")
+        return RolloutStatus.model_validate(rollout) if counted else None
 
     def read_counters(self) -> None:
         """Let pods do what they get to do, and read their counters while a canary answers."""
         passed, self._counted_at = (self.now - self._counted_at).total_seconds(), self.now
-        window, read = self._window(), {}
+        canary, read = self._canary(), {}
+        window = window_of(canary) if canary is not None else None
         for pod in self.of("Pod", "serve"):
             name, does = pod["metadata"]["name"], self.requests(pod)
             if does is not None:

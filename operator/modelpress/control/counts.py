@@ -1,4 +1,4 @@
-"""Read the request counters of serving pods while a canary answers, and only then.
+"""Read the request counters of serving pods while a canary answers, or is about to, and only then.
 
 Judged by, unlike progress: so a pod that does not tell is counted as silent, and asked again. What it says is bounded
 all the same: two seconds, 1 MiB, no redirects, no credentials.
@@ -15,13 +15,14 @@ import aiohttp
 from pydantic import ValidationError
 
 from modelpress.api.names import MODEL_LABEL, ROLE_LABEL, ROLE_SERVE
-from modelpress.api.rollout import RolloutStatus
+from modelpress.api.rollout import RolloutStatus, Strategy
 from modelpress.api.servingpod import METRICS_PORT
 from modelpress.control.kinds import MODEL
 from modelpress.control.objects import Key, Objects
 from modelpress.control.plan import Manifest, Reference
 from modelpress.control.pod_answers import ask_again_and_again, ask_pod, own_address
 from modelpress.rollout.counting import Counted, count, total, window_of
+from modelpress.rollout.situation import Stage
 from modelpress.triton.metrics import InferenceCounters, inference_counters
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ AT_A_TIME = 64
 class CountsPoller:
     """Reads, once in `interval` seconds.
 
-    `counts` holds what each pod did in the present step of its model's canary, by `namespace/pod`.
+    `counts` holds what each pod did in the present step of its model's canary, by `namespace/pod`. Pods are read before
+    they are let in, too: so the first reading after that tells what they did since.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class CountsPoller:
         await ask_again_and_again(self.poll_once, self._interval, TIMEOUT)
 
     async def poll_once(self, session: aiohttp.ClientSession) -> None:
-        """Read each pod once, and have a round made on each model that has a canary."""
-        windows = {key: window_of(status) for key, _, status in steps_with_requests(self._objects)}
+        """Read each pod once, and have a round made on each model that has a canary which answers."""
+        canaries = {key: status for key, _, status in _rollouts(self._objects) if answers(status) or _is_canary(status)}
+        windows = {key: window_of(status) for key, status in canaries.items()}
         if not windows:
             self.counts.clear()
             return
@@ -64,8 +67,9 @@ class CountsPoller:
             key = key_of(pod)
             assert key is not None, "a pod that was read belongs to a model"
             self.counts[name] = count(self.counts.get(name), windows[key], counters, now)
-        for key in windows:
-            self._changed(key)
+        for key, status in canaries.items():
+            if answers(status):
+                self._changed(key)
 
     async def _read(self, session: aiohttp.ClientSession, pod: Manifest) -> InferenceCounters | None:
         address = own_address(pod)
@@ -77,10 +81,23 @@ class CountsPoller:
 
 def steps_with_requests(objects: Objects) -> Iterator[tuple[Key, Manifest, RolloutStatus]]:
     """Yield the models whose canary answers, each with how far that is."""
+    return ((key, model, status) for key, model, status in _rollouts(objects) if answers(status))
+
+
+def answers(status: RolloutStatus) -> bool:
+    """Say whether the candidate has requests."""
+    return status.stage != Stage.STARTING.value
+
+
+def _is_canary(status: RolloutStatus) -> bool:
+    return status.strategy == Strategy.CANARY.value
+
+
+def _rollouts(objects: Objects) -> Iterator[tuple[Key, Manifest, RolloutStatus]]:
     for key in objects.models():
         model = objects.get(Reference(MODEL.api_version, MODEL.kind, *key))
         status = _rollout(model) if model is not None else None
-        if model is not None and status is not None and status.stage != "Starting":
+        if model is not None and status is not None:
             yield key, model, status
 
 

@@ -22,7 +22,8 @@ NOTHING = InferenceCounters()
 class Counted:
     """What is known of one pod. `window`: which step it is counted for. `since`: its first reading in that.
 
-    `last`: the counters as last read; `grown`: by how much they have grown in all, `recent`: by the last reading.
+    `last`: the counters as last read; `grown`: by how much they have grown in that; `recent`: by how much since the
+    reading before, whichever step that was in.
     `readings`: how many told; the first alone says nothing of the step. `misses`: readings in a row that failed.
     """
 
@@ -43,8 +44,11 @@ def window_of(rollout: RolloutStatus) -> str:
 def count(before: Counted | None, window: str, read: InferenceCounters | None, now: datetime) -> Counted:
     """Return what is known of a pod after `read`, which is None if it did not tell."""
     if before is None or before.window != window:
+        if read is None:
+            return Counted(window, misses=1)
         # what it did before the first reading is not known to belong to this step
-        return Counted(window, now, read, readings=1) if read is not None else Counted(window, misses=1)
+        known = before.last if before is not None else None
+        return Counted(window, now, read, recent=growth(known, read) if known is not None else NOTHING, readings=1)
     if read is None:
         return replace(before, recent=NOTHING, misses=before.misses + 1)
     if before.last is None:

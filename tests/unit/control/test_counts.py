@@ -67,8 +67,20 @@ async def test_what_all_versions_of_the_model_did_between_two_readings_is_counte
     assert changed == [Key("team", "digits")] * 2
 
 
-@pytest.mark.parametrize("rollout", [None, ROLLOUT | {"stage": "Starting"}, {"stage": "nonsense"}])
-async def test_nobody_is_asked_while_no_canary_answers(rollout: dict[str, Any] | None) -> None:
+STARTING = ROLLOUT | {"stage": "Starting", "step": 0}
+
+
+async def test_pods_are_read_before_a_canary_is_let_in_and_no_round_is_made_for_that() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(text=METRICS.format(good=10))
+
+    counts, changed = await poll(handler, STARTING | {"strategy": "Canary"})
+    assert counts["team/serve-pod"].last is not None
+    assert changed == []
+
+
+@pytest.mark.parametrize("rollout", [None, STARTING | {"strategy": "BlueGreen"}, {"stage": "nonsense"}])
+async def test_nobody_is_asked_while_no_canary_answers_or_is_about_to(rollout: dict[str, Any] | None) -> None:
     async def handler(_: web.Request) -> web.Response:
         raise AssertionError("nobody is to be asked")
 

@@ -119,6 +119,16 @@ def test_what_was_done_before_the_step_does_not_count() -> None:
     assert (fresh.grown, fresh.since) == (InferenceCounters(), at(5))
 
 
+def test_a_version_that_fails_as_a_step_begins_fails_at_the_first_reading_of_that_step() -> None:
+    before = count(None, "starting", InferenceCounters(requests=100), NOON)
+    failing = count(before, "first", InferenceCounters(requests=100, failures=30), at(5))
+    found = judge(did(200), version([("p", failing)]), LIMITS)
+    assert found.outcome is Outcome.FAILED
+    assert "of the last seconds" in found.message
+    one_miss = count(before, "first", None, at(5))
+    assert count(one_miss, "first", InferenceCounters(failures=30), at(10)).recent == InferenceCounters()
+
+
 def test_a_restart_begins_at_zero_and_loses_nothing_that_was_counted() -> None:
     counted = count(None, "w", InferenceCounters(requests=100), NOON)
     for time, requests in ((5, 130), (10, 20), (15, 50)):
