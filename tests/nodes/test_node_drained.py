@@ -14,10 +14,10 @@ from typing import Any, Self
 import kubectl
 import pytest
 from tests.e2e import rollouts
-from tests.e2e.rollouts import FIRST, NAME, SECOND
+from tests.e2e.rollouts import AT_ONCE, FIRST, NAME, wanted
 from tests.rollout import table
-from tests.rollout.stage import REPLICAS, Stage
-from tests.rollout.table import Row
+from tests.rollout.stage import IN_PLACE, REPLICAS, Stage
+from tests.rollout.table import CaseRow
 from tests.support import reading
 from tests.support.workplace import Workplace, wait_for
 
@@ -93,9 +93,12 @@ def nodes_of(workplace: Workplace) -> set[str]:
 
 @pytest.fixture(scope="module")
 def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A namespace in which the store has all versions."""
+    """The first version, Ready; all others are in the store."""
     rollouts.upload(workplace, tmp_path_factory.mktemp(NAME))
-    return OnBothNodes(workplace.namespace, workplace.store)
+    found = OnBothNodes(workplace.namespace, workplace.store)
+    found.apply(wanted(found, FIRST, AT_ONCE))
+    found.await_ready(NAME, seconds=600)
+    return found
 
 
 @pytest.fixture
@@ -136,21 +139,22 @@ def _drain(*more: str) -> str:
     return kubectl.run("sh", "-c", f"kubectl drain {DRAINED} {' '.join(options)} 2>&1")
 
 
-def report(stage: Stage, case: str, ends: str, last: float | None) -> None:
-    table.add(Row(stage.strategy, case, ends, stage.requests, len(stage.failures), stage.ended - stage.injected, last))
+def report(stage: Stage, case: str, version: str) -> None:
+    last = stage.last_answer_but_of(version)
+    table.add(CaseRow(stage.strategy, case, "", stage.requests, len(stage.failures), stage.seconds, last))
 
 
-@pytest.mark.parametrize("strategy", ["Canary", "BlueGreen"])
+@pytest.mark.parametrize("strategy", [IN_PLACE, "Canary", "BlueGreen"])
 async def test_a_version_takes_over_from_a_node_that_is_drained_half_way(
     on_the_second: Workplace, strategy: str
 ) -> None:
-    stage = Stage(on_the_second, strategy, f"{strategy}-drained", loser=FIRST)
+    stage = Stage(on_the_second, strategy, f"{strategy}-drained")
     async with stage:
-        await stage.half_way_to(SECOND)
-        fewest, told = await drain(stage, stage.old if strategy == "Canary" else None)
-        await stage.ends_at(SECOND)
+        await stage.half_way()
+        fewest, told = await drain(stage, stage.own if strategy != "BlueGreen" else None)
+        await stage.ends_at(stage.second)
         where = await asyncio.to_thread(nodes_of, stage.workplace)
-    report(stage, "second node drained", f"serves {SECOND}", stage.last_answer)
+    report(stage, "second node drained", stage.second)
     assert where == {STAYS}
     assert REFUSED in told, told
     assert fewest >= REPLICAS - 1
@@ -160,15 +164,15 @@ async def test_a_version_takes_over_from_a_node_that_is_drained_half_way(
 async def test_a_model_that_serves_moves_to_the_other_node_one_pod_at_a_time_and_comes_back(
     on_the_second: Workplace,
 ) -> None:
-    stage = Stage(on_the_second, "Canary", "ready-drained", loser=SECOND)
+    stage = Stage(on_the_second, "Canary", "ready-drained")
     async with stage:
-        fewest, told = await drain(stage, stage.old)
+        fewest, told = await drain(stage, stage.own)
         await asyncio.to_thread(_await_answering, stage.workplace, [STAYS] * REPLICAS)
         await asyncio.to_thread(kubectl.run, "kubectl", "uncordon", DRAINED)
-        await stage.apply(FIRST, replicas=REPLICAS + 1)
+        await stage.apply(stage.first, replicas=REPLICAS + 1)
         await asyncio.to_thread(_await_answering, stage.workplace, [STAYS] * REPLICAS + [DRAINED])
-        await stage.ends_at(FIRST)
-    report(stage, "second node drained", f"serves {FIRST}", None)
+        await stage.ends_at(stage.first)
+    report(stage, "second node drained, nothing changes", stage.first)
     assert REFUSED in told, told
     assert fewest == REPLICAS - 1
     assert not stage.failures, stage.failures[:3]
@@ -176,11 +180,11 @@ async def test_a_model_that_serves_moves_to_the_other_node_one_pod_at_a_time_and
 
 async def test_a_drain_that_does_not_ask_the_budget_loses_requests(on_the_second: Workplace) -> None:
     """The control: the same load, and both pods leave at once. Must fail, or the load proves nothing."""
-    stage = Stage(on_the_second, "none", "drained-at-once", loser=SECOND)
+    stage = Stage(on_the_second, "Canary", "drained-at-once")
     async with stage:
-        fewest, told = await drain(stage, stage.old, "--disable-eviction")
-        await stage.ends_at(FIRST)
-    report(stage, "control: second node drained without the budget", "requests are lost", None)
+        fewest, told = await drain(stage, stage.own, "--disable-eviction")
+        await stage.ends_at(stage.first)
+    report(stage, "control: second node drained past the budget, nothing changes", stage.first)
     assert REFUSED not in told, told
     assert fewest == 0
     assert stage.failures
