@@ -26,9 +26,12 @@ from tests.e2e.elastic import (
     upload,
     wanted,
 )
+from tests.support import reading
 from tests.support.audit import HPA_CONTROLLER, OPERATOR, Write, writes
 from tests.support.load import Load, Question
 from tests.support.workplace import Workplace, wait_for
+
+from modelpress.api.names import MODEL_LABEL, ROLE_LABEL, ROLE_SERVE
 
 KEDA_OPERATOR = "system:serviceaccount:keda:keda-operator"
 WIDTH, BATCH = 4096, 32
@@ -98,9 +101,14 @@ def waking(query: str) -> dict[str, Any]:
 
 
 async def fall_asleep(workplace: Workplace, query: str) -> None:
-    """Return when the model has no pod, and says so."""
+    """Return when the model has no pod, and says so. One that is on its way out answers still."""
     await asyncio.to_thread(serve, workplace, autoscaling=waking(query))
-    asleep = lambda: pods(workplace) == 0 and workplace.model(NAME)["status"]["replicas"] == 0  # noqa: E731
+    selector = f"{MODEL_LABEL}={NAME},{ROLE_LABEL}={ROLE_SERVE}"
+
+    def asleep() -> bool:
+        gone = pods(workplace) == 0 and workplace.model(NAME)["status"]["replicas"] == 0
+        return gone and not reading.pods(workplace.namespace, selector)
+
     explained = lambda: explain(workplace) + scaled_object(workplace)  # noqa: E731
     await asyncio.to_thread(wait_for, asleep, "no pod", 480, explained)
     condition = await asyncio.to_thread(workplace.await_condition, NAME, "Available", "False", "ScaledToZero")
