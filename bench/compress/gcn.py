@@ -30,7 +30,7 @@ NODES, CLASSES, FEATURES, KNOWN = 5000, 5, 128, 50
 """Of each graph; how many nodes of each class are trained on."""
 TAUGHT = (1, 2, 3)
 """Graphs that the recipe learns from, by seed; 0 is what the original was trained on."""
-UNSEEN = 4000
+UNSEEN = 4001
 """Seed of the graph that is asked about. The recipe was chosen by how it did on graphs 200 and 300 to 303."""
 BLOCKS = 120
 """More than elsewhere: answers are short, so single times scatter."""
