@@ -17,8 +17,8 @@ ROWS = Path(__file__).resolve().parents[2] / ".cluster" / "rollout-rows.jsonl"
 STRATEGIES = ("Canary", "BlueGreen", "InPlace", "Recreate")
 HEAD = """# What rollouts do to requests, measured
 
-Made by `make test-rollout`, and by `make test-nodes` where a second node is drained, {day}, on {machine}: cluster, clients
-and everything else. See [rollouts.md](rollouts.md).
+Made by `make test-rollout`, and where a second node is drained by `make test-nodes`, {day}, on {machine}:
+cluster, clients and everything else. See [rollouts.md](rollouts.md).
 """
 CASES = """## Half way, something happens
 
