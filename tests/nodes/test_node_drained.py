@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import kubectl
 import pytest
@@ -19,6 +18,7 @@ from tests.rollout import table
 from tests.rollout.stage import IN_PLACE, REPLICAS, Stage
 from tests.rollout.table import CaseRow
 from tests.support import reading
+from tests.support.alongside import Alongside
 from tests.support.workplace import Workplace, wait_for
 
 from localcluster import nodes
@@ -47,27 +47,15 @@ def _tolerated(key: str) -> dict[str, str]:
     return {"key": key, "operator": "Exists"}
 
 
-class Fewest:
+class Fewest(Alongside):
     """The least number of pods that answered at a time, from `async with` to its end; of one revision, or of all."""
 
     def __init__(self, workplace: Workplace, revision: str | None) -> None:
+        super().__init__()
         self._workplace, self._revision = workplace, revision
-        self._stop = asyncio.Event()
         self.found = len(answering(workplace, revision))
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._look())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._task is not None:
-            await self._task
-
-    async def _look(self) -> None:
+    async def _work(self) -> None:
         while not self._stop.is_set():
             self.found = min(self.found, len(await asyncio.to_thread(answering, self._workplace, self._revision)))
             with contextlib.suppress(TimeoutError):

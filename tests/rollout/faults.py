@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import kubectl
 from tests.e2e.rollouts import SHORT, SHORT_LACKS, a_pod
@@ -69,17 +70,16 @@ async def fails_from_its_first_request(stage: Stage) -> tuple[str, ...]:
 
 async def right_and_slow(stage: Stage) -> tuple[str, ...]:
     """Each request waits for others to join it for longer than the old version takes in all."""
-    limits = {"minRequests": 20, "maxLatencyIncrease": 0.5, "onInconclusive": "Pause"}
-    batching = {"maxBatchSize": 64, "maxQueueDelay": "400ms"}
-    await stage.apply(stage.second, {"steps": [FINAL], "analysis": limits}, batching=batching)
-    await stage.answers(stage.second)
-    stage.happens()
-    return ("AnalysisFailed",)
+    return await _makes_wait(stage, {"maxLatencyIncrease": 0.5}, batch=64)
 
 
 async def requests_queue(stage: Stage) -> tuple[str, ...]:
-    limits = {"minRequests": 20, "maxQueueTime": "150ms", "onInconclusive": "Pause"}
-    batching = {"maxBatchSize": 128, "maxQueueDelay": "400ms"}
+    return await _makes_wait(stage, {"maxQueueTime": "150ms"}, batch=128)
+
+
+async def _makes_wait(stage: Stage, limit: Mapping[str, Any], batch: int) -> tuple[str, ...]:
+    limits = {"minRequests": 20, **limit, "onInconclusive": "Pause"}
+    batching = {"maxBatchSize": batch, "maxQueueDelay": "400ms"}
     await stage.apply(stage.second, {"steps": [FINAL], "analysis": limits}, batching=batching)
     await stage.answers(stage.second)
     stage.happens()

@@ -12,37 +12,26 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.support.alongside import Alongside
 from tests.support.load import Load, Question, Tally
 
 CONNECTIONS, INTERVAL, REQUESTS = 3, 0.2, 6
 """Connections of each protocol in a wave, seconds between two requests of one, requests of each protocol in a wave."""
 
 
-class Waves:
+class Waves(Alongside):
     """Waves from `async with` to its end. `question` may be changed: the next wave asks it.
 
     `http`, `grpc`: what all of them met so far.
     """
 
     def __init__(self, question: Question, *, http: str, grpc: str) -> None:
+        super().__init__()
         self.question = question
         self._addresses = {"http": http, "grpc": grpc}
         self.http, self.grpc = Tally(), Tally()
-        self._stop = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._roll())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._task is not None:
-            await self._task
-
-    async def _roll(self) -> None:
+    async def _work(self) -> None:
         while not self._stop.is_set():
             load = Load(self.question, **self._addresses, connections=CONNECTIONS, interval=INTERVAL)
             load.http, load.grpc = self.http, self.grpc
