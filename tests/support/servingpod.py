@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 from tests.support.tritonserver import TritonServer
 
+from localcluster.starting import is_free
 from modelpress.agent.settings import Ports
 from modelpress.api.servingpod import (
     GRPC_PORT,
@@ -198,16 +198,6 @@ class Pod:
 def _free_offset() -> int:
     """Return an offset that no other pod of this process has, at which no port of a pod is taken."""
     for offset in _OFFSETS:
-        if all(_free(port) for port in vars(Ports().moved(offset)).values()):
+        if all(is_free(port) for port in vars(Ports().moved(offset)).values()):
             return offset
     raise OSError(f"no free ports above {GRPC_PORT}")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -27,7 +27,7 @@ def start(component: Component) -> None:
     with step(f"starting {component.name}", log):
         for port in component.ports:
             wait_until(
-                functools.partial(_is_free, port), 30, f"port {port} is in use by another program (see `ss -ltnp`)"
+                functools.partial(is_free, port), 30, f"port {port} is in use by another program (see `ss -ltnp`)"
             )
         pid = processes.start(component.name, component.argv)
 
@@ -67,7 +67,8 @@ def _make_control_group(name: str) -> None:
     (_CONTROL_GROUPS / (f"{name}.slice" if CGROUP_DRIVER == "systemd" else name)).mkdir(exist_ok=True)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Say whether nobody listens at a port of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
