@@ -72,6 +72,7 @@ class EffectivePrune(Prune):
     importance: Importance = Importance.L1
     scope: Literal["Global", "Layer"] = "Layer"
     steps: int = 1
+    reconstruct: bool = False
     round_to: int = 1
     ignore: tuple[str, ...] = ()
 

@@ -152,7 +152,7 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
     if isinstance(settings, Quantize):
         check_quantize(name, settings, roles)
     if isinstance(settings, Prune):
-        _check_prune(name, settings, objective, learns)
+        _check_prune(name, settings, objective, roles)
 
 
 def _check_training(name: str, settings: Finetune, objective: Objective | None, learns: bool) -> None:
@@ -189,7 +189,8 @@ def _check_aware(step: Step, steps: list[Step]) -> None:
         )
 
 
-def _check_prune(name: str, settings: Prune, objective: Objective | None, learns: bool) -> None:
+def _check_prune(name: str, settings: Prune, objective: Objective | None, roles: Collection[str]) -> None:
+    learns, looks = "train" in roles, bool({"train", "calibration"} & set(roles))
     amount = settings.amount or PruneAmount()
     given = [key for key in PruneAmount.model_fields if getattr(amount, key) is not None]
     fine = AMOUNTS[settings.structure]
@@ -203,6 +204,18 @@ def _check_prune(name: str, settings: Prune, objective: Objective | None, learns
         raise Judged(
             Reason.RECIPE_INVALID,
             f"{name} with importance {settings.importance} needs compression.data.train and compression.objective.",
+        )
+    compensating = settings.importance is Importance.RECONSTRUCTION or settings.reconstruct
+    if compensating and settings.structure is not PruneStructure.CHANNEL:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} makes up for whole channels by importance Reconstruction and reconstruct: use structure Channel.",
+        )
+    if compensating and not looks:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name} with importance Reconstruction or reconstruct needs compression.data.calibration or "
+            "compression.data.train.",
         )
     if settings.importance is Importance.LOSS_CHANGE and settings.structure is not PruneStructure.CHANNEL:
         raise Judged(

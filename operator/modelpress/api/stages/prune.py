@@ -27,6 +27,7 @@ class Importance(StrEnum):
     TAYLOR = "Taylor"
     LOSS_CHANGE = "LossChange"
     RANDOM = "Random"
+    RECONSTRUCTION = "Reconstruction"
 
 
 class PruneAmount(ApiType):
@@ -73,6 +74,11 @@ class Prune(ApiType):
                 "importance LossChange leaves out one channel after the other: it goes with structure Channel",
             ),
             (
+                "self.structure == 'Channel' || (!has(self.importance) || self.importance != 'Reconstruction')"
+                " && (!has(self.reconstruct) || !self.reconstruct)",
+                "importance Reconstruction and reconstruct make up for whole channels: they go with structure Channel",
+            ),
+            (
                 "self.structure != 'SemiStructured2x4' || !has(self.steps) || self.steps == 1",
                 "structure SemiStructured2x4 takes no steps",
             ),
@@ -90,7 +96,10 @@ class Prune(ApiType):
     importance: Importance | None = None
     """How candidates are ranked. L1, L2: by norm (Li et al. 2017, arXiv:1608.08710, section 3.1). Taylor: by weight
     times gradient of the objective (Molchanov et al. 2019, arXiv:1906.10771, equation 8). LossChange: by how much the
-    objective grows without the channel, tried out. Random: not at all. Default: L1."""
+    objective grows without the channel, tried out. Reconstruction: by what the layers that take a channel can no longer
+    answer without it when the other channels make up for it, on calibration data (Kurtic et al. 2023, arXiv:2302.04089,
+    equations 3 and 4); with scope Global all layers then lose about as much of their answers. Random: not at all.
+    Default: L1."""
     amount: PruneAmount | None = None
     """How much is removed. Needed by Unstructured and Channel. Default: none."""
     scope: Literal["Global", "Layer"] | None = None
@@ -100,6 +109,10 @@ class Prune(ApiType):
     """Number of steps in which the amount is reached, candidates being ranked anew in each. Default: 1."""
     recovery: Finetune | None = None
     """Training after each step but the last; what follows the last is a stage of its own. Default: none."""
+    reconstruct: bool | None = None
+    """Whether layers that lost inputs are fitted anew by least squares to what they answered before, on calibration
+    data (He et al. 2017, arXiv:1707.06168, section 3): much of the loss is gone before any training. Structure Channel
+    only. Default: false."""
     round_to: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Channels that stay are a multiple of this number. Structure Channel only. Default: 1."""
     ignore: Annotated[tuple[str, ...], Field(max_length=64)] | None = None

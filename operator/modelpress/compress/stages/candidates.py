@@ -52,6 +52,10 @@ class Candidate(Protocol):
         """Return the sum of weight times gradient of each, for the gradients that are there."""
         ...
 
+    def takers(self) -> list[tuple[nn.Module, torch.Tensor]]:
+        """Return the layers that take what it gives, and which of their inputs are whose, [width, inputs of each]."""
+        ...
+
     def without(self, index: int) -> Any:
         """Leave one out for a while: a context manager."""
         ...
@@ -109,6 +113,17 @@ class ChannelGroup:
         )
         score = rule(self.group)
         return torch.zeros(self.width) if score is None else self._mean(score)
+
+    def takers(self) -> list[tuple[nn.Module, torch.Tensor]]:
+        """Return the layers that take what it gives, and which of their inputs are whose, [width, inputs of each]."""
+        found = []
+        for item in (self.group[position] for position in range(len(self.group))):
+            if self.graph.is_out_channel_pruning_fn(item.dep.handler) or len(item.idxs) % self.width:
+                continue
+            owners = torch.as_tensor(item.root_idxs) % self.width
+            order = torch.argsort(owners, stable=True)
+            found.append((item.dep.target.module, torch.as_tensor(item.idxs)[order].view(self.width, -1)))
+        return found
 
     def _mean(self, score: torch.Tensor) -> torch.Tensor:
         return score.detach().view(self.parts, -1).mean(dim=0).cpu()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -16,15 +17,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modelpress.api.defaults import EffectivePrune
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import PruneAmount
+from modelpress.api.stages import Importance, PruneAmount
 
 from ..errors import Judged
 from ..models import ModuleModel, tensors
 from ..signature import example
+from . import heads
 from .context import Context
 from .cutting import GLOBAL, Cutter, tracing
 from .naming import select
 from .ranking import importances
+from .reconstructing import kept_by, reconstruct
 
 SAMPLES = 2
 TRIED_RATIO = 0.5
@@ -46,6 +49,8 @@ class Pruning:
         self.settings = settings
         self.context = context
         self.inputs = tensors(example(model.signature, SAMPLES, context.seed, context.calibration()))
+        if settings.reconstruct or settings.importance is Importance.RECONSTRUCTION:
+            heads.spell_out(model.module)
         layers = {name for name, _ in model.module.named_modules() if name}
         self.asked = select(settings.ignore, layers, "layer", nested=True)
         self.fixed = self.asked
@@ -75,12 +80,17 @@ class Pruning:
                 Reason.RECIPE_INVALID,
                 "prune with structure Channel takes channels, parameters, macs or bytes as amount.",
             )
-        cutter.cut(self.model.module, self.fixed, ratio, ranks)
+        cut = partial(cutter.cut, ignored=self.fixed, ratio=ratio, importances=ranks)
+        before = copy.deepcopy(self.model.module) if self.settings.reconstruct else None
+        kept = kept_by(cut, before) if before is not None else {}
+        cut(self.model.module)
         if not cutter.fits(self.model.module):
             raise Judged(
                 Reason.STAGE_FAILED,
                 "After pruning, forward fails or answers in another shape: name the layers to leave alone in ignore.",
             )
+        if before is not None:
+            reconstruct(before, self.model, kept, self.context)
 
     def end(self) -> None:
         """Say what was left alone."""

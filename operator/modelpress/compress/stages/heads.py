@@ -62,6 +62,11 @@ class Heads:
         product = (weight * gradient).detach()
         return product.view(len(product), self.width, -1).sum((0, 2)).abs().cpu()
 
+    def takers(self) -> list[tuple[nn.Module, torch.Tensor]]:
+        """Return the layer that takes what the heads give, and which of its inputs are whose, [heads, width of one]."""
+        out = self._out()
+        return [(out, torch.arange(out.in_features).view(self.width, -1))]
+
     @contextmanager
     def without(self, index: int) -> Iterator[None]:
         """Take nothing from one head for a while."""
@@ -143,6 +148,15 @@ def find(root: nn.Module) -> list[Heads]:
         if len(widths) == 1 and max(widths) % count == 0 and out is not None:
             found.append(Heads(root, name, tuple(f"{name}.{key}" for key in triple), out, count))
     return found
+
+
+def spell_out(root: nn.Module) -> None:
+    """Replace each nn.MultiheadAttention by what calls its layers one by one, so that they can be watched."""
+    for item in find(root):
+        attention = root.get_submodule(item.name)
+        if isinstance(attention, nn.MultiheadAttention):
+            parent, _, last = item.name.rpartition(".")
+            setattr(root.get_submodule(parent), last, FewerHeads.of(attention))
 
 
 def _output(root: nn.Module, name: str, module: nn.Module, inside: set[str], width: int) -> str | None:

@@ -2,7 +2,8 @@
 
 L1, L2: Li et al. 2017, arXiv:1608.08710, section 3.1. Taylor: Molchanov et al. 2019, arXiv:1906.10771, equation 8: the
 squared sum of weight times gradient, summed over batches. LossChange: the objective's growth without the part, with its
-sign (Molchanov et al. 2017, arXiv:1611.06440, section 2.1). Runs tenants' code (forward).
+sign (Molchanov et al. 2017, arXiv:1611.06440, section 2.1). Reconstruction: compensating.py. Runs tenants' code
+(forward).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..datasets import Samples
 from ..errors import Judged
 from ..formats.entrypoint import Guard
 from ..models import ModuleModel
+from . import compensating
 from .candidates import Candidate
 from .context import Context
 from .objectives import criterion
@@ -46,6 +48,8 @@ def importances(
             for _ in gradients(model, context):
                 totals = [total + item.taylor().square() for total, item in zip(totals, candidates, strict=True)]
             return totals
+        case Importance.RECONSTRUCTION:
+            return compensating.importances(candidates, model, context)
         case Importance.LOSS_CHANGE:
             return _loss_changes(candidates, model, context)
 
