@@ -123,6 +123,7 @@ class EffectiveQuantize(Quantize):
 
     algorithm: QuantizeAlgorithm
     granularity: Granularity = Granularity.CHANNEL
+    smooth_quant: bool = False
     scales: QuantizeScales = QuantizeScales.FREE
     ignore: tuple[str, ...] = ()
     overrides: tuple[QuantizeOverride, ...] = ()

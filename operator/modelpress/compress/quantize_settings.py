@@ -57,9 +57,18 @@ def contradictions(settings: Quantize) -> Iterator[str]:
         yield f"algorithm {algorithm} is for weights in groups, as of presets W8A16 and W4A16"
     if settings.overrides and integer:
         yield "overrides are for weights in groups, as of presets W8A16 and W4A16"
+    yield from _contradictions_of_scales(settings, integer=integer)
+
+
+def _contradictions_of_scales(settings: Quantize, *, integer: bool) -> Iterator[str]:
+    activations, algorithm = settings.activations, settings.algorithm
     dynamic = settings.preset is QuantizePreset.INT8_DYNAMIC or (activations is not None and activations.dynamic)
     if settings.scales is QuantizeScales.POWER_OF_TWO and (dynamic or algorithm is QuantizeAlgorithm.AWQ):
         yield "scales PowerOfTwo are neither for dynamic activations nor for algorithm AWQ, which scale by any number"
+    if settings.smooth_quant and (not integer or settings.scales is QuantizeScales.POWER_OF_TWO):
+        yield (
+            "smoothQuant is for 8-bit activations, as of presets INT8 and INT8_DYNAMIC, and for scales of any number"
+        )
     if settings.granularity is not None and not integer:
         yield "granularity is for 8-bit activations: weights in groups have groupSize"
 
@@ -75,6 +84,8 @@ def needs_calibration(settings: Quantize) -> str | None:
     """Return what of the settings needs calibration data, in words; None if nothing does."""
     if is_calibrated(settings):
         return "preset INT8" if settings.preset is not None else "activations that are not dynamic"
+    if settings.smooth_quant:
+        return "smoothQuant"
     if settings.mixed is not None:
         return "mixed"
     return f"algorithm {settings.algorithm}" if settings.algorithm in LEARNING else None

@@ -172,11 +172,11 @@ def _check_aware(step: Step, steps: list[Step]) -> None:
         return
     found = next((item.settings for item in steps if isinstance(item.settings, Quantize)), None)
     name = f"Stage {step.position} ({step.kind}): quantizationAware"
-    if found is None or found.mixed is not None or found.algorithm in LEARNING:
+    if found is None or found.mixed is not None or found.smooth_quant or found.algorithm in LEARNING:
         raise Judged(
             Reason.RECIPE_INVALID,
-            f"{name} trains for a quantize stage that rounds to nearest: without mixed, and without algorithm GPTQ or "
-            "AWQ.",
+            f"{name} trains for a quantize stage that rounds to nearest: without mixed, without smoothQuant, and "
+            "without algorithm GPTQ or AWQ.",
         )
     groups = [found.weights, *(override.weights for override in found.overrides or ())]
     if any(item is not None and item.symmetric is False for item in groups) or (

@@ -174,6 +174,12 @@ class Quantize(ApiType):
                 "granularity is for 8-bit activations: weights in groups have groupSize",
             ),
             (
+                f"!has(self.smoothQuant) || !self.smoothQuant || !{_GROUPS}"
+                " && (!has(self.scales) || self.scales == 'Free')",
+                "smoothQuant is for 8-bit activations, as of presets INT8 and INT8_DYNAMIC, and for scales of any"
+                " number",
+            ),
+            (
                 "!has(self.scales) || self.scales == 'Free'"
                 " || !(has(self.preset) && self.preset == 'INT8_DYNAMIC')"
                 " && !(has(self.activations) && self.activations.dynamic)"
@@ -205,6 +211,10 @@ class Quantize(ApiType):
     granularity: Granularity | None = None
     """Whether a weight tensor has one scale or one per output channel, where activations have 8 bits. Default: Channel.
     """
+    smooth_quant: bool | None = None
+    """Whether outliers of activations are moved into weights before both are rounded to 8 bits (SmoothQuant, Xiao et
+    al. 2023, arXiv:2211.10438, equation 4; its alpha is searched for each activation). It helps transformers, whose
+    few large channels take the range from the others, and needs calibration data. Default: false."""
     scales: QuantizeScales | None = None
     """Whether scales are powers of two, for fixed-point arithmetic: the next greater than those of Free. Default: Free.
     """

@@ -78,8 +78,12 @@ def _of_integers(graph: Graph, name: str, weight: Array, node: Any) -> Array | N
 def _of_recurrent(graph: Graph, name: str, weight: Array, node: Any) -> Array | None:
     """Return the values of a recurrent layer's weight: integers that are cast, and multiplied with a constant then."""
     if node.op_type == "DynamicQuantizeLSTM":  # weights are inputs 1 and 2, [directions, width, rows]; scales 8 and 10
-        scales = graph.constant(node.input[2 * list(node.input).index(name) + 6])
-        return None if scales is None else _sample(weight * scales.reshape(len(weight), 1, -1))
+        place = 2 * list(node.input).index(name) + 6
+        scales, zeros = (graph.constant(node.input[index]) for index in (place, place + 1))
+        if scales is None or zeros is None:
+            return None
+        scales, zeros = (item.reshape(len(weight), 1, -1).astype(numpy.float32) for item in (scales, zeros))
+        return _sample((weight.astype(numpy.float32) - zeros) * scales)
     for cast in graph.consumers[name]:
         for product in graph.consumers.get(cast.output[0], ()) if cast.op_type == "Cast" else ():
             other = next((one for one in product.input if one != cast.output[0]), "")

@@ -1,4 +1,4 @@
-"""What calibration data says about the activations that matrix products take: first and second moments.
+"""What calibration data says about the activations that matrix products take: moments, and ranges by channel.
 
 All activations of one piece of the data are held at a time, and moments of so many tensors that they fit a budget: data
 is run through again for the rest.
@@ -58,6 +58,50 @@ def _portions(widths: Mapping[str, int]) -> Iterator[list[str]]:
 
 
 def _collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Moments]:
+    sums = {name: np.zeros((width, width), np.float32) for name, width in widths.items()}
+    magnitudes = {name: np.zeros(width, np.float64) for name, width in widths.items()}
+    counts = dict.fromkeys(widths, 0)
+    for name, rows in vectors(path, widths, data, signature):
+        sums[name] += rows.T @ rows
+        magnitudes[name] += np.abs(rows).sum(0)
+        counts[name] += len(rows)
+    return {
+        name: Moments(sums[name] / max(counts[name], 1), (magnitudes[name] / max(counts[name], 1)).astype(np.float32))
+        for name in widths
+    }
+
+
+@dataclass
+class Ranges:
+    """What one activation reaches over its last axis, each [inputs]."""
+
+    low: Floats
+    high: Floats
+    square: Floats
+    """E[x²]."""
+
+
+def ranges(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Ranges]:
+    """Return the ranges of tensors inside a graph, at padding too, which is rounded with the rest.
+
+    `widths` are the sizes of their last axes.
+    """
+    found = {name: Ranges(np.zeros(width), np.zeros(width), np.zeros(width)) for name, width in widths.items()}
+    counts = dict.fromkeys(widths, 0)
+    for name, rows in vectors(path, widths, data, signature, padding=True):
+        found[name].low = np.minimum(found[name].low, rows.min(0))
+        found[name].high = np.maximum(found[name].high, rows.max(0))
+        found[name].square += np.square(rows, dtype=np.float64).sum(0)
+        counts[name] += len(rows)
+    for name, count in counts.items():
+        found[name].square /= max(count, 1)
+    return found
+
+
+def vectors(
+    path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature, *, padding: bool = False
+) -> Iterator[tuple[str, Floats]]:
+    """Yield (tensor inside a graph, its vectors along its last axis as rows) for each piece of the data."""
     proto = onnx.load(path, load_external_data=False)
     given = {item.name for item in [*proto.graph.output, *proto.graph.input]}
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in widths if name not in given)
@@ -65,27 +109,18 @@ def _collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Sig
     onnx.save(proto, probed)
     session = graph.open_session(probed)
     names = [name for name in widths if name not in {item.name for item in proto.graph.input}]
-    sums = {name: np.zeros((width, width), np.float32) for name, width in widths.items()}
-    magnitudes = {name: np.zeros(width, np.float64) for name, width in widths.items()}
-    counts = dict.fromkeys(widths, 0)
     pieces = Pieces(data, signature)
     while (inputs := pieces.get_next()) is not None:
         answers = session.run(names, inputs) if names else []  # asked for nothing, onnxruntime gives everything
         outputs = dict(zip(names, answers, strict=True))
         for name, width in widths.items():
-            rows = _rows(outputs[name] if name in outputs else inputs[name], width, inputs.get(MASK))
-            sums[name] += rows.T @ rows
-            magnitudes[name] += np.abs(rows).sum(0)
-            counts[name] += len(rows)
+            values = outputs[name] if name in outputs else inputs[name]
+            yield name, _rows(values, width, None if padding else inputs.get(MASK))
     probed.unlink()
-    return {
-        name: Moments(sums[name] / max(counts[name], 1), (magnitudes[name] / max(counts[name], 1)).astype(np.float32))
-        for name in widths
-    }
 
 
 def _rows(values: Array, width: int, mask: Array | None) -> Floats:
-    """Return all vectors of an activation as rows, without those at padding."""
+    """Return all vectors of an activation as rows, without those at padding if there is a mask."""
     rows = values.reshape(-1, width).astype(np.float32)
     if mask is not None and mask.shape == values.shape[:-1]:
         return np.asarray(rows[mask.reshape(-1) != 0])

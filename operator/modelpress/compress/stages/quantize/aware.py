@@ -27,7 +27,7 @@ from ..naming import matching
 from . import convolutions, integers
 from .candidates import LEAST_ELEMENTS, LEAST_ROW, LEAST_WIDTH
 from .rounding import Floats, nearest
-from .scheme import Engine, engine, fixed_point, matrix_scheme, table_scheme, weights
+from .scheme import Engine, engine, fixed_point, matrix_scheme, table_bits, table_scheme, weights
 from .symmetric import others, symmetric
 
 Rounding = Callable[[Floats], Floats]
@@ -115,7 +115,7 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
         if engine(settings) is not Engine.STATIC and layer.weight.numel() < convolutions.LEAST_ELEMENTS:
             return None
         return _in_8_bits(int(isinstance(layer, TRANSPOSED)) if each else None, settings)
-    if table and not grouped and settings.embeddings is None:
+    if table and not grouped and table_bits(settings) is None:
         return _in_8_bits(None, settings)
     if not grouped and not table:
         return _in_8_bits(0 if each else None, settings)

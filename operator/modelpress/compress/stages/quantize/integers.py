@@ -1,8 +1,8 @@
 """8-bit activations, by onnxruntime's quantizer.
 
-Static is QDQ with signed activations and weights: no kernel saturates on them, so every processor answers alike.
-Dynamic quantizes matrix products and LSTM; convolutions, whose dynamic kernel is slow, keep float arithmetic and only
-store their weights in 8 bits.
+Static is QDQ with signed activations and weights, dynamic has both unsigned in the end (unsigned.py): no kernel
+overflows on them, so every processor answers alike. Dynamic quantizes matrix products and LSTM; convolutions, whose
+dynamic kernel is slow, keep float arithmetic and only store their weights in 8 bits.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import onnxruntime.quantization as ort
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Granularity, Quantize, QuantizeAlgorithm
 
+from ... import graph
 from ...errors import Judged
 from ...models import GraphModel
 from ...quantize_settings import needs_calibration
 from ..context import Context
 from .calibration import Pieces
+from .elementwise import left_in_float
 from .preparing import quiet, sentences
 from .scheme import fixed_point
 
@@ -29,7 +31,7 @@ STATIC_TYPES = (
     "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "Relu", "LeakyRelu", "Clip", "MaxPool", "AveragePool",
     "GlobalAveragePool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Resize", "Pad", "Gather",
 )  # fmt: skip
-"""Operators that take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
+"""Operators that may take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
 GEMM_SUFFIX = "_MatMul"
 """What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
 DYNAMIC_TYPES = ("MatMul", "Gather", "LSTM")
@@ -69,10 +71,14 @@ def static(
             per_channel=per_channel(settings),
             activation_type=ort.QuantType.QInt8,
             weight_type=ort.QuantType.QInt8,
-            nodes_to_exclude=excluded,
+            nodes_to_exclude=[*excluded, *left_in_float(graph.load(model.path), STATIC_TYPES)],
             use_external_data_format=external,
             calibrate_method=METHODS[settings.algorithm or QuantizeAlgorithm.MIN_MAX],
-            extra_options={"CalibStridedMinMax": 1, "ActivationSymmetric": fixed_point(settings)},
+            extra_options={
+                "CalibStridedMinMax": 1,
+                "ActivationSymmetric": fixed_point(settings),
+                "OpTypesToExcludeOutputQuantization": ["MatMul"],
+            },
         )
 
 

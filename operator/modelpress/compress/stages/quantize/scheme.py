@@ -62,6 +62,16 @@ def matrix_scheme(given: QuantizeWeights, inputs: int, settings: Quantize) -> Sc
     return Scheme(full.bits, group, full.symmetric, half_scales=half, power_of_two=fixed_point(settings))
 
 
+def table_bits(settings: Quantize) -> int | None:
+    """Return in how many bits embedding tables are stored beside 8-bit activations; None: by onnxruntime, one scale.
+
+    Static graphs never leave them to it: it would widen a whole table for every request.
+    """
+    if settings.embeddings is not None:
+        return settings.embeddings.bits
+    return 8 if engine(settings) is Engine.STATIC else None
+
+
 def table_scheme(bits: int, width: int, settings: Quantize) -> Scheme:
     """Return the scheme of an embedding table whose rows hold `width` weights."""
     group = width if bits == 8 else EMBEDDING_GROUP

@@ -29,7 +29,9 @@ from .mixing import Mixing
 from .preparing import prepare
 from .recurrent import store_recurrent
 from .rounding import nearest
-from .scheme import Engine, engine, fixed_point, table_scheme
+from .scheme import Engine, engine, fixed_point, table_bits, table_scheme
+from .smoothing import smooth
+from .unsigned import to_unsigned
 from .weights import Work
 from .writing import Stored, Writer
 
@@ -49,13 +51,15 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     context.report(0.2, "prepared")
     if model.signature.batched:
         _warn_of_few(settings, context)
-    nodes = {node.name: node for node in onnx.load(prepared.path, load_external_data=False).graph.node}
+    nodes = _nodes(prepared)
     chosen = select(settings.targets, nodes, "node", nested=True, field="targets") if settings.targets else set(nodes)
     chosen -= select(settings.ignore or (), nodes, "node", nested=True)
+    if settings.smooth_quant:
+        prepared = smooth(prepared, chosen, context)
     if engine(settings) is Engine.GROUPS:
         proto = _in_groups(prepared, settings, chosen, context)
     else:
-        proto = _in_integers(prepared, settings, set(nodes) - chosen, context)
+        proto = _in_integers(prepared, settings, set(_nodes(prepared)) - chosen, context)
     proto.ir_version = min(max(proto.ir_version, 10 if _has_nibbles(proto) else 0), graph.IR_VERSION)
     _restore_axes(proto, onnx.load(model.path, load_external_data=False))
     target = replace(model, path=context.scratch / "quantized" / "model.onnx")
@@ -64,6 +68,10 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.save(proto, target.path)
     _check(target, before, context)
     return target
+
+
+def _nodes(model: GraphModel) -> list[str]:
+    return [node.name for node in onnx.load(model.path, load_external_data=False).graph.node]
 
 
 def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], context: Context) -> Any:
@@ -95,25 +103,26 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
 def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], context: Context) -> Any:
     """Return the graph after onnxruntime's quantizer; embeddings of 4 bits are written after it, as it must be."""
     path = context.scratch / "model.onnx"
-    tables = []
-    if settings.embeddings is not None:
-        whole = graph.load(prepared.path)
-        tables = [item for item in find(whole) if item.embedding and item.name not in excluded]
-        tensors = {item.name: item for item in whole.graph.initializer}
+    bits = table_bits(settings)
+    whole = graph.load(prepared.path)
+    tables = [item for item in find(whole) if item.embedding and item.name not in excluded] if bits else []
     work = integers.static if engine(settings) is Engine.STATIC else integers.dynamic
     external = len(graph.files_of(prepared.path)) > 1
     work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external=external)
     proto = graph.load(path)
+    spool = Spool(context.scratch / "spool")
+    if engine(settings) is Engine.DYNAMIC:
+        to_unsigned(proto, spool)
     if fixed_point(settings):
         floats = {item.name: item for item in graph.load(prepared.path).graph.initializer}
         context.notes.append(f"{to_fixed_point(proto, floats)} scales are powers of two.")
-    if settings.embeddings is not None:
-        stored = {}
-        for item in tables:
-            rows = item.rows(tensors)
-            scheme = table_scheme(settings.embeddings.bits, item.shape[1], settings)
-            stored[item.name] = Stored(item, nearest(rows, scheme))
-        Writer(proto, Spool(context.scratch / "spool"), integer=False).write(stored)
+    if bits and tables:
+        tensors = {item.name: item for item in whole.graph.initializer}
+        stored = {
+            item.name: Stored(item, nearest(item.rows(tensors), table_scheme(bits, item.shape[1], settings)))
+            for item in tables
+        }
+        Writer(proto, spool, integer=False).write(stored)
     chosen = {node.name for node in proto.graph.node} - excluded
     if engine(settings) is Engine.DYNAMIC:
         _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
