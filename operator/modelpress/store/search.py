@@ -47,6 +47,10 @@ class Trial(ApiType):
     """Upper bound of it, with 95 % confidence."""
     failing: tuple[str, ...] = ()
     """Metrics whose gates did not pass on validation data."""
+    undecided: tuple[str, ...] = ()
+    """Those of them whose gates so few samples cannot decide, and whose estimates keep them."""
+    chance: float | None = None
+    """How likely those gates are kept, as far as the data tells; None: none is undecided."""
     front: bool = False
     """Whether no other trial is at least as good in bytes, bound of the loss and time, and better in one of them."""
     failure: str = ""

@@ -5,7 +5,8 @@ Given the same outcomes it names the same recipes, so that a search that was kil
 First the stores, on the model as it came: they cost seconds, and what they do to latency on this machine nobody knows
 beforehand. Weights alone are tried from the mildest, then the boldest, then what lies between. Then the shapes of each
 kind with the store that did best, by halving: bolder after a recipe whose quality passed, milder after one that lost
-too much. Then the boldest shape that passed with the other stores, and the next bolder one without any.
+too much. Then the boldest shape that passed with the other stores, and the next bolder one without any. At last what
+there was no room for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: i
     base = space.untouched
     for store in space.integers:
         yield from walk.attempt(base.stored(store))
-    yield from walk.from_ends([base.stored(store) for store in space.weights])
+    weights = [base.stored(store) for store in space.weights]
+    yield from walk.from_ends(weights)
     walk.room = trials
     if base.stages and objective is AutoObjective.LATENCY:  # folded normalization is no smaller
         yield from walk.attempt(base)
@@ -45,6 +47,7 @@ def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: i
         place = kind.index(boldest.shape)
         if place + 1 < len(kind):
             yield from walk.attempt(base.shaped(kind[place + 1]))
+    yield from walk.from_ends(weights)  # goes on where there was no room
     for candidate in _rest(space):
         yield from walk.attempt(candidate)
 
@@ -78,10 +81,10 @@ class _Walk:
         if not ladder:
             return
         mildest = yield from self.attempt(ladder[0])
-        if mildest is None or not mildest.good:
+        if not self._good(mildest):
             return
         boldest = yield from self.attempt(ladder[-1])
-        if boldest is None or not boldest.good:
+        if not self._good(boldest):
             yield from self.halve(ladder[1:-1])
 
     def halve(self, ladder: Sequence[Candidate]) -> Generator[Candidate, Point | None, Candidate | None]:
@@ -90,7 +93,7 @@ class _Walk:
         while low < high:
             middle = (low + high) // 2
             point = yield from self.attempt(ladder[middle])
-            if point is not None and point.good:
+            if self._good(point):
                 low, best = middle + 1, ladder[middle]
             else:
                 high = middle
@@ -104,9 +107,13 @@ class _Walk:
         """Return the stores that kept quality, best by the objective first; those that miss the other gate last."""
         other = LATENCY_METRIC if self.objective is AutoObjective.SIZE else SIZE_METRIC
         known = [(store, self._point(store, recipe)) for store in stores]
-        good = [(store, point) for store, point in known if point is not None and point.good]
+        good = [(store, point) for store, point in known if point is not None and self._good(point)]
         good.sort(key=lambda item: (other in item[1].failing, item[1].score(self.objective)))
         return [store for store, _ in good] or [NOTHING]
+
+    def _good(self, point: Point | None) -> bool:
+        """Say whether a recipe came to something whose quality passed."""
+        return point is not None and point.good(self.untouched)
 
     def _point(self, store: Part, recipe: Callable[[Part], Candidate]) -> Point | None:
         return self.found.get(recipe(store).name, self.untouched if store == NOTHING else None)
