@@ -56,6 +56,13 @@ class Trial(ApiType):
     failure: str = ""
     """Why the recipe came to nothing."""
 
+    @property
+    def verdict(self) -> str:
+        """What the gates said: `failed top1`, `undecided top1`, or both; nothing if all passed."""
+        failed = [metric for metric in self.failing if metric not in self.undecided]
+        parts = (("failed", failed), ("undecided", self.undecided))
+        return ", ".join(f"{word} {', '.join(metrics)}" for word, metrics in parts if metrics)
+
 
 class Search(ApiType):
     """A search: every trial, and which one was chosen."""

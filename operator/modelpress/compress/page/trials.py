@@ -134,9 +134,7 @@ def _row(found: Search, trial: Trial) -> TrialRow:
     if trial.figures is None:
         return TrialRow(trial.number, trial.name, trial.failure, "refused", "came to nothing")
     word = {"chosen": "chosen", "front": "front"}.get(mood, "")
-    for verdict, metrics in (("failed", set(trial.failing) - {*trial.undecided}), ("undecided", set(trial.undecided))):
-        if metrics:
-            word = f"{word}{', ' if word else ''}{verdict} {', '.join(sorted(metrics))}"
+    word = ", ".join(filter(None, (word, trial.verdict)))
     speed = trial.speedup or 1.0
     bounds = f"{numbers.times(trial.speedup_low or speed)} … {numbers.times(trial.speedup_high or speed)}"
     said = (

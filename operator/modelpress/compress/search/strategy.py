@@ -11,6 +11,7 @@ there was no room for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 
 from modelpress.api.auto import AutoObjective
@@ -23,6 +24,9 @@ Steps = Generator[Candidate, Point | None, None]
 """Yields a recipe, and is sent what it came to; None: to nothing."""
 Found = dict[str, Point | None]
 """What each recipe came to, by its name."""
+
+GIVEN_UP = 2
+"""Recipes of one shape that lost too much, after which no other store is tried with it."""
 
 
 def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: int) -> Steps:
@@ -48,14 +52,9 @@ def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: i
         if place + 1 < len(kind):
             yield from walk.attempt(base.shaped(kind[place + 1]))
     yield from walk.from_ends(weights)  # goes on where there was no room
-    for candidate in _rest(space):
-        yield from walk.attempt(candidate)
-
-
-def _rest(space: Space) -> Sequence[Candidate]:
-    """Return what may be worth the trials that are left: every shape from the mildest, with every store."""
-    stores = (*space.integers, *space.weights)
-    return [space.untouched.stored(store).shaped(shape) for kind in space.shapes for shape in kind for store in stores]
+    for kind in space.shapes:
+        for shape in kind:
+            yield from walk.stores(base.shaped(shape), [*space.integers, *space.weights])
 
 
 class _Walk:
@@ -67,6 +66,8 @@ class _Walk:
         self.room = room
         """How many recipes may be tried so far."""
         self.found: Found = {}
+        self.lost = Counter[str]()
+        """How many recipes of each shape came to nothing, or lost too much."""
 
     def attempt(self, candidate: Candidate) -> Generator[Candidate, Point | None, Point | None]:
         """Try a recipe unless it was tried; return what it came to, None if there is no room for it."""
@@ -74,7 +75,16 @@ class _Walk:
             if len(self.found) >= self.room:
                 return None
             self.found[candidate.name] = yield candidate
+            if not self._good(self.found[candidate.name]):
+                self.lost[candidate.shape.name] += 1
         return self.found[candidate.name]
+
+    def stores(self, shaped: Candidate, stores: Sequence[Part]) -> Steps:
+        """Try a shape with every store, until it has lost too much with some of them: it will with others."""
+        for store in stores:
+            if self.lost[shaped.shape.name] >= GIVEN_UP:
+                return
+            yield from self.attempt(shaped.stored(store))
 
     def from_ends(self, ladder: Sequence[Candidate]) -> Steps:
         """Try the mildest, the boldest, and, if quality is lost between them, halve what lies between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -23,7 +24,7 @@ from modelpress.compress.search.space import (
     prunings,
     space,
 )
-from modelpress.compress.search.strategy import strategy
+from modelpress.compress.search.strategy import GIVEN_UP, strategy
 from modelpress.store.search import Sensitivity
 
 SIZE, LATENCY = AutoObjective.SIZE, AutoObjective.LATENCY
@@ -186,9 +187,10 @@ def test_where_no_shape_passes_stores_get_the_room_that_is_left() -> None:
         lost = candidate.shape != NOTHING or "4 bits" in candidate.name or "by sensitivity" in candidate.name
         return Point(500, 0.5, 1, 1, frozenset({"top1"})) if lost else model(candidate)
 
-    found = [name for name in walk(traits, SIZE, 10, fragile) if "cut" not in name]
-    stores = [part.name for part in space(traits, SIZE).weights]
-    assert {"weights in 8 bits, embeddings in 4", stores[-1]} <= set(found), "what lies between is halved to its end"
+    found = walk(traits, SIZE, 40, fragile)
+    assert "weights in 8 bits, embeddings in 4" in found, "what lies between is halved to its end"
+    tried = Counter(name.partition(" cut")[0] for name in found if "cut" in name)
+    assert tried and max(tried.values()) == GIVEN_UP, "a shape that loses too much with two stores is given up"
 
 
 def test_recipes_that_come_to_nothing_do_not_end_the_search() -> None:
