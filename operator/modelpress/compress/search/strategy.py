@@ -5,8 +5,8 @@ Given the same outcomes it names the same recipes, so that a search that was kil
 First the stores, on the model as it came: they cost seconds, and what they do to latency on this machine nobody knows
 beforehand. Weights alone are tried from the mildest, then the boldest, then what lies between. Then the shapes of each
 kind with the store that did best, by halving: bolder after a recipe whose quality passed, milder after one that lost
-too much. Then the boldest shape that passed with the other stores, and the next bolder one without any. At last what
-there was no room for.
+too much. Then the boldest shape that passed with the other stores, and the next bolder one without any. At last
+the stores that were left out, and other shapes.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: i
     base = space.untouched
     for store in space.integers:
         yield from walk.attempt(base.stored(store))
-    weights = [base.stored(store) for store in space.weights]
-    yield from walk.from_ends(weights)
+    yield from walk.from_ends([base.stored(store) for store in space.weights])
     walk.room = trials
     if base.stages and objective is AutoObjective.LATENCY:  # folded normalization is no smaller
         yield from walk.attempt(base)
@@ -51,7 +50,8 @@ def strategy(space: Space, objective: AutoObjective, untouched: Point, trials: i
         place = kind.index(boldest.shape)
         if place + 1 < len(kind):
             yield from walk.attempt(base.shaped(kind[place + 1]))
-    yield from walk.from_ends(weights)  # goes on where there was no room
+    for store in space.weights:  # they cost seconds, and the order of their bits is not always that of their bytes
+        yield from walk.attempt(base.stored(store))
     for kind in space.shapes:
         for shape in kind:
             yield from walk.stores(base.shaped(shape), [*space.integers, *space.weights])

@@ -188,7 +188,7 @@ def test_where_no_shape_passes_stores_get_the_room_that_is_left() -> None:
         return Point(500, 0.5, 1, 1, frozenset({"top1"})) if lost else model(candidate)
 
     found = walk(traits, SIZE, 40, fragile)
-    assert "weights in 8 bits, embeddings in 4" in found, "what lies between is halved to its end"
+    assert {part.name for part in space(traits, SIZE).weights} <= set(found)
     tried = Counter(name.partition(" cut")[0] for name in found if "cut" in name)
     assert tried and max(tried.values()) == GIVEN_UP, "a shape that loses too much with two stores is given up"
 
