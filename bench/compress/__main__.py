@@ -50,21 +50,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/bench"), help="Folder for what may be lost.")
     parser.add_argument("--resume", action="store_true", help="Go on with what a run that was ended left in --work.")
     parser.add_argument("--smoke", action="store_true", help="The smallest size, for the harness; writes no page.")
+    parser.add_argument(
+        "--only", action="append", choices=auto.FILES, help="Of row auto, this example; writes no page."
+    )
     asked = parser.parse_args()
+    whole = not asked.smoke and not asked.only
     unknown = sorted(set(asked.rows) - set(ROWS))
     if unknown:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    for name in asked.rows or ROWS:
+    for name in asked.rows or (["auto"] if asked.only else ROWS):
         work = asked.work / name
         if not asked.resume:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
         python = asked.competitors.absolute() if asked.competitors is not None else None
-        row = measured(name, Job(work.resolve(), asked.smoke, python))
+        row = measured(name, Job(work.resolve(), asked.smoke, python, tuple(asked.only or ())))
         sys.stdout.write(page.section(row))
-        if not asked.smoke:
+        if whole:
             page.keep(row)
-    if not asked.smoke:
+    if whole:
         page.write(list(ROWS))
 
 

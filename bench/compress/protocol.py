@@ -63,6 +63,8 @@ class Job:
     """The smallest size: whether the harness works, not what comes out."""
     competitors: Path | None = None
     """Python of the competitors' environment; None: only what our own environment holds takes part."""
+    only: tuple[str, ...] = ()
+    """Of a row with many examples, those that are measured; none named: all."""
 
     @property
     def blocks(self) -> int:

@@ -163,3 +163,14 @@ class Evaluation(ApiType):
     """How latency is measured. Default: one thread, batch size 1."""
     gates: Annotated[tuple[Gate, ...], Field(max_length=32)] | None = None
     """What is demanded. Default: nothing."""
+
+
+def untested(evaluation: Evaluation | None) -> Evaluation:
+    """Return what results are compared by, without the test data: a search never sees it."""
+    return (evaluation or Evaluation()).model_copy(update={"test": None})
+
+
+def targets_of_test(evaluation: Evaluation | None) -> dict[str, str] | None:
+    """Return the column of each output's target in the test data; None if the spec names none."""
+    test = evaluation.test if evaluation is not None else None
+    return test.targets or None if test is not None else None

@@ -17,7 +17,7 @@ from typing import Any
 from .base import ApiType
 from .data import CompressionData, Dataset
 from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
-from .evaluation import Evaluation
+from .evaluation import Evaluation, targets_of_test
 from .fields import ResourceRequirements
 from .rollout import Rollout
 from .serving import Serving
@@ -138,7 +138,9 @@ def _search(spec: CompressedModelSpec) -> dict[str, Any] | None:
     if spec.compression.auto is None:
         return None
     evaluation = spec.evaluation or Evaluation()
+    targets = targets_of_test(evaluation)
     return {
+        **({"targets": targets} if targets else {}),
         "auto": _canonical(spec.compression.auto),
         "metrics": [_canonical(metric) for metric in evaluation.metrics or ()],
         "latency": _canonical(evaluation.latency),

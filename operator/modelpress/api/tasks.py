@@ -93,6 +93,8 @@ class CompressTask(ApiType):
     """How the recipe is searched for. None: it is given."""
     evaluation: Evaluation | None = None
     """What a search chooses by: metrics, latency and gates, on validation data. Never with the test data."""
+    targets: dict[str, str] | None = None
+    """Column of each output's target in the test data, for a search: what it chooses by may have such a column, too."""
     objective: Objective | None = None
     """What training makes small."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation, MeasuredOn
+from modelpress.api.evaluation import Evaluation, MeasuredOn, targets_of_test, untested
 from modelpress.api.gates import Verdict
 from modelpress.api.keys import artifact_key
 from modelpress.api.names import keyed_name
@@ -140,17 +140,13 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
         source=asked.spec.source.model_copy(update={"secret_name": None}),
         stages=compression.recipe,
         auto=compression.auto,
-        evaluation=_to_choose_by(asked) if compression.auto is not None else None,
+        evaluation=untested(asked.spec.evaluation) if compression.auto is not None else None,
+        targets=targets_of_test(asked.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
         datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
         seed=compression.seed or 0,
         timeout_seconds=timeout,
     )
-
-
-def _to_choose_by(asked: Asked) -> Evaluation:
-    """Return what a search compares results by: never with the test data."""
-    return (asked.spec.evaluation or Evaluation()).model_copy(update={"test": None})
 
 
 def _publish_task(asked: Asked, found: ResolveResult, place: Workspace) -> PublishTask:

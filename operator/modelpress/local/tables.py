@@ -68,7 +68,7 @@ def front_table(search: Search) -> Table:
             f"{trial.figures.compressed_bytes:,}",
             figure(trial.loss_bound or 0.0),
             f"{trial.speedup or 1.0:.2f}x",
-            Text(f"failed {', '.join(trial.failing)}", "red") if trial.failing else Text("passed", "green"),
+            Text(trial.verdict, "red") if trial.verdict else Text("passed", "green"),
             style="bold" if chosen else "",
         )
     return table

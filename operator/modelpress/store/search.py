@@ -47,10 +47,21 @@ class Trial(ApiType):
     """Upper bound of it, with 95 % confidence."""
     failing: tuple[str, ...] = ()
     """Metrics whose gates did not pass on validation data."""
+    undecided: tuple[str, ...] = ()
+    """Those of them whose gates so few samples cannot decide, and whose estimates keep them."""
+    chance: float | None = None
+    """How likely those gates are kept, as far as the data tells; None: none is undecided."""
     front: bool = False
     """Whether no other trial is at least as good in bytes, bound of the loss and time, and better in one of them."""
     failure: str = ""
     """Why the recipe came to nothing."""
+
+    @property
+    def verdict(self) -> str:
+        """What the gates said: `failed top1`, `undecided top1`, or both; nothing if all passed."""
+        failed = [metric for metric in self.failing if metric not in self.undecided]
+        parts = (("failed", failed), ("undecided", self.undecided))
+        return ", ".join(f"{word} {', '.join(metrics)}" for word, metrics in parts if metrics)
 
 
 class Search(ApiType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bench.compress import page
+from bench.compress import auto, page
 from bench.compress.__main__ import ROWS, measured
 from bench.compress.plots import AXES
 from bench.compress.product import RECIPES
@@ -14,6 +14,11 @@ from bench.compress.protocol import Job
 
 def test_every_row_has_a_picture() -> None:
     assert set(AXES) == set(ROWS)
+
+
+def test_every_example_is_searched_beside_its_recipe() -> None:
+    assert set(auto.FILES) == {path.parent.name for path in auto.EXAMPLES.glob("*/prepare.py")}
+    assert all((auto.EXAMPLES / name / file).is_file() for name, file in auto.FILES.items())
 
 
 @pytest.mark.long

@@ -53,6 +53,15 @@ def test_a_search_is_one_job_that_never_hears_of_the_test_data() -> None:
     assert "test" not in task["evaluation"] and "test.npz" not in json.dumps(task)
 
 
+def test_a_search_is_told_where_the_truth_lies_and_searches_anew_if_it_lies_elsewhere() -> None:
+    world = a_world()
+    assert "targets" not in task_of(world.of("Job", "compress")[0])
+    world.edit(lambda spec: spec["evaluation"]["test"].__setitem__("targets", {"logits": "truth"}))
+    world.pass_time(120)
+    assert len(made(world)) == 2
+    assert {"logits": "truth"} in [task_of(job).get("targets") for job in world.of("Job", "compress")]
+
+
 def test_what_was_chosen_stands_in_the_status_and_is_told_in_an_event() -> None:
     world = a_world()
     assert world.status["compression"]["recipe"] == WORDS

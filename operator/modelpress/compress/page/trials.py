@@ -41,7 +41,7 @@ class TrialRow:
     figures: str
     mood: str
     word: str
-    """`chosen`, `front`, what refused it, or nothing."""
+    """`chosen`, `front`, what refused it or could not be decided, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def _row(found: Search, trial: Trial) -> TrialRow:
     if trial.figures is None:
         return TrialRow(trial.number, trial.name, trial.failure, "refused", "came to nothing")
     word = {"chosen": "chosen", "front": "front"}.get(mood, "")
-    if trial.failing:
-        word = f"{word}{', ' if word else ''}failed {', '.join(trial.failing)}"
+    word = ", ".join(filter(None, (word, trial.verdict)))
     speed = trial.speedup or 1.0
     bounds = f"{numbers.times(trial.speedup_low or speed)} … {numbers.times(trial.speedup_high or speed)}"
     said = (
@@ -150,7 +149,7 @@ def _row(found: Search, trial: Trial) -> TrialRow:
 def _mood(found: Search, trial: Trial) -> str:
     if trial.number == found.chosen:
         return "chosen"
-    if trial.failing:
+    if set(trial.failing) - {*trial.undecided}:
         return "refused"
     return "front" if trial.front else ""
 

@@ -47,18 +47,19 @@ def choose(
 ) -> tuple[int, int] | None:
     """Return the place of the best entry, carried out again, and how many were; None if none passes the gates.
 
+    A gate that this data cannot decide even of the original, which is the first entry, no other search could pass.
     What is carried out takes the place of what it was, measured anew: so another may be best then. None is carried out
     twice. None is also returned if `carry_out` gives up.
     """
     made: set[int] = set()
     while True:
         place = chosen(entries, objective)
-        best = entries[place]
-        if best.point is None or best.point.failing:
+        best, original = entries[place].point, entries[0].point
+        if best is None or original is None or not best.failing <= best.undecided & original.undecided:
             return None
-        if place in made or not best.stages:
+        if place in made or not entries[place].stages:
             return place, len(made)
-        again = carry_out(best)
+        again = carry_out(entries[place])
         if again is None:
             return None
         made.add(place)

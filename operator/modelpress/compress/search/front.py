@@ -25,11 +25,22 @@ class Point:
     """Lower bound of it."""
     failing: frozenset[str] = frozenset()
     """Metrics whose gates did not pass."""
+    undecided: frozenset[str] = frozenset()
+    """Metrics whose gates this data cannot decide, and whose estimates keep them."""
+    chance: float = 1.0
+    """How likely those are kept that are undecided; 1 without any."""
 
     @property
-    def good(self) -> bool:
-        """Whether every gate on quality passed; size and latency are another matter."""
-        return self.failing <= {SIZE_METRIC, LATENCY_METRIC}
+    def promising(self) -> bool:
+        """Whether a gate is undecided, and none is worse than that."""
+        return bool(self.failing) and self.failing <= self.undecided
+
+    def good(self, original: Point) -> bool:
+        """Say whether every gate on quality passed that the original passes; size and latency are another matter.
+
+        A gate that this data cannot decide of the original itself passes if the estimate keeps it.
+        """
+        return self.failing - (self.undecided & original.undecided) <= {SIZE_METRIC, LATENCY_METRIC}
 
     def score(self, objective: AutoObjective) -> float:
         """Return what the objective makes small."""
@@ -48,15 +59,35 @@ def pareto(points: Sequence[Point]) -> list[bool]:
 
 
 def choose(points: Sequence[Point], objective: AutoObjective) -> int:
-    """Return the place of the best point.
+    """Return the place of the best point; the first is the model as it came.
 
-    Of those whose gates all pass it is the best by the objective. What cannot be told from the best counts as the best
-    too, and the other figures decide: a latency within the bounds of the fastest goes to the smaller one, a size within
-    1 % to the one of less loss. If none passes, it is the one that fails the fewest gates, and loses the least.
+    Of those whose gates all pass it is the best by the objective. Unless that changes the model, it is the one of
+    greatest expected saving among those that promise to pass: what it saves, by the chance that it keeps the gates that
+    this data cannot decide. If none does either, it is the one that fails the fewest gates, and loses the least.
     """
     passing = [place for place, point in enumerate(points) if not point.failing]
-    if not passing:
-        return min(range(len(points)), key=lambda place: (len(points[place].failing), points[place].loss, place))
+    best = _best(points, passing, objective) if passing else None
+    if best:
+        return best
+    promising = {place: _expected(point, points[0], objective) for place, point in enumerate(points) if point.promising}
+    if max(promising.values(), default=0.0) > 0:
+        return max(promising, key=lambda place: (promising[place], -points[place].loss, -place))
+    if best is not None:
+        return best
+    return min(range(len(points)), key=lambda place: (len(points[place].failing), points[place].loss, place))
+
+
+def _expected(point: Point, original: Point, objective: AutoObjective) -> float:
+    """Return which part of the original's bytes or time a point saves, by the chance that it passes."""
+    return point.chance * (1 - point.score(objective) / original.score(objective))
+
+
+def _best(points: Sequence[Point], passing: Sequence[int], objective: AutoObjective) -> int:
+    """Return the best by the objective of those places.
+
+    What cannot be told from the best counts as the best too, and the other figures decide: a latency within the bounds
+    of the fastest goes to the smaller one, a size within 1 % to the one of less loss.
+    """
     if objective is AutoObjective.SIZE:
         least = min(points[place].bytes for place in passing)
         alike = [place for place in passing if points[place].bytes <= least * (1 + ALIKE)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from modelpress.api import gates
 from modelpress.api.defaults import EffectiveMetric, with_defaults
@@ -26,6 +28,7 @@ from ..judge.judging import random_samples
 from ..judge.latency import measure, request, summary
 from ..judge.models import Model, check_same, open_model
 from ..layout import COMPRESSED, ORIGINAL
+from .doubt import chance
 from .front import Point
 
 CONFIDENCE = 0.95
@@ -57,8 +60,12 @@ class Measuring:
         evaluation: Evaluation,
         seed: int,
         kept: Path | None = None,
+        targets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`out`: the folder below which the original lies; `kept`: the one in which its answers stand."""
+        """`out`: the folder below which the original lies; `kept`: the one in which its answers stand.
+
+        `targets`: column of each output's target in the test data.
+        """
         self.kept = kept
         full = with_defaults(evaluation)
         self.seed = seed
@@ -66,7 +73,7 @@ class Measuring:
         self.original = open_model(out, Path(ORIGINAL).parent.name, "the original", self.threads)
         self.samples = samples or random_samples(self.original, seed)
         self.notes: list[str] = []
-        self.metrics = self._metrics(full.metrics, columns)
+        self.metrics = self._metrics([self._with_target(one, columns, targets) for one in full.metrics], columns)
         self.batch = full.latency.batch_sizes[0] if self.original.batched else 1
         self.gates = self._gates(evaluation.gates or ())
 
@@ -76,9 +83,9 @@ class Measuring:
 
     def untouched(self, measured: Measured) -> Point:
         """Return the original as a point: it loses nothing for certain, whatever so many samples can tell."""
-        outcomes = gates.judge(measured.figures, self.gates)
-        failing = frozenset(outcome.metric for outcome in outcomes if outcome.outcome == "Fail")
-        return replace(self.point(measured), loss=0.0, time=1.0, time_low=1.0, failing=failing)
+        point = self.point(measured)
+        failing = point.failing - point.undecided
+        return replace(point, loss=0.0, time=1.0, time_low=1.0, failing=failing, chance=1.0)
 
     def measure(self, folder: Path) -> Measured:
         """Return the figures of the result below `folder`. Raises Judged if it does not answer as it must."""
@@ -97,16 +104,22 @@ class Measuring:
         """Return what the search chooses by."""
         outcomes = gates.judge(measured.figures, self.gates)
         failing = [
-            gate.metric
+            (outcome, gate)
             for outcome, gate in zip(outcomes, self.gates, strict=True)
             if not gates.overall([outcome], [gate]).accepted
         ]
+        unclear = [gate for outcome, gate in failing if outcome.outcome == "Inconclusive"]
+        chances = [(gate, chance(measured.figures, gate)) for gate in unclear]
+        refused = {gate.metric for outcome, gate in failing if outcome.outcome == "Fail"}
+        refused |= {gate.metric for gate, kept in chances if not kept}
         return Point(
             bytes=measured.figures.compressed_bytes,
             loss=loss_bound(measured.figures.metrics[0]),
             time=1 / max(measured.speedup, 1e-9),
             time_low=1 / max(measured.speedup_high, 1e-9),
-            failing=frozenset(failing),
+            failing=frozenset(gate.metric for _, gate in failing),
+            undecided=frozenset(gate.metric for gate in unclear) - refused,
+            chance=min((kept for _, kept in chances), default=1.0),
         )
 
     def _figures(self, result: Model) -> Figures:
@@ -119,7 +132,17 @@ class Measuring:
             agreement=found.agreement,
         )
 
-    def _metrics(self, wanted: tuple[EffectiveMetric, ...], columns: frozenset[str]) -> tuple[EffectiveMetric, ...]:
+    def _with_target(
+        self, metric: EffectiveMetric, columns: frozenset[str], targets: Mapping[str, str]
+    ) -> EffectiveMetric:
+        """Return the metric with the column that holds its truth in the test data, if that is what tells it here."""
+        output = metric.output or self.original.outputs[0].name
+        column = targets.get(output)
+        if metric.target is not None or output in self.samples.targets or column not in columns:
+            return metric
+        return metric.model_copy(update={"target": column})
+
+    def _metrics(self, wanted: Sequence[EffectiveMetric], columns: frozenset[str]) -> tuple[EffectiveMetric, ...]:
         """Return those of the metrics that this data can tell; if there are none, how alike the answers are."""
         found = []
         for metric in wanted:

@@ -81,18 +81,19 @@ class Searching:
     ) -> None:
         assert task.auto is not None, "a search is asked for"
         self.auto = with_defaults(task.auto)
-        self.task = task.model_copy(update={"auto": None, "evaluation": None})
+        self.task = task.model_copy(update={"auto": None, "evaluation": None, "targets": None})
         self.layout = layout
         self.model = model
         self.original = original
         self.report = report
         self.budget = Budget(self.auto.max_trials, seconds(self.auto.max_time))
         evaluation = task.evaluation or Evaluation()
-        wanted = {metric.target for metric in evaluation.metrics or () if metric.target}
+        targets = task.targets or {}
+        wanted = {metric.target for metric in evaluation.metrics or () if metric.target} | {*targets.values()}
         self.data = search_data(data, wanted)
         cache = layout.cache or layout.scratch / "search"
         judged, columns = self.data.judged, self.data.columns
-        self.measuring = Measuring(layout.out, judged, columns, evaluation, task.seed, cache / BASELINES)
+        self.measuring = Measuring(layout.out, judged, columns, evaluation, task.seed, cache / BASELINES, targets)
         self.work = RecipeRun(self.task, layout, self.data, report)
         self.checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
         content = {

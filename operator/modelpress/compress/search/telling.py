@@ -60,6 +60,8 @@ def reason(entries: Sequence[Entry], place: int, objective: AutoObjective) -> st
     assert entry.point is not None, "what is chosen was measured"
     of = f"of {tried} trial{'s' if tried != 1 else ''} and the model as it came"
     passing = sum(other.point is not None and not other.point.failing for other in entries)
+    if entry.point.promising:
+        return _promise(entry.point, of, "time" if objective is AutoObjective.LATENCY else "bytes")
     if entry.point.failing:
         failing = ", ".join(sorted(entry.point.failing))
         return f"None {of} passed the gates on this data: this one fails the fewest ({failing}) and loses the least."
@@ -68,6 +70,14 @@ def reason(entries: Sequence[Entry], place: int, objective: AutoObjective) -> st
     word = f"{least} among {among}" if passing > 1 else among
     figures = f"{entry.point.bytes:,} bytes, a loss of at most {figure(entry.point.loss)}, {1 / entry.point.time:.2f}x"
     return f"It is {word}, {of}: {figures} the speed, on this data."
+
+
+def _promise(point: Point, of: str, saved: str) -> str:
+    chance = f"{point.chance:.0%}".replace("%", " %")
+    return (
+        f"No change {of} was sure to pass the gates: this data cannot decide {', '.join(sorted(point.failing))}. "
+        f"Of those that keep them by estimate this one saves the most {saved}, weighed by the chance to pass: {chance}."
+    )
 
 
 def _trial(number: int, entry: Entry, *, front: bool) -> Trial:
@@ -91,5 +101,7 @@ def _trial(number: int, entry: Entry, *, front: bool) -> Trial:
             "speedup_low": record.speedup_low,
             "speedup_high": record.speedup_high,
             "failing": tuple(sorted(point.failing)),
+            "undecided": tuple(sorted(point.failing & point.undecided)),
+            "chance": round(point.chance, 3) if point.failing & point.undecided else None,
         }
     )

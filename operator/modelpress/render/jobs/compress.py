@@ -19,7 +19,7 @@ from typing import Any
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.evaluation import Evaluation, targets_of_test, untested
 from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
 from modelpress.api.tasks import (
@@ -142,11 +142,6 @@ def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
     return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
 
 
-def untested(evaluation: Evaluation | None) -> Evaluation:
-    """Return what results are compared by, without the test data: a search never sees it."""
-    return (evaluation or Evaluation()).model_copy(update={"test": None})
-
-
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
     """Return what the artifact comes from, by name, for its manifest."""
     return {
@@ -165,6 +160,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
         stages=compression.recipe,
         auto=compression.auto,
         evaluation=untested(model.spec.evaluation) if compression.auto is not None else None,
+        targets=targets_of_test(model.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
         datasets=readings(learning_datasets(model)),
         seed=compression.seed or 0,

@@ -66,6 +66,15 @@ def test_the_page_shows_every_trial_of_a_search_and_which_one_was_chosen() -> No
     assert "How this recipe was found" not in page.render(full_report().model_copy(update={"search": None}), None)
 
 
+def test_what_could_not_be_decided_is_not_said_to_have_failed() -> None:
+    search = full_report().search
+    assert search is not None
+    doubtful = search.trials[4].model_copy(update={"undecided": ("top1",), "chance": 0.7})
+    trials = (*search.trials[:4], doubtful, *search.trials[5:])
+    text = page.render(full_report().model_copy(update={"search": search.model_copy(update={"trials": trials})}), None)
+    assert "undecided top1" in text and "failed top1" not in text
+
+
 def test_a_search_of_one_trial_has_a_page_too() -> None:
     search = full_report().search
     assert search is not None

@@ -197,6 +197,26 @@ def test_if_nothing_passes_the_least_bad_is_the_result_and_that_is_said(where: L
     assert all("top1" in trial.failing for trial in found.trials[1:])
 
 
+def test_where_the_data_can_tell_nothing_the_best_promise_is_the_result_and_that_is_said(tmp_path: Path) -> None:
+    where = laid_out(tmp_path, calibration=samples(64, 1), validation=samples(40, 2))
+    found = search(where, {"metric": "top1", "goal": "MaxDegradation", "value": 0.06})
+    assert found.chosen, "not the model as it came, though that loses nothing for certain"
+    assert found.result.failing == found.result.undecided == ("top1",)
+    assert found.result.chance is not None and 0.5 <= found.result.chance < 0.95
+    assert found.why.startswith("No change of 4 trials and the model as it came was sure to pass the gates")
+    assert f"{found.result.chance:.0%}".replace("%", " %") in found.why
+    assert found.result.loss is not None and found.result.loss <= 0.06
+
+
+def test_truth_lies_where_the_test_data_has_it(tmp_path: Path) -> None:
+    data = samples(300, 2)
+    renamed = {"image": data["image"], "truth": data["label"]}
+    where = laid_out(tmp_path, calibration={"image": samples(64, 1)["image"]}, validation=renamed)
+    asked = search_task(where, LENIENT, maxTrials=1).model_copy(update={"targets": {"logits": "truth"}})
+    found = Compression(asked, where, lambda _progress: None).run().search
+    assert found is not None and found.loss == "top1", found and found.notes
+
+
 def test_a_recipe_that_fails_costs_a_trial_and_not_the_search(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     carry_out = Searching._carry_out
 

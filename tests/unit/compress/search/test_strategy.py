@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -23,7 +24,7 @@ from modelpress.compress.search.space import (
     prunings,
     space,
 )
-from modelpress.compress.search.strategy import strategy
+from modelpress.compress.search.strategy import GIVEN_UP, strategy
 from modelpress.store.search import Sensitivity
 
 SIZE, LATENCY = AutoObjective.SIZE, AutoObjective.LATENCY
@@ -61,9 +62,11 @@ def model(candidate: Candidate) -> Point | None:
     return Point(round(size), loss, time, time * 0.98, failing)
 
 
-def walk(traits: Traits, objective: AutoObjective, trials: int, of: Model = model) -> dict[str, Point | None]:
+def walk(
+    traits: Traits, objective: AutoObjective, trials: int, of: Model = model, untouched: Point = UNTOUCHED
+) -> dict[str, Point | None]:
     """Search; return what was tried, in order."""
-    steps = strategy(space(traits, objective), objective, UNTOUCHED, trials)
+    steps = strategy(space(traits, objective), objective, untouched, trials)
     found: dict[str, Point | None] = {}
     answer: Point | None = None
     while len(found) < trials:
@@ -119,6 +122,49 @@ def test_if_no_trial_passes_the_one_that_fails_least_is_chosen() -> None:
     assert choose(points, SIZE) == 2
 
 
+TOP1 = frozenset({"top1"})
+
+
+def undecided(size: int, chance: float, time: float = 1.0) -> Point:
+    """Return a recipe whose one gate on quality this data cannot decide."""
+    return Point(size, 0.1, time, time, failing=TOP1, undecided=TOP1, chance=chance)
+
+
+def test_what_is_sure_to_pass_goes_before_what_promises_more() -> None:
+    assert choose([UNTOUCHED, undecided(100, 0.9), Point(400, 0.01, 1, 1)], SIZE) == 2
+
+
+def test_where_nothing_is_sure_to_pass_a_promise_goes_before_the_model_as_it_came() -> None:
+    assert choose([UNTOUCHED, undecided(400, 0.6)], SIZE) == 1
+    small_enough = replace(UNTOUCHED, failing=frozenset({"size"}))
+    assert choose([small_enough, undecided(400, 0.6)], SIZE) == 1
+
+
+def test_of_promises_it_is_the_one_that_saves_most_by_its_chance() -> None:
+    bold, mild = undecided(100, 0.5), undecided(300, 0.75)
+    assert choose([UNTOUCHED, bold, mild], SIZE) == 2, "0.7 at three in four is more than 0.9 at one in two"
+    assert choose([UNTOUCHED, bold, undecided(300, 0.5)], SIZE) == 1, "as likely, and smaller"
+    assert choose([UNTOUCHED, undecided(300, 0.5, 0.9), undecided(300, 0.5, 0.4)], LATENCY) == 2
+
+
+def test_a_promise_that_saves_nothing_or_misses_another_gate_is_none() -> None:
+    larger, missed = undecided(1001, 0.9), replace(undecided(100, 0.9), failing=TOP1 | {"size"})
+    assert choose([UNTOUCHED, larger, missed], SIZE) == 0
+
+
+def test_where_data_cannot_decide_even_of_the_original_estimates_lead_the_search() -> None:
+    def little(candidate: Candidate) -> Point | None:
+        point = model(candidate)
+        assert point is not None
+        kept = frozenset() if point.failing else TOP1
+        return replace(point, failing=TOP1, undecided=kept, chance=0.7)
+
+    untouched = replace(UNTOUCHED, undecided=TOP1)
+    assert list(walk(CONVOLUTIONAL, SIZE, 12, little, untouched)) == list(walk(CONVOLUTIONAL, SIZE, 12))
+    decided = [name[:4] for name in walk(CONVOLUTIONAL, SIZE, 12, little) if "pruned" in name]
+    assert decided[:2] == ["70 %", "50 %"], "where it could pass, what did not pass is followed by something milder"
+
+
 @pytest.mark.parametrize("trials", [1, 3, 6, 12, 40])
 @pytest.mark.parametrize("objective", [SIZE, LATENCY])
 def test_a_search_keeps_to_its_number_of_trials_and_half_of_them_are_for_shapes(
@@ -132,6 +178,19 @@ def test_a_search_keeps_to_its_number_of_trials_and_half_of_them_are_for_shapes(
 
 def test_a_search_that_is_told_what_was_found_goes_the_same_way() -> None:
     assert list(walk(CONVOLUTIONAL, SIZE, 12)) == list(walk(CONVOLUTIONAL, SIZE, 12))
+
+
+def test_where_no_shape_passes_stores_get_the_room_that_is_left() -> None:
+    traits = replace(CONVOLUTIONAL, tables=0.5, pruning=None, blocks=BlockList("layers", 8, 8))
+
+    def fragile(candidate: Candidate) -> Point | None:
+        lost = candidate.shape != NOTHING or "4 bits" in candidate.name or "by sensitivity" in candidate.name
+        return Point(500, 0.5, 1, 1, frozenset({"top1"})) if lost else model(candidate)
+
+    found = walk(traits, SIZE, 40, fragile)
+    assert {part.name for part in space(traits, SIZE).weights} <= set(found)
+    tried = Counter(name.partition(" cut")[0] for name in found if "cut" in name)
+    assert tried and max(tried.values()) == GIVEN_UP, "a shape that loses too much with two stores is given up"
 
 
 def test_recipes_that_come_to_nothing_do_not_end_the_search() -> None:
