@@ -105,7 +105,7 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
             "Save weights as safetensors and data without objects.",
         ),
         Reason.ENTRYPOINT_FAILED: ReasonText(
-            "An entrypoint is missing, raised, or returned something else than it must: a torch.nn.Module, a loss, scores.",
+            "An entrypoint is missing, raised, or returned no torch.nn.Module, loss or scores, as it must.",
             "Run it with the same arguments on your own machine; the message has its last lines.",
         ),
         Reason.WEIGHTS_DO_NOT_FIT: ReasonText(

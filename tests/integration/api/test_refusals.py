@@ -234,7 +234,7 @@ REFUSED = {
             "metrics": [OWN],
             "gates": [{"metric": "top1", "goal": "Threshold", "value": 0.5, "measuredOn": "ServingRuntime"}],
         },
-        "spec.evaluation: Invalid value: a gate with measuredOn: ServingRuntime cannot judge a metric of type entrypoint",
+        "spec.evaluation: Invalid value: a gate with measuredOn: ServingRuntime cannot judge a metric",
     ),
     "dataset of unknown format": (
         "evaluation.test.uri",

@@ -27,11 +27,6 @@ def confidence(outputs, targets, floor=0.0):
 
 def broken(outputs, targets):
     return confidence(outputs, targets)[1:]
-
-
-def endless(outputs, targets):
-    while True:
-        pass
 """
 
 
@@ -44,7 +39,7 @@ def source(model: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def compress(model: Path, source: Path, function: str, *more: str, **job: Any) -> tuple[int, list[dict[str, Any]]]:
+def compress(model: Path, source: Path, function: str) -> tuple[int, list[dict[str, Any]]]:
     """Compress the model in `source`, measured by `function` of its metrics.py, into a folder beside it."""
     metric = {
         "name": "confidence",
@@ -55,7 +50,7 @@ def compress(model: Path, source: Path, function: str, *more: str, **job: Any) -
     }
     spec = {
         "source": {"uri": str(source), "format": "onnx", "trustCode": True},
-        "compression": {"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}], "job": job},
+        "compression": {"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}]},
         "evaluation": {
             "test": {"uri": str(model / "test.npz")},
             "metrics": [{"name": "top1", "type": "accuracy"}, metric],
@@ -64,7 +59,7 @@ def compress(model: Path, source: Path, function: str, *more: str, **job: Any) -
     }
     path = source.parent / "model.yaml"
     path.write_text(json.dumps(spec))
-    code, said, _ = run(path, "--out", source.parent / "small", *more)
+    code, said, _ = run(path, "--out", source.parent / "small")
     return code, said
 
 
@@ -77,10 +72,10 @@ def test_it_is_measured_judged_and_measured_again(model: Path, source: Path) -> 
     top1, own = done["figures"]["metrics"]
     assert (top1["name"], own["name"], own["samples"]) == ("top1", "confidence", 400)
     assert 0.5 < own["original"] < 0.9 and abs(own["compressed"] - own["original"]) < 0.05
-    assert 0 < own["standardError"] < 0.01
+    assert 0 < own["standardError"] < 0.02
     assert [gate["outcome"] for gate in done["gates"]] == ["Pass"]
     page = (source.parent / "small" / "report.html").read_text(encoding="utf-8")
-    assert "confidence" in page
+    assert "scored by metrics:confidence of the source" in page
 
     np.savez(source.parent / "half.npz", **{name: column[:200] for name, column in np.load(model / "test.npz").items()})
     asked = ["evaluate", str(source.parent / "small"), "--test", str(source.parent / "half.npz")]
@@ -99,18 +94,17 @@ def modelpress(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
 
 
 @pytest.mark.parametrize(
-    ("function", "reason", "words"),
+    ("function", "words"),
     [
-        ("missing", "EntrypointFailed", "metrics.py has no function missing"),
-        ("broken", "EntrypointFailed", "metric confidence (metrics:broken) returned an array of shape [63]"),
-        ("endless", "EvaluationFailed", "Scoring by the metrics of the source was ended after 30 s"),
+        ("missing", "metrics.py has no function missing"),
+        ("broken", "metric confidence (metrics:broken) returned an array of shape [63]"),
     ],
 )
 def test_what_is_wrong_with_it_is_said_and_nothing_appears(
-    model: Path, source: Path, function: str, reason: str, words: str
+    model: Path, source: Path, function: str, words: str
 ) -> None:
-    code, said = compress(model, source, function, timeout="30s" if function == "endless" else "1h")
-    assert (code, said[-1]["reason"]) == (10, reason)
+    code, said = compress(model, source, function)
+    assert (code, said[-1]["reason"]) == (10, "EntrypointFailed")
     assert words in said[-1]["message"]
     assert not (source.parent / "small").exists()
     done = {line["stage"] for line in said if line["event"] == "progress"}

@@ -67,7 +67,9 @@ class Batch:
 class Recorder:
     """Keeps what is answered, batch by batch. It is there once all of it is."""
 
-    def __init__(self, folder: Path, metrics: Sequence[EffectiveMetric], outputs: Sequence[str], samples: Samples):
+    def __init__(
+        self, folder: Path, metrics: Sequence[EffectiveMetric], outputs: Sequence[str], samples: Samples
+    ) -> None:
         """`metrics`: those of the source; `outputs`: all that the model has."""
         asked = {metric.output for metric in metrics}
         kept = tuple(outputs) if None in asked else tuple(name for name in outputs if name in asked)

@@ -196,7 +196,7 @@ def test_how_far_it_is_is_told(where: Layout) -> None:
         ("words", Reason.ENTRYPOINT_FAILED, "returned list, no numbers"),
         ("nothing", Reason.ENTRYPOINT_FAILED, "returned NoneType, no numbers"),
         ("undefined", Reason.ENTRYPOINT_FAILED, "returned nan for sample 131"),
-        ("raises", Reason.ENTRYPOINT_FAILED, "raises (metrics:raises) failed at metrics.py:42: KeyError: 'text'"),
+        ("raises", Reason.ENTRYPOINT_FAILED, "raises (metrics:raises) failed at metrics.py:40: KeyError: 'text'"),
         ("leaves", Reason.ENTRYPOINT_FAILED, "ended the process with sys.exit(0): it must return"),
         ("missing", Reason.ENTRYPOINT_FAILED, "metrics.py has no function missing, which the entrypoint of metric"),
     ],
@@ -220,7 +220,7 @@ def test_a_file_that_is_not_there_is_named(where: Layout) -> None:
 def test_code_that_is_not_trusted_is_not_run(where: Layout) -> None:
     judged(where, COST)
     (where.source / "metrics.py").write_text("raise ZeroDivisionError")
-    with pytest.raises(Judged, match="set source.trustCode to true") as caught:
+    with pytest.raises(Judged, match=r"set source\.trustCode to true") as caught:
         scored(where, COST, trusted=False)
     assert caught.value.reason is Reason.INVALID_SPEC
 
