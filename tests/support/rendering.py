@@ -80,6 +80,23 @@ EVERYTHING: dict[str, Any] = {
     "update": {"interval": "5m"},
 }
 
+OWN_METRIC: dict[str, Any] = {
+    "name": "cost",
+    "type": "entrypoint",
+    "entrypoint": "metrics:cost",
+    "target": "price",
+    "higherIsBetter": False,
+}
+OWN: dict[str, Any] = {
+    "source": {"uri": "s3://models/tiny/", "format": "onnx", "trustCode": True, "secretName": "models-read"},
+    "compression": {"stages": []},
+    "evaluation": {
+        "test": {"uri": "s3://data/test.npz"},
+        "metrics": [{"name": "top1", "type": "accuracy"}, OWN_METRIC],
+    },
+}
+"""A model of which a function of the source computes a metric."""
+
 INSTALLATION = Installation.model_validate(
     {
         "images": {

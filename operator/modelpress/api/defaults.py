@@ -374,7 +374,7 @@ def dependent_defaults(value: ApiType) -> dict[str, Any]:
         return {"algorithm": QuantizeAlgorithm.MIN_MAX if integer_activations(value) else QuantizeAlgorithm.RTN}
     if isinstance(value, QuantizeWeights):
         return {"group_size": 32 if value.bits == 4 else 128}
-    if isinstance(value, Metric):
+    if isinstance(value, Metric) and value.type is not MetricType.ENTRYPOINT:
         return {"higher_is_better": value.type not in {MetricType.MSE, MetricType.MAE, MetricType.PERPLEXITY}}
     if isinstance(value, Dataset) and value.format is None:
         return {"format": dataset_format(value)}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from .base import ApiType, Fraction, rules
 from .data import Dataset
-from .fields import Name
+from .fields import Entrypoint, Name
 
 MetricName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z][A-Za-z0-9_]*$")]
 
@@ -31,10 +32,22 @@ class MetricType(StrEnum):
     R2 = "r2"
     PERPLEXITY = "perplexity"
     AGREEMENT = "agreement"
+    ENTRYPOINT = "entrypoint"
+
+
+NAMED = "type entrypoint needs metrics[].entrypoint, as file:function, and no other type takes one"
+DIRECTED = "a metric of type entrypoint needs higherIsBetter: nobody else knows which way its scores get better"
 
 
 class Metric(ApiType):
     """One figure of quality, measured on the test data for original and result alike."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("(self.type == 'entrypoint') == has(self.entrypoint)", NAMED),
+            ("self.type != 'entrypoint' || has(self.higherIsBetter)", DIRECTED),
+        )
+    )
 
     name: MetricName
     """Name by which gates refer to it. `size` and `latency` are taken."""
@@ -42,18 +55,37 @@ class Metric(ApiType):
     """accuracy, f1: of the class with the highest score. auroc: area under the ROC curve, of each class against the
     rest. perplexity: exp of the mean surprise at the labels, of scores before softmax. mse, mae: errors. r2: the
     coefficient of determination. cosine: mean similarity over the last axis. agreement: part of the samples on which
-    the result answers as the original does, whose own value is 1."""
+    the result answers as the original does, whose own value is 1. entrypoint: the mean of the scores that a function of
+    the source gives each sample."""
+    entrypoint: Entrypoint | None = None
+    """`file:function` of the source; `metrics:word_error` calls `word_error(outputs, targets, **args)` of `metrics.py`
+    with the answers of one model to a batch, which returns one number for each of its samples. `outputs` and `targets`
+    are mappings from the names of outputs to numpy arrays whose first axis counts samples; targets are those that the
+    dataset has, and `target`. It runs in a container of its own, so `source.trustCode` is needed. Needed by type
+    entrypoint. Default: none."""
     args: dict[str, Any] | None = None
     """Arguments of the metric: `{top_k: 5}` of accuracy, `{average: macro}` of f1, `{kind: argmax}` of agreement, or
     allclose, exact, or cosine with `{at_least: 0.99}`; `{ignore_index: -100}`, a label that is not counted, of
-    accuracy, f1, auroc and perplexity, which has it by default. Default: none."""
+    accuracy, f1, auroc and perplexity, which has it by default; keyword arguments of an entrypoint. Default: none."""
     output: Name | None = None
-    """Output that is measured. Default: the first."""
+    """Output that is measured. Default: the first; an entrypoint sees all of them."""
     target: Name | None = None
     """Column of the test data that holds the truth. Default: the dataset's target of that output; where it has none,
-    mse, mae, r2 and cosine compare with the original's answers, as agreement always does."""
+    mse, mae, r2 and cosine compare with the original's answers, as agreement always does. An entrypoint gets it beside
+    those of the dataset, by its own name."""
     higher_is_better: bool | None = None
-    """Default: as the type has it; false for mse, mae and perplexity."""
+    """Default: as the type has it; false for mse, mae and perplexity. Needed by type entrypoint."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.type is MetricType.ENTRYPOINT) != (self.entrypoint is not None):
+            raise ValueError(NAMED)
+        if self.type is MetricType.ENTRYPOINT and self.higher_is_better is None:
+            raise ValueError(DIRECTED)
+        return self
+
+
+MetricT = TypeVar("MetricT", bound=Metric)
 
 
 class Latency(ApiType):
@@ -129,6 +161,12 @@ class Gate(ApiType):
     samples. Of `latency` that is the median round trip in milliseconds, one request at a time. Default: Compression."""
 
 
+NOT_SERVED = (
+    "a gate with measuredOn: ServingRuntime cannot judge a metric of type entrypoint: no code of the source runs where"
+    " the server is asked; use measuredOn: Compression"
+)
+
+
 class Evaluation(ApiType):
     """How result and original are compared, and what is demanded of the result."""
 
@@ -152,6 +190,12 @@ class Evaluation(ApiType):
                 " || has(self.metrics) && self.metrics.exists(metric, metric.name == gate.metric))",
                 "a gate's metric must be size, latency or the name of one of evaluation.metrics",
             ),
+            (
+                "!has(self.gates) || !has(self.metrics) || !self.metrics.exists(metric, metric.type == 'entrypoint')"
+                " || self.gates.all(gate, !has(gate.measuredOn) || gate.measuredOn == 'Compression'"
+                " || !self.metrics.exists(metric, metric.name == gate.metric && metric.type == 'entrypoint'))",
+                NOT_SERVED,
+            ),
         )
     )
 
@@ -174,3 +218,13 @@ def targets_of_test(evaluation: Evaluation | None) -> dict[str, str] | None:
     """Return the column of each output's target in the test data; None if the spec names none."""
     test = evaluation.test if evaluation is not None else None
     return test.targets or None if test is not None else None
+
+
+def of_the_source(metrics: Iterable[MetricT] | None) -> tuple[MetricT, ...]:
+    """Return those of `metrics` that a function of the source computes."""
+    return tuple(metric for metric in metrics or () if metric.type is MetricType.ENTRYPOINT)
+
+
+def of_ours(metrics: Iterable[MetricT] | None) -> tuple[MetricT, ...]:
+    """Return those of `metrics` that no code of the source has a part in."""
+    return tuple(metric for metric in metrics or () if metric.type is not MetricType.ENTRYPOINT)

@@ -105,8 +105,8 @@ JUDGEMENTS: Mapping[Reason, ReasonText] = MappingProxyType(
             "Save weights as safetensors and data without objects.",
         ),
         Reason.ENTRYPOINT_FAILED: ReasonText(
-            "The entrypoint is missing, raised, or returned no torch.nn.Module.",
-            "Run it with the same kwargs on your own machine; the message has its last lines.",
+            "An entrypoint is missing, raised, or returned no torch.nn.Module, loss or scores, as it must.",
+            "Run it with the same arguments on your own machine; the message has its last lines.",
         ),
         Reason.WEIGHTS_DO_NOT_FIT: ReasonText(
             "Names or shapes in weights.safetensors differ from those of the module.",

@@ -55,6 +55,17 @@ def _graph_alone(stages: str) -> str:
     return f"{stages}.all(stage, has(stage.fuse) || has(stage.quantize))"
 
 
+NO_METRIC_OF_THE_SOURCE = (
+    "!has(self.evaluation) || !has(self.evaluation.metrics)"
+    " || !self.evaluation.metrics.exists(metric, metric.type == 'entrypoint')"
+)
+UNTRUSTED_METRIC = "a metric of type entrypoint runs code out of the source: set source.trustCode to true"
+METRIC_WITHOUT_FOLDER = (
+    "a metric of type entrypoint is a file of the source's folder, and source.uri names a single file: put both into"
+    " one folder, and name that"
+)
+
+
 class CompressedModelSpec(ApiType):
     """The wanted state of one model."""
 
@@ -74,6 +85,14 @@ class CompressedModelSpec(ApiType):
                 "!has(self.compression.objective) || self.compression.objective.loss != 'Entrypoint'"
                 " || has(self.source.trustCode) && self.source.trustCode",
                 "objective.loss Entrypoint runs code out of the source: set source.trustCode to true",
+            ),
+            (
+                f"{NO_METRIC_OF_THE_SOURCE} || has(self.source.trustCode) && self.source.trustCode",
+                UNTRUSTED_METRIC,
+            ),
+            (
+                f"{NO_METRIC_OF_THE_SOURCE} || !self.source.uri.endsWith('.onnx') && !self.source.uri.endsWith('.pt2')",
+                METRIC_WITHOUT_FOLDER,
             ),
             (
                 "!has(self.rollout) || !has(self.rollout.analysis) || !has(self.rollout.analysis.disagreement)"

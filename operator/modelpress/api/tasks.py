@@ -10,7 +10,7 @@ from .auto import Auto
 from .base import ApiType, Digest
 from .compression import Objective
 from .data import Dataset
-from .evaluation import Evaluation
+from .evaluation import Evaluation, Metric
 from .source import Source
 from .stages import Stage
 from .verification import Compare
@@ -28,6 +28,10 @@ EARLIER_SEARCH = "search/report.json"
 TEST_FOLDER = "/work/test"
 OUT_FOLDER = "/work/out"
 REPORT_FOLDER = "/work/report"
+ANSWERS_FOLDER = "/work/answers"
+"""Both models' answers to the test data, and the truth, for metrics that a function of the source computes."""
+SCORES_FOLDER = "/work/scores"
+"""What such functions say of them."""
 SCRATCH_FOLDER = "/tmp"
 PROGRESS_PORT = 8090
 
@@ -63,7 +67,7 @@ class FetchTask(ApiType):
 
     kind: Literal["fetch"] = "fetch"
     source: PinnedLocation | None = None
-    """Goes to SOURCE_FOLDER. None when an artifact that exists is evaluated."""
+    """Goes to SOURCE_FOLDER. None when an artifact that exists is evaluated without code of the source."""
     artifact: PinnedLocation | None = None
     """Folder of an artifact that exists, for an evaluation; the digest is its manifest's. Its files go to OUT_FOLDER,
     laid out as compression leaves them: original/model.onnx, compressed/model.onnx, compression.json. So `publish`
@@ -97,6 +101,8 @@ class CompressTask(ApiType):
     """Column of each output's target in the test data, for a search: what it chooses by may have such a column, too."""
     objective: Objective | None = None
     """What training makes small."""
+    metrics: tuple[Metric, ...] | None = None
+    """Metrics that functions of the source compute later on: they are looked up before any work begins. None: none."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     """How to read the files below DATA_FOLDER, by role: train, validation, calibration."""
     seed: int = 0
@@ -106,7 +112,10 @@ class CompressTask(ApiType):
 
 
 class JudgeTask(ApiType):
-    """Measure original and result. Never imports tenants' code."""
+    """Measure original and result. Never imports tenants' code.
+
+    If `evaluation` has metrics of type entrypoint, what these need goes to ANSWERS_FOLDER, and the report lacks their
+    figures until ScoreTask and ConcludeTask are done."""
 
     kind: Literal["judge"] = "judge"
     name: str = ""
@@ -115,6 +124,26 @@ class JudgeTask(ApiType):
     """Metrics, latency and test data, without Secrets' names."""
     seed: int = 0
     """Seed of samples and bootstraps."""
+
+
+class ScoreTask(ApiType):
+    """Score the answers in ANSWERS_FOLDER by functions of the source, into SCORES_FOLDER.
+
+    Executed beside tenants' code: holds no credentials, and can write nothing but the scores."""
+
+    kind: Literal["score"] = "score"
+    metrics: tuple[Metric, ...]
+    """Those of type entrypoint."""
+    trust_code: bool = False
+    """`source.trustCode`."""
+    timeout_seconds: float = 3600.0
+    """After this long the worker is ended and the outcome is EvaluationFailed."""
+
+
+class ConcludeTask(ApiType):
+    """Put the figures that come of SCORES_FOLDER into the report, and judge its gates. Never imports tenants' code."""
+
+    kind: Literal["conclude"] = "conclude"
 
 
 class Comparison(ApiType):
@@ -182,4 +211,4 @@ class AgentTask(ApiType):
     """CPUs that Triton may use, for the threads of its instances. None: as many as the node has."""
 
 
-Task = ResolveTask | FetchTask | CompressTask | JudgeTask | AskTask | PublishTask | AgentTask
+Task = ResolveTask | FetchTask | CompressTask | JudgeTask | ScoreTask | ConcludeTask | AskTask | PublishTask | AgentTask

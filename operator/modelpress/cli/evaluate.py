@@ -15,6 +15,7 @@ from .ending import ended, log_option
 @click.option("--test", help="Test data: a path or URL. Default: where it was.")
 @click.option("--train", help="Training data, to see whether test samples are in it.")
 @click.option("--metric", "metrics", multiple=True, help="Measure this instead, accuracy say. Repeatable.")
+@click.option("--source", help="Folder or URL of the code that metrics of type entrypoint are functions of; it is run.")
 @click.option("--batch-size", "batch_sizes", multiple=True, type=click.IntRange(1, 4096), help="Repeatable.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of the runtime.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and report.html. Default: none.")
@@ -24,6 +25,7 @@ def command(
     test: str | None,
     train: str | None,
     metrics: tuple[str, ...],
+    source: str | None,
     batch_sizes: tuple[int, ...],
     threads: int | None,
     out: Path | None,
@@ -38,5 +40,6 @@ def command(
 
         found = open_artifact(artifact)
         with screen(log, console) as shown:
-            made = evaluate(found, Question(test, train, metrics, batch_sizes, threads), out, shown.tell)
+            question = Question(test, train, metrics, batch_sizes, threads, source)
+            made = evaluate(found, question, out, shown.tell)
         sys.exit(told(found.name, made, console, shown, plain=not as_json(log, console)))

@@ -12,8 +12,10 @@ import sys
 import traceback
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from modelpress.api.results import Progress
-from modelpress.api.tasks import CompressTask
+from modelpress.api.tasks import CompressTask, ScoreTask
 
 from .channel import Message, send
 from .ending import failure_of
@@ -24,10 +26,10 @@ PARENT_DEATH = 1
 
 
 def main(descriptor: int) -> None:
-    """Compress, and say done or why not. A supervisor that is killed takes this process along."""
+    """Compress or score, and say done or why not. A supervisor that is killed takes this process along."""
     end_with_parent()
     document = json.loads(sys.stdin.read())
-    task = CompressTask.model_validate(document["task"])
+    task = TypeAdapter(CompressTask | ScoreTask).validate_python(document["task"])
     layout = Layout(port=0, **{name: Path(value) for name, value in document["layout"].items()})
     doing = "the start"
 
@@ -37,9 +39,14 @@ def main(descriptor: int) -> None:
         send(descriptor, Message(progress=progress))
 
     try:
-        from .run import Compression  # noqa: PLC0415 - torch takes seconds, in which progress is served already
+        if isinstance(task, ScoreTask):
+            from .scoring import score  # noqa: PLC0415 - torch takes seconds, in which progress is served already
 
-        Compression(task, layout, report).run()
+            score(task, layout, report)
+        else:
+            from .run import Compression  # noqa: PLC0415
+
+            Compression(task, layout, report).run()
     except BaseException as error:  # whatever it is, the supervisor must be told
         traceback.print_exc()
         send(descriptor, Message(failure=failure_of(error, doing)))

@@ -67,6 +67,15 @@ def out_of_memory(doing: str) -> Failure:
     )
 
 
+def scoring_timed_out(seconds: float) -> Failure:
+    """Return the failure of metrics of the source that took too long."""
+    return Failure(
+        reason=Reason.EVALUATION_FAILED,
+        message=f"Scoring by the metrics of the source was ended after {seconds:g} s: shorten them, ask for fewer "
+        "samples, or raise compression.job.timeout.",
+    )
+
+
 def timed_out(seconds: float, doing: str) -> Failure:
     """Return the failure of a child that took too long."""
     return Failure(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, PROGRESS_PORT, SCRATCH_FOLDER, SOURCE_FOLDER
+from modelpress.api.tasks import (
+    ANSWERS_FOLDER,
+    DATA_FOLDER,
+    OUT_FOLDER,
+    PROGRESS_PORT,
+    SCORES_FOLDER,
+    SCRATCH_FOLDER,
+    SOURCE_FOLDER,
+)
 from modelpress.api.tasks import TERMINATION_MESSAGE_PATH as MESSAGE_PATH
 from modelpress.store.locations import in_root
 
@@ -25,7 +33,7 @@ ASSETS = "assets"
 
 @dataclass(frozen=True)
 class Layout:
-    """Folders of one compression, and how it reports."""
+    """Folders of the work beside tenants' code, and how it reports."""
 
     source: Path = field(default_factory=lambda: in_root(SOURCE_FOLDER))
     """The source, read only."""
@@ -33,6 +41,10 @@ class Layout:
     """One subfolder per role of dataset, read only."""
     out: Path = field(default_factory=lambda: in_root(OUT_FOLDER))
     """What is made, read by the judge."""
+    answers: Path = field(default_factory=lambda: in_root(ANSWERS_FOLDER))
+    """Both models' answers, read only, for metrics that the source's code computes."""
+    scores: Path = field(default_factory=lambda: in_root(SCORES_FOLDER))
+    """What such code says of them."""
     scratch: Path = field(default_factory=lambda: in_root(SCRATCH_FOLDER))
     """What may be lost."""
     message: Path = field(default_factory=lambda: in_root(MESSAGE_PATH))

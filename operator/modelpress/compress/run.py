@@ -22,6 +22,7 @@ from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, STAGES, Layout
 from .models import GraphModel, Medium, ModuleModel
 from .recipe import Step
 from .recipe_run import RecipeRun, Report, seed_everything
+from .scoring import functions
 from .search.searching import Searching
 from .signature import Arrays, example
 from .stages import WORKS_ON
@@ -42,6 +43,7 @@ class Compression:
         """Do everything; return what compression.json says. Raises Judged."""
         started = time.monotonic()
         source = self.task.source
+        functions(self.task.metrics or (), self.layout.source, trusted=bool(source.trust_code))
         seed_everything(self.task.seed)
         medium, load = FORMATS[source.format]
         steps = recipe.plan(source, medium, self.task.stages, WORKS_ON, self.task.objective, self.task.datasets)

@@ -1,7 +1,7 @@
-"""`compress`: supervises the process that runs tenants' code, and says how it ended.
+"""`compress` and `score`: supervises the process that runs tenants' code, and says how it ended.
 
 The child can fail its own task and nothing else: the termination message and the exit code are this process's, and what
-the child says is done is measured by `judge` from the ONNX files alone.
+the child says is done is measured by `judge` from the ONNX files alone, and what it scores is read as numbers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import IO, Any, Protocol
 
 from modelpress.api.defaults import with_defaults
 from modelpress.api.results import ExitCode, Failure, Progress
-from modelpress.api.tasks import TASK_VARIABLE, CompressTask
+from modelpress.api.tasks import TASK_VARIABLE, CompressTask, ScoreTask
 
 from .channel import Lines
-from .ending import TRIAL, encode, exit_code, failure_of_exit, timed_out
+from .ending import TRIAL, encode, exit_code, failure_of_exit, scoring_timed_out, timed_out
 from .layout import Layout
 from .processors import available
 from .progress import ProgressServer
@@ -38,11 +38,15 @@ SUBREAPER = 36
 """prctl: orphans of the child become this process's, so that they can be ended."""
 
 
-def main(task: CompressTask, layout: Layout | None = None, command: Sequence[str] = CHILD) -> int:
-    """Compress; return the exit code. The termination message says why not, and is empty after success."""
+Work = CompressTask | ScoreTask
+"""What is done beside tenants' code."""
+
+
+def main(task: Work, layout: Layout | None = None, command: Sequence[str] = CHILD) -> int:
+    """Do the work; return the exit code. The termination message says why not, and is empty after success."""
     layout = layout or Layout()
     layout.scratch.mkdir(parents=True, exist_ok=True)
-    layout.out.mkdir(parents=True, exist_ok=True)
+    (layout.out if isinstance(task, CompressTask) else layout.scores).mkdir(parents=True, exist_ok=True)
     with ProgressServer(layout.port) as server:
         failure = Supervisor(task, layout, server, command).run()
     layout.message.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ class Supervisor:
 
     def __init__(
         self,
-        task: CompressTask,
+        task: Work,
         layout: Layout,
         listener: Listener,
         command: Sequence[str] = CHILD,
@@ -98,11 +102,16 @@ class Supervisor:
             ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         deadline = time.monotonic() + self.task.timeout_seconds
         failure = self._once(deadline)
-        for _ in range(with_defaults(self.task.auto).max_trials if self.task.auto is not None else 0):
+        for _ in range(self._trials()):
             if not self.killed or self.doing != TRIAL or time.monotonic() >= deadline:
                 break
             failure = self._once(deadline)
         return failure
+
+    def _trials(self) -> int:
+        """Return how many recipes may be tried; 0: nothing is searched for."""
+        auto = self.task.auto if isinstance(self.task, CompressTask) else None
+        return with_defaults(auto).max_trials if auto is not None else 0
 
     def _once(self, deadline: float) -> Failure | None:
         """Run one child to its end."""
@@ -117,7 +126,9 @@ class Supervisor:
             end(child, self.others)
             os.close(reading)
         if code is None:
-            return timed_out(self.task.timeout_seconds, self.doing)
+            seconds = self.task.timeout_seconds
+            compresses = isinstance(self.task, CompressTask)
+            return timed_out(seconds, self.doing) if compresses else scoring_timed_out(seconds)
         if self.failure is not None:
             return self.failure
         self.killed = not self.done and code < 0

@@ -18,11 +18,18 @@ from pydantic import ValidationError
 
 from modelpress.api.base import API_VERSION
 from modelpress.api.data import CompressionData, Dataset
-from modelpress.api.defaults import dataset_format
-from modelpress.api.evaluation import LATENCY_METRIC, SIZE_METRIC, Evaluation
+from modelpress.api.defaults import dataset_format, with_defaults
+from modelpress.api.evaluation import (
+    LATENCY_METRIC,
+    NOT_SERVED,
+    SIZE_METRIC,
+    Evaluation,
+    MeasuredOn,
+    of_the_source,
+)
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.source import SourceFormat
-from modelpress.api.spec import CompressedModelSpec
+from modelpress.api.spec import METRIC_WITHOUT_FOLDER, UNTRUSTED_METRIC, CompressedModelSpec
 
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 KNOWN = "an .onnx or .pt2 file, or config.json and model.safetensors of a transformer"
@@ -218,6 +225,11 @@ def _checked(asked: Asked) -> Asked:
     """Return `asked` if its parts fit each other, as far as an API server would have looked. Raises AskedError."""
     evaluation = asked.spec.evaluation or Evaluation()
     names = [metric.name for metric in evaluation.metrics or ()]
+    theirs = of_the_source(evaluation.metrics)
+    if theirs and not asked.spec.source.trust_code:
+        raise AskedError(f"evaluation.metrics, {theirs[0].name}: {UNTRUSTED_METRIC}.")
+    if theirs and asked.spec.source.uri.endswith((".onnx", ".pt2")):
+        raise AskedError(f"evaluation.metrics, {theirs[0].name}: {METRIC_WITHOUT_FOLDER}.")
     if names and evaluation.test is None:
         raise AskedError("evaluation.metrics need evaluation.test, the data they are measured on: name it with --test.")
     taken = sorted({SIZE_METRIC, LATENCY_METRIC} & set(names))
@@ -227,6 +239,9 @@ def _checked(asked: Asked) -> Asked:
     if twice:
         raise AskedError(f"evaluation.metrics has {twice[0]} twice: give each a name of its own.")
     for gate in evaluation.gates or ():
+        measured = with_defaults(gate).measured_on
+        if measured is MeasuredOn.SERVING_RUNTIME and gate.metric in {metric.name for metric in theirs}:
+            raise AskedError(f"evaluation.gates, {gate.metric}: {NOT_SERVED}.")
         if gate.metric not in {SIZE_METRIC, LATENCY_METRIC, *names}:
             known = ", ".join([SIZE_METRIC, LATENCY_METRIC, *names])
             raise AskedError(f"evaluation.gates: no metric is called {gate.metric}; there are {known}.")

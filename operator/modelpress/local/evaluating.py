@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress.api import gates
+from modelpress.api.compression import TIMEOUT
 from modelpress.api.data import Dataset
-from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn, Metric, MetricType
+from modelpress.api.durations import seconds
+from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn, Metric, MetricType, of_the_source
 from modelpress.api.results import ResolveResult
 from modelpress.api.tasks import (
     REPORT_FOLDER,
@@ -24,7 +26,7 @@ from modelpress.api.tasks import (
 from modelpress.store.manifest import PAGE_FILE, REPORT_FILE
 from modelpress.store.report import Report
 
-from . import steps
+from . import judging, steps
 from .artifact import Artifact
 from .asking import AskedError, located_uri
 from .making import Made
@@ -46,6 +48,8 @@ class Question:
     """Batch sizes of latency. Empty: as before."""
     threads: int | None = None
     """Threads of the runtime. None: as before."""
+    source: str | None = None
+    """Path or URL of the folder whose functions compute metrics of type entrypoint: they are run."""
 
 
 def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tell) -> Made:
@@ -57,7 +61,7 @@ def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tel
     with temporary() as place:
         _bring_in(artifact, evaluation, question, place, tell)
         task = JudgeTask(name=before.name or artifact.name, evaluation=evaluation, seed=before.seed)
-        steps.run_step("judge", task, place, tell)
+        judging.judge(task, place, tell, trusted=question.source is not None, timeout=seconds(TIMEOUT))
         folder = place.folder(REPORT_FOLDER)
         report = Report.model_validate_json((folder / REPORT_FILE).read_bytes())
         if out is not None:
@@ -87,8 +91,9 @@ def asked(before: Report, question: Question) -> Evaluation:
         reading = found.test.model_dump(exclude={"uri", "digest", "secret_name", "format"}) if found.test else {}
         changes["test"] = Dataset.model_validate(reading | {"uri": located_uri(question.test)})
     if question.metrics:
-        known = ", ".join(MetricType)
-        unknown = [kind for kind in question.metrics if kind not in set(MetricType)]
+        types = [kind for kind in MetricType if kind is not MetricType.ENTRYPOINT]
+        known = ", ".join(types)
+        unknown = [kind for kind in question.metrics if kind not in types]
         if unknown:
             raise AskedError(f"--metric {unknown[0]} is not known; known are {known}.")
         twice = [kind for kind in question.metrics if question.metrics.count(kind) > 1]
@@ -102,7 +107,14 @@ def asked(before: Report, question: Question) -> Evaluation:
         latency = found.latency or Latency()
         sizes = question.batch_sizes or latency.batch_sizes
         changes["latency"] = Latency(batch_sizes=sizes, threads=question.threads or latency.threads)
-    return found.model_copy(update=changes)
+    changed = found.model_copy(update=changes)
+    theirs = of_the_source(changed.metrics)
+    if theirs and question.source is None:
+        raise AskedError(
+            f"metric {theirs[0].name} is a function of the model's source ({theirs[0].entrypoint}), which no artifact "
+            "holds: name its folder with --source, and it is run, or other metrics with --metric."
+        )
+    return changed
 
 
 @contextmanager
@@ -117,10 +129,12 @@ def _bring_in(artifact: Artifact, evaluation: Evaluation, question: Question, pl
     wanted = {"test": evaluation.test} if evaluation.test else {}
     if question.train:
         wanted["train"] = Dataset(uri=located_uri(question.train))
-    source = Location(uri=artifact.uri)
+    code = located_uri(question.source) if question.source and of_the_source(evaluation.metrics) else None
+    source = Location(uri=code or artifact.uri)
     task = ResolveTask(source=source, datasets={role: Location(uri=one.uri) for role, one in wanted.items()})
     found = steps.answer(ResolveResult, steps.run_step("resolve", task, place, tell))
     fetch = FetchTask(
+        source=PinnedLocation(uri=code, digest=found.source) if code else None,
         artifact=PinnedLocation(uri=artifact.uri, digest=artifact.digest),
         datasets={role: PinnedLocation(uri=one.uri, digest=found.datasets[role]) for role, one in wanted.items()},
         readings=wanted,

@@ -10,7 +10,7 @@ from modelpress.api import gates
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation, MeasuredOn, targets_of_test, untested
+from modelpress.api.evaluation import Evaluation, MeasuredOn, of_the_source, targets_of_test, untested
 from modelpress.api.gates import Verdict
 from modelpress.api.keys import artifact_key
 from modelpress.api.names import keyed_name
@@ -29,7 +29,7 @@ from modelpress.api.tasks import (
 from modelpress.store.manifest import REPORT_FILE
 from modelpress.store.report import Report
 
-from . import steps, wording
+from . import judging, steps, wording
 from .asking import Asked
 from .steps import StepError, Tell
 from .workspace import Workspace
@@ -102,9 +102,11 @@ def _make(asked: Asked, found: ResolveResult, place: Workspace, tell: Tell) -> M
     """Make and measure the artifact of one recipe, of what was brought in. Raises StepError."""
     compression = asked.spec.compression
     settings = with_defaults(compression)
-    steps.compress(compress_task(asked, seconds(settings.job.timeout)), place, tell)
+    timeout, trusted = seconds(settings.job.timeout), bool(asked.spec.source.trust_code)
+    steps.compress(compress_task(asked, timeout), place, tell)
     evaluation = _without_secrets(asked.spec.evaluation or Evaluation())
-    steps.run_step("judge", JudgeTask(name=asked.name, evaluation=evaluation, seed=settings.seed), place, tell)
+    task = JudgeTask(name=asked.name, evaluation=evaluation, seed=settings.seed)
+    judging.judge(task, place, tell, trusted=trusted, timeout=timeout)
     published = steps.answer(PublishResult, steps.run_step("publish", _publish_task(asked, found, place), place, tell))
     report = Report.model_validate_json((place.artifact / REPORT_FILE).read_bytes())
     demanded = gates.measured_on(MeasuredOn.COMPRESSION, evaluation.gates)
@@ -143,6 +145,7 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
         evaluation=untested(asked.spec.evaluation) if compression.auto is not None else None,
         targets=targets_of_test(asked.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
+        metrics=of_the_source((asked.spec.evaluation or Evaluation()).metrics) or None,
         datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
         seed=compression.seed or 0,
         timeout_seconds=timeout,

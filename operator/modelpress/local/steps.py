@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from modelpress.api.base import ApiType
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure, Progress
-from modelpress.api.tasks import TASK_VARIABLE, CompressTask
+from modelpress.api.tasks import TASK_VARIABLE, CompressTask, ScoreTask
 from modelpress.compress.ending import START, exit_code
 from modelpress.compress.layout import CACHE_VARIABLE
 from modelpress.compress.worker import Supervisor
@@ -81,6 +81,16 @@ def run_step(kind: str, task: ApiType, place: Workspace, tell: Tell) -> str:
 def compress(task: CompressTask, place: Workspace, tell: Tell) -> None:
     """Supervise the process that runs the recipe, as a pod's container `compress` does. Raises StepError."""
     tell(Progress(stage="load", of=len(task.stages)))
+    _supervise(task, place, tell)
+
+
+def score(task: ScoreTask, place: Workspace, tell: Tell) -> None:
+    """Supervise the process that runs metrics of the source, as a pod's container `score` does. Raises StepError."""
+    tell(Progress(stage="score"))
+    _supervise(task, place, tell)
+
+
+def _supervise(task: CompressTask | ScoreTask, place: Workspace, tell: Tell) -> None:
     with place.log.open("ab") as log:
         failure = Supervisor(task, place.layout(), _Listener(tell), log=log).run()
     if failure is not None:

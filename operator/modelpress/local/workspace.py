@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress.api.tasks import (
+    ANSWERS_FOLDER,
     DATA_FOLDER,
     OUT_FOLDER,
     REPORT_FOLDER,
+    SCORES_FOLDER,
     SCRATCH_FOLDER,
     SOURCE_FOLDER,
     TERMINATION_MESSAGE_PATH,
@@ -28,6 +30,9 @@ from modelpress.compress.layout import Layout
 from modelpress.store.manifest import FILE_NAME
 
 from .asking import AskedError
+
+MADE = (OUT_FOLDER, ANSWERS_FOLDER, SCORES_FOLDER, REPORT_FOLDER)
+"""Folders of what a recipe makes, and of what comes of measuring it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Workspace:
             source=self.folder(SOURCE_FOLDER),
             data=self.folder(DATA_FOLDER),
             out=self.folder(OUT_FOLDER),
+            answers=self.folder(ANSWERS_FOLDER),
+            scores=self.folder(SCORES_FOLDER),
             scratch=self.folder(SCRATCH_FOLDER),
             message=self.message,
             cache=self.cache,
@@ -84,7 +91,7 @@ class Workspace:
 
     def clear_results(self) -> None:
         """Remove what a recipe left, so that the next one may begin. What was brought in stays."""
-        for folder in (self.folder(OUT_FOLDER), self.folder(REPORT_FOLDER)):
+        for folder in map(self.folder, MADE):
             shutil.rmtree(folder)
             folder.mkdir()
         shutil.rmtree(self.artifact, ignore_errors=True)
@@ -125,7 +132,7 @@ def workspace(out: Path, *, replace: bool, cache: Path | None = None) -> Iterato
 
 def prepared(place: Workspace) -> Workspace:
     """Make the folders of `place` and return it."""
-    for name in (SOURCE_FOLDER, DATA_FOLDER, TEST_FOLDER, OUT_FOLDER, REPORT_FOLDER, SCRATCH_FOLDER):
+    for name in (SOURCE_FOLDER, DATA_FOLDER, TEST_FOLDER, *MADE, SCRATCH_FOLDER):
         place.folder(name).mkdir(parents=True, exist_ok=True)
     place.message.parent.mkdir(parents=True, exist_ok=True)
     return place

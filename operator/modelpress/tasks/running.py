@@ -18,10 +18,12 @@ from modelpress.api.tasks import (
     TERMINATION_MESSAGE_PATH,
     AskTask,
     CompressTask,
+    ConcludeTask,
     FetchTask,
     JudgeTask,
     PublishTask,
     ResolveTask,
+    ScoreTask,
 )
 from modelpress.compress.errors import Judged
 from modelpress.store.errors import StoreError
@@ -97,7 +99,7 @@ def _fetch(task: FetchTask) -> Answer:
     return None
 
 
-def _compress(task: CompressTask) -> Answer:
+def _beside_tenants_code(task: CompressTask | ScoreTask) -> Answer:
     from modelpress.compress.worker import main  # noqa: PLC0415
 
     return int(main(task))
@@ -107,6 +109,13 @@ def _judge(task: JudgeTask) -> Answer:
     from modelpress.compress.judge import judge  # noqa: PLC0415
 
     judge(task)
+    return None
+
+
+def _conclude(_task: ConcludeTask) -> Answer:
+    from modelpress.compress.judge.concluding import conclude  # noqa: PLC0415
+
+    conclude()
     return None
 
 
@@ -125,8 +134,10 @@ def _publish(task: PublishTask) -> Answer:
 TASKS: Mapping[str, tuple[type[ApiType], Callable[[Any], Answer]]] = {
     "resolve": (ResolveTask, _resolve),
     "fetch": (FetchTask, _fetch),
-    "compress": (CompressTask, _compress),
+    "compress": (CompressTask, _beside_tenants_code),
     "judge": (JudgeTask, _judge),
+    "score": (ScoreTask, _beside_tenants_code),
+    "conclude": (ConcludeTask, _conclude),
     "ask": (AskTask, _ask),
     "publish": (PublishTask, _publish),
 }

@@ -12,6 +12,7 @@ from tests.support.rendering import (
     FULL_INSTALLATION,
     INSTALLATION,
     MINIMAL,
+    OWN,
     autoscalers_of,
     jobs_of,
     model_of,
@@ -33,6 +34,11 @@ def test_manifests_are_as_reviewed(case: str, part: str) -> None:
     manifests = PARTS[part](model_of(spec), installation)
     text = yaml.safe_dump_all(manifests, sort_keys=False, width=120)
     assert_golden(Path(__file__).parent / f"{case}-{part}.yaml", text)
+
+
+def test_pods_with_a_metric_of_the_source_are_as_reviewed() -> None:
+    text = yaml.safe_dump_all(jobs_of(model_of(OWN))[1:], sort_keys=False, width=120)
+    assert_golden(Path(__file__).parent / "own-metric-jobs.yaml", text)
 
 
 def test_autoscalers_are_as_reviewed() -> None:

@@ -34,6 +34,25 @@ def test_two_revisions_are_compared_on_test_data_alone(server: ApiServer) -> Non
     assert "rollout.analysis.disagreement needs evaluation.test" in refusal
 
 
+OWN = {"name": "top1", "type": "entrypoint", "entrypoint": "metrics:cost", "higherIsBetter": False}
+
+
+def test_a_metric_of_ones_own_needs_code_that_may_run_and_a_folder_for_it(server: ApiServer) -> None:
+    graph = {"uri": "s3://models/digits/", "format": "onnx"}
+    spec = {
+        "source": graph | {"trustCode": True},
+        "compression": {"stages": []},
+        "evaluation": SPEC["evaluation"] | {"metrics": [OWN]},
+    }
+    assert apply(server, model(NAME, spec), "--dry-run=server") == ""
+    refusal = apply(server, model(NAME, spec | {"source": graph}), "--dry-run=server")
+    assert "a metric of type entrypoint runs code out of the source: set source.trustCode to true" in refusal
+    for file in ("model.onnx", "model.pt2"):
+        alone = spec["source"] | {"uri": f"s3://models/{file}"}
+        refusal = apply(server, model(NAME, spec | {"source": alone}), "--dry-run=server")
+        assert "put both into one folder, and name that" in refusal
+
+
 REFUSED = {
     "unknown field": ("serving.replica", 3, 'unknown field "spec.serving.replica"'),
     "unknown stage": (
@@ -192,6 +211,30 @@ REFUSED = {
         "evaluation.gates",
         [{"metric": "latency", "goal": "MaxDegradation", "value": 1, "measuredOn": "ServingRuntime"}],
         "spec.evaluation.gates[0]: Invalid value: measuredOn: ServingRuntime is for answers",
+    ),
+    "a metric of one's own that is not named": (
+        "evaluation.metrics.0",
+        {"name": "top1", "type": "entrypoint", "higherIsBetter": False},
+        "spec.evaluation.metrics[0]: Invalid value: type entrypoint needs metrics[].entrypoint",
+    ),
+    "a named function of a type that has none": (
+        "evaluation.metrics.0.entrypoint",
+        "metrics:cost",
+        "spec.evaluation.metrics[0]: Invalid value: type entrypoint needs metrics[].entrypoint",
+    ),
+    "a metric of one's own without a direction": (
+        "evaluation.metrics.0",
+        {"name": "top1", "type": "entrypoint", "entrypoint": "metrics:cost"},
+        "spec.evaluation.metrics[0]: Invalid value: a metric of type entrypoint needs higherIsBetter",
+    ),
+    "a metric of one's own on the serving runtime": (
+        "evaluation",
+        SPEC["evaluation"]
+        | {
+            "metrics": [OWN],
+            "gates": [{"metric": "top1", "goal": "Threshold", "value": 0.5, "measuredOn": "ServingRuntime"}],
+        },
+        "spec.evaluation: Invalid value: a gate with measuredOn: ServingRuntime cannot judge a metric",
     ),
     "dataset of unknown format": (
         "evaluation.test.uri",

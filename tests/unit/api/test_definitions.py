@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import Field, ValidationError
@@ -19,6 +20,7 @@ from modelpress.api.crd.definitions import DEFINITIONS, Definition, manifest, ro
 from modelpress.api.crd.files import generated
 from modelpress.api.crd.schema import structural, undescribed
 from modelpress.api.defaults import with_defaults
+from modelpress.api.evaluation import Evaluation, of_the_source
 from modelpress.api.reason_texts import COURSE, JUDGEMENTS, OPERATOR, SURROUNDINGS, TEXTS
 from modelpress.api.reasons import ENVIRONMENT, Reason
 
@@ -137,6 +139,18 @@ def test_the_search_of_the_documentation_is_one(repository: Path) -> None:
     block = (repository / "docs" / "auto.md").read_text().split("<!-- a search -->\n```yaml\n")[1].split("```")[0]
     compression = Compression.model_validate(yaml.safe_load(block)["compression"])
     assert compression.auto is not None and compression.auto.objective == "Size"
+
+
+def test_the_metric_of_the_documentation_is_one(repository: Path) -> None:
+    text = (repository / "docs" / "gates.md").read_text()
+    block = text.split("<!-- a metric of your own -->\n```yaml\n")[1].split("```")[0]
+    evaluation = Evaluation.model_validate(yaml.safe_load(block)["evaluation"])
+    (metric,) = of_the_source(evaluation.metrics)
+    scope: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], scope)
+    truth = {"logits": np.array([1, 1]), "price": np.array([4.0, 4.0])}
+    scores = scope[metric.name]({"logits": np.eye(2)}, truth, **(metric.args or {}))
+    assert scores.tolist() == [3.5, 0.0]
 
 
 AUTO = {"objective": "Size"}

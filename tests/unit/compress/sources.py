@@ -181,6 +181,8 @@ def layout(root: Path) -> Layout:
         source=root / "source",
         data=root / "data",
         out=root / "out",
+        answers=root / "answers",
+        scores=root / "scores",
         scratch=root / "scratch",
         message=root / "message",
         port=0,

@@ -13,6 +13,7 @@ from tests.unit.compress.sources import layout, task, write_source
 
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode, Failure
+from modelpress.api.tasks import ScoreTask
 from modelpress.compress import progress, worker
 
 START = (
@@ -87,6 +88,21 @@ def test_a_child_that_does_not_end_is_ended_in_time(tmp_path: Path) -> None:
     assert failure.message == (
         "Compression was ended after 1 s while doing start: raise compression.job.timeout, or shorten the recipe."
     )
+
+
+def test_a_metric_that_never_returns_is_ended_in_time(tmp_path: Path) -> None:
+    script = tmp_path / "child.py"
+    script.write_text(f"{START}assert document['task']['kind'] == 'score'\ntime.sleep(10000)")
+    metric = {"name": "cost", "type": "entrypoint", "entrypoint": "metrics:cost", "higherIsBetter": False}
+    work = ScoreTask.model_validate({"metrics": [metric], "trustCode": True, "timeoutSeconds": 1})
+    assert worker.main(work, layout(tmp_path), (sys.executable, str(script))) == ExitCode.JUDGED
+    failure = Failure.model_validate_json((tmp_path / "message").read_text())
+    assert failure.reason is Reason.EVALUATION_FAILED
+    assert failure.message == (
+        "Scoring by the metrics of the source was ended after 1 s: shorten them, ask for fewer samples, or raise "
+        "compression.job.timeout."
+    )
+    assert not (tmp_path / "out").exists(), "in its container there is no such disk"
 
 
 def test_a_verdict_that_the_child_wrote_itself_is_overwritten(tmp_path: Path) -> None:

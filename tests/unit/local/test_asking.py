@@ -20,6 +20,15 @@ SPEC: dict[str, Any] = {
 }
 
 
+def own(**changes: Any) -> dict[str, Any]:
+    """Return an evaluation by a function of the source."""
+    metric = {"name": "cost", "type": "entrypoint", "entrypoint": "metrics:cost", "higherIsBetter": False}
+    return {"test": {"uri": "test.npz"}, "metrics": [metric | changes]}
+
+
+OWN = own()
+
+
 def written(folder: Path, *documents: Any) -> Path:
     path = folder / "model.yaml"
     path.write_text(yaml.safe_dump_all(documents))
@@ -67,6 +76,19 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
             "no metric is called top5",
         ),
         (whole(evaluation={"test": {"uri": "test.bin"}}), "test data: the ending"),
+        (whole(evaluation=OWN), "metrics, cost: .*set source.trustCode to true"),
+        (whole(source={"uri": "a/model.onnx", "format": "onnx", "trustCode": True}, evaluation=OWN), "into one folder"),
+        (
+            whole(
+                source={"uri": "a", "format": "onnx", "trustCode": True},
+                evaluation=OWN
+                | {"gates": [{"metric": "cost", "goal": "Threshold", "value": 1, "measuredOn": "ServingRuntime"}]},
+            ),
+            "gates, cost: .*use measuredOn: Compression",
+        ),
+        (whole(evaluation=own(entrypoint=None)), "metrics.0: .*type entrypoint needs metrics.*entrypoint"),
+        (whole(evaluation=own(type="accuracy")), "metrics.0: .*no other type takes one"),
+        (whole(evaluation=own(higherIsBetter=None)), "metrics.0: .*needs higherIsBetter"),
         (whole() | {"apiVersion": "modelpress.io/v9"}, "modelpress.io/v9"),
         ({"kind": "Pod"}, "holds a Pod"),
         ({"spec": [1]}, "spec is not a mapping"),

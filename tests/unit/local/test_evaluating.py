@@ -29,6 +29,18 @@ def test_other_metrics_take_the_gates_of_the_old_ones_away() -> None:
     assert [gate.metric for gate in found.gates or ()] == ["size"]
 
 
+def test_a_function_of_the_source_is_asked_for_where_it_is() -> None:
+    own = {"name": "cost", "type": "entrypoint", "entrypoint": "metrics:cost", "higherIsBetter": False}
+    report = full_report()
+    before = report.model_copy(update={"evaluation": report.evaluation | {"metrics": [own], "gates": []}})
+    with pytest.raises(AskedError, match=r"cost is a function .*\(metrics:cost\).*name its folder with --source"):
+        asked(before, Question())
+    assert asked(before, Question(source="./model")).to_wire() == before.evaluation
+    assert [metric.name for metric in asked(before, Question(metrics=("accuracy",))).metrics or ()] == ["accuracy"]
+    with pytest.raises(AskedError, match="--metric entrypoint is not known"):
+        asked(before, Question(metrics=("entrypoint",)))
+
+
 def test_a_metric_that_is_not_known_is_refused_with_those_that_are() -> None:
     with pytest.raises(AskedError, match="accuracy"):
         asked(full_report(), Question(metrics=("acuracy",)))

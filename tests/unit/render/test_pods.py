@@ -13,12 +13,15 @@ from tests.support.rendering import (
     FULL_INSTALLATION,
     INSTALLATION,
     MINIMAL,
+    OWN,
     artifact_of,
     everything_of,
+    jobs_of,
     model_of,
+    verification_of,
 )
 
-from modelpress.api.tasks import CompressTask
+from modelpress.api.tasks import AskTask, CompressTask, ScoreTask
 from modelpress.render.installation import Installation
 from modelpress.render.jobs import compress_job
 from modelpress.render.serving import pod_template
@@ -105,6 +108,45 @@ def test_what_tenants_code_can_write_nobody_else_can_and_nobody_runs(
             assert all(
                 mount["mountPath"] != "/tmp" or mount["name"] == f"tmp-{name}" for mount in container["volumeMounts"]
             )
+
+
+def own_metric_pods() -> Iterator[dict[str, dict[str, Any]]]:
+    """The containers of both pods that measure, where a function of the source computes a metric."""
+    model = model_of(OWN)
+    for manifest in (compress_job(model, artifact_of(model), 1, INSTALLATION), jobs_of(model)[2]):
+        yield containers(manifest["spec"]["template"]["spec"])
+
+
+def test_a_metric_of_the_source_runs_behind_the_judge_and_writes_its_scores_alone() -> None:
+    compressed, evaluated = own_metric_pods()
+    assert list(compressed) == ["fetch", "compress", "judge", "score", "conclude", "publish"]
+    assert list(evaluated) == ["fetch", "judge", "score", "conclude", "publish"]
+    for found in (compressed, evaluated):
+        assert mounted(found["judge"]) == {"tmp-judge", "out", "test", "report", "answers"}
+        assert mounted(found["score"]) == {"tmp-score", "source", "answers", "scores"}
+        assert mounted(found["score"], writable=True) == {"tmp-score", "scores"}
+        assert mounted(found["conclude"], writable=True) == {"tmp-conclude", "report"}
+        assert "source" not in mounted(found["judge"]) | mounted(found["conclude"])
+        writers = {name for name, one in found.items() if "answers" in mounted(one, writable=True)}
+        assert writers == {"judge"}
+        assert not [one for one in ("models-read", "artifacts-read") if one in json.dumps(found["score"])]
+        assert ScoreTask.model_validate_json(task_json(found["score"])).trust_code
+    told = CompressTask.model_validate_json(task_json(compressed["compress"])).metrics
+    assert [metric.name for metric in told or ()] == ["cost"]
+
+
+def test_no_identity_of_a_cloud_and_time_enough_for_both_of_tenants_containers() -> None:
+    model = model_of(OWN)
+    job = compress_job(model, artifact_of(model), 1, INSTALLATION)
+    skipped = job["spec"]["template"]["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"]
+    assert skipped == "compress,judge,score,conclude"
+    assert job["spec"]["activeDeadlineSeconds"] == 2 * 3600 + 1800
+
+
+def test_a_server_is_not_asked_for_a_metric_of_the_source() -> None:
+    asked = verification_of(model_of(OWN))[-1]["spec"]["template"]["spec"]["containers"][0]
+    metrics = AskTask.model_validate_json(task_json(asked)).evaluation.metrics
+    assert [metric.name for metric in metrics or ()] == ["top1"]
 
 
 def test_each_secret_is_where_it_is_needed_and_nowhere_else() -> None:

@@ -28,7 +28,12 @@ ARGUMENTS: Mapping[MetricType, frozenset[str]] = MappingProxyType(
 
 
 def check_arguments(metric: EffectiveMetric) -> None:
-    """Raise Judged with EvaluationFailed unless `metric` has only arguments that its type takes, with usable values."""
+    """Raise Judged with EvaluationFailed unless `metric` has only arguments that its type takes, with usable values.
+
+    What a function of the source takes, it says itself.
+    """
+    if metric.type is MetricType.ENTRYPOINT:
+        return  # they are its function's own
     known = ARGUMENTS.get(metric.type, frozenset())
     unknown = sorted(set(metric.args) - known)
     if unknown:

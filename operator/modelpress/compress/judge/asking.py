@@ -77,8 +77,8 @@ class _Watch:
     disagreeing: Disagreeing | None
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def see(self, rows: slice, answers: Arrays) -> None:
-        """Take in the answers to samples `rows`."""
+    def see(self, rows: slice, _original: Arrays, answers: Arrays) -> None:
+        """Take in the server's answers to samples `rows`."""
         for name in sorted(answers):
             self.digest.update(numpy.ascontiguousarray(answers[name]).tobytes())
         if self.disagreeing is not None:

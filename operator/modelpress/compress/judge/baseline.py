@@ -25,6 +25,7 @@ from modelpress.api.keys import canonical_json
 
 from ..datasets import Samples
 from ..datasets.ragged import is_ragged
+from . import archives
 from .answers import Arrays, ask
 from .environment import describe_environment
 from .models import Model
@@ -68,13 +69,9 @@ def answers_of(original: Model, samples: Samples, folder: Path | None, most: int
 
 def _read(archive: zipfile.ZipFile, names: list[str], asked: Answers, rows: slice) -> Arrays:
     try:
-        found = {}
-        for name, member in _members(names, rows):
-            with archive.open(member) as opened:
-                found[name] = numpy.lib.format.read_array(opened, allow_pickle=False)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return archives.get(archive, names, rows)
+    except archives.DAMAGED:
         return asked(rows)
-    return found
 
 
 @dataclass
@@ -101,9 +98,7 @@ class _Kept:
         if self.archive is None or self.bytes > LARGEST:
             return answers
         try:
-            for name, member in _members(self.names, rows):
-                with self.archive.open(member, "w", force_zip64=True) as opened:
-                    numpy.lib.format.write_array(opened, numpy.ascontiguousarray(answers[name]), allow_pickle=False)
+            archives.put(self.archive, self.names, rows, answers)
         except OSError:  # the disk is full, say: nothing is kept
             self.bytes = LARGEST + 1
         self.done = rows.stop
@@ -117,11 +112,6 @@ class _Kept:
                     shutil.rmtree(self.place, ignore_errors=True)
                     self.aside.rename(self.place)
         shutil.rmtree(self.aside, ignore_errors=True)
-
-
-def _members(names: list[str], rows: slice) -> Iterator[tuple[str, str]]:
-    for number, name in enumerate(names):
-        yield name, f"{rows.start}-{rows.stop}.{number}"
 
 
 def _key(original: Model, samples: Samples, most: int) -> str:

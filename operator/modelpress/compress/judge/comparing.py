@@ -20,6 +20,9 @@ from .classes import is_one_hot
 from .metrics import OF_CLASSES, Scorer
 from .models import Model
 
+Seen = Callable[[slice, Arrays, Arrays], None]
+"""Told of a batch: its samples, and what original and result answered."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -33,13 +36,8 @@ class Comparison:
 
 def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer:
     """Return what computes `metric`. Raises Judged if the model has no such output, or the data not the truth."""
-    names = [tensor.name for tensor in model.outputs]
-    output = metric.output or names[0]
-    if output not in names:
-        raise Judged(
-            Reason.EVALUATION_FAILED,
-            f"metric {metric.name}: the model has no output {output!r}; it has {', '.join(names)}",
-        )
+    output = metric.output or model.outputs[0].name
+    check_output(metric, output, model)
     if metric.type in OF_CLASSES and metric.target is None and output not in samples.targets:
         raise Judged(
             Reason.DATASET_DOES_NOT_FIT,
@@ -56,19 +54,29 @@ def scorer_of(metric: EffectiveMetric, model: Model, samples: Samples) -> Scorer
     return Scorer(metric, output)
 
 
+def check_output(metric: EffectiveMetric, output: str | None, model: Model) -> None:
+    """Raise Judged with EvaluationFailed if `metric` needs an output that the model has not; None: it needs all."""
+    names = [tensor.name for tensor in model.outputs]
+    if output is not None and output not in names:
+        raise Judged(
+            Reason.EVALUATION_FAILED,
+            f"metric {metric.name}: the model has no output {output!r}; it has {', '.join(names)}",
+        )
+
+
 def compare_answers(
     original: Model,
     result: Answering,
     samples: Samples,
     scorers: Iterable[Scorer],
-    seen: Callable[[slice, Arrays], None] = lambda rows, answers: None,
+    seen: Seen = lambda rows, before, after: None,
     most: int = MOST_SAMPLES,
     kept: Path | None = None,
 ) -> Comparison:
     """Run both models over all samples, batch by batch of at most `most`, and count.
 
-    `seen` is told which samples were asked and what the result answered; `kept` is the folder in which the original's
-    answers stand for later runs, None: nowhere. Raises Judged.
+    `seen` is told which samples were asked and what original and result answered; `kept` is the folder in which the
+    original's answers stand for later runs, None: nowhere. Raises Judged.
     """
     scorers = tuple(scorers)
     highest = _highest(original, scorers)
@@ -76,7 +84,7 @@ def compare_answers(
     with answers_of(original, samples, kept, most) as original_answers:
         for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
             before, after = original_answers(rows), ask(result, samples.inputs, rows)
-            seen(rows, after)
+            seen(rows, before, after)
             for scorer in scorers:
                 column = scorer.metric.target
                 truth = samples.columns[column] if column else samples.targets.get(scorer.output)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 
 from modelpress.api import gates
 from modelpress.api.defaults import EffectiveEvaluation, EffectiveMetric, with_defaults
-from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn
+from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn, of_ours, of_the_source
 from modelpress.api.figures import Figures
-from modelpress.api.tasks import OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
+from modelpress.api.tasks import ANSWERS_FOLDER, OUT_FOLDER, REPORT_FOLDER, TEST_FOLDER, JudgeTask
 from modelpress.store import reference
 from modelpress.store.locations import in_root
-from modelpress.store.manifest import MODEL_FILE, PAGE_FILE, REFERENCE_FILE, REPORT_FILE
+from modelpress.store.manifest import MODEL_FILE, REFERENCE_FILE
 from modelpress.store.report import Histogram, LayerFigure, Leaks, Report
 from modelpress.store.search import Search
 
@@ -31,11 +32,13 @@ from ..layout import ASSETS, BASELINES, CACHE_VARIABLE, FACTS
 from . import memory
 from .answers import ask
 from .arguments import check_arguments
-from .comparing import compare_answers, scorer_of
+from .comparing import Seen, check_output, compare_answers, scorer_of
+from .concluding import write
 from .environment import describe_environment
 from .latency import measure, request, summary
 from .layers import compare_layers
 from .models import Model, check_same, numpy_dtype, open_model
+from .recording import Recorder
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -50,22 +53,23 @@ RANDOM_SAMPLES, DYNAMIC_LENGTH = 32, 8
 def judge(task: JudgeTask) -> None:
     """Measure what compression left in OUT_FOLDER; write report.json, report.html, reference.npz. Raises Judged."""
     out, cache = in_root(OUT_FOLDER), os.environ.get(CACHE_VARIABLE)
-    report, answers = compare(task, out, in_root(TEST_FOLDER), Path(cache) / BASELINES if cache else None)
+    kept = Path(cache) / BASELINES if cache else None
+    report, answers = compare(task, out, in_root(TEST_FOLDER), kept, in_root(ANSWERS_FOLDER))
     threads = with_defaults(task.evaluation.latency or Latency()).threads
     taken = memory.measure(*_files(out), answers.inputs, threads)
     report = report.model_copy(update={"memory": taken})
     folder = in_root(REPORT_FOLDER)
     reference.write(answers, folder / REFERENCE_FILE)
-    (folder / REPORT_FILE).write_text(
-        report.model_dump_json(by_alias=True, exclude_none=True, indent=1), encoding="utf-8"
-    )
-    (folder / PAGE_FILE).write_text(page.render(report, page.facts_at(out / FACTS)), encoding="utf-8")
+    write(report, folder, out)
 
 
-def compare(task: JudgeTask, out: Path, test: Path, kept: Path | None = None) -> tuple[Report, reference.Reference]:
+def compare(
+    task: JudgeTask, out: Path, test: Path, kept: Path | None = None, answers: Path | None = None
+) -> tuple[Report, reference.Reference]:
     """Return all figures about the models below `out` on the test data in `test`. Raises Judged.
 
-    `kept`: folder in which the original's answers stand for later runs; None: nowhere.
+    `kept`: folder in which the original's answers stand for later runs; None: nowhere. `answers`: the one in which
+    both models' are left for metrics that the source's code computes, whose figures are yet missing.
     """
     evaluation = with_defaults(task.evaluation.model_copy(update={"test": None}))
     for metric in evaluation.metrics:
@@ -75,9 +79,10 @@ def compare(task: JudgeTask, out: Path, test: Path, kept: Path | None = None) ->
     result = open_model(out, COMPRESSED, "the result", threads)
     check_same(original, result)
     samples = test_samples(task.evaluation, evaluation.metrics, original, test, out / ASSETS, task.seed)
-    scorers = tuple(scorer_of(metric, original, samples) for metric in evaluation.metrics)
+    scorers = tuple(scorer_of(metric, original, samples) for metric in of_ours(evaluation.metrics))
     batched = original.batched and result.batched
-    found = compare_answers(original, result, samples, scorers, kept=kept)
+    with _recording(evaluation.metrics, original, samples, answers) as see:
+        found = compare_answers(original, result, samples, scorers, see, kept=kept)
     sizes, warnings = _batch_sizes(evaluation, batched=batched)
     requests = [request(samples.inputs, size, batched=batched) for size in sizes]
     latency = [measure(original, result, feeds, size, threads) for feeds, size in zip(requests, sizes, strict=True)]
@@ -115,6 +120,21 @@ def compare(task: JudgeTask, out: Path, test: Path, kept: Path | None = None) ->
     return report, _reference(
         result, open_model(out, COMPRESSED, "the result", 1, optimized=False), samples, found.largest
     )
+
+
+@contextmanager
+def _recording(
+    metrics: Iterable[EffectiveMetric], model: Model, samples: Samples, folder: Path | None
+) -> Iterator[Seen]:
+    """Yield whom answers are told to, which are recorded in `folder` if any of `metrics` is computed elsewhere."""
+    theirs = of_the_source(metrics)
+    for metric in theirs:
+        check_output(metric, metric.output, model)
+    if not theirs or folder is None:
+        yield lambda rows, before, after: None
+        return
+    with Recorder(folder, theirs, [tensor.name for tensor in model.outputs], samples) as recorder:
+        yield recorder.see
 
 
 def _files(out: Path) -> tuple[Path, Path]:

@@ -75,6 +75,11 @@ class Scorer:
         for values, answers in zip(self._values, (original, result), strict=True):
             values.append(_of_numbers(self.metric.type, answers, truth, self.output))
 
+    def take(self, original: Array, result: Array) -> None:
+        """Count a batch that was scored already: a number for each sample, (samples,), of both models."""
+        for values, scores in zip(self._values, (original, result), strict=True):
+            values.append(scores)
+
     def figure(self, seed: int, group: Array | None = None) -> MetricFigure:
         """Return the metric over all that was counted; `group` (samples,) says which samples belong together."""
         half = middle(before for before, _, _ in self._single)

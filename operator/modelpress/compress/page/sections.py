@@ -266,13 +266,22 @@ def _quality(metric: MetricFigure, gates: Sequence[GateOutcome], evaluation: Map
         original=numbers.figure(metric.original),
         compressed=numbers.figure(metric.compressed),
         change=numbers.signed(moved),
-        bounds=f"{said}, {counted(metric.samples, metric.groups)}",
+        bounds=f"{said}, {counted(metric.samples, metric.groups)}{_scored_by(metric.name, evaluation)}",
         low=low,
         middle=sign * moved,
         high=high,
         reach=reach,
         limit=limit,
     )
+
+
+def _scored_by(metric: str, evaluation: Mapping[str, object]) -> str:
+    """Return who scored the samples, if it was a function of the model's source: the figure is as good as that is."""
+    metrics = evaluation.get("metrics")
+    for one in metrics if isinstance(metrics, list) else ():
+        if isinstance(one, dict) and one.get("name") == metric and one.get("entrypoint"):
+            return f", scored by {one['entrypoint']} of the source"
+    return ""
 
 
 def _limit(metric: str, evaluation: Mapping[str, object]) -> float | None:

@@ -18,8 +18,11 @@ from modelpress.api.evaluation import (
     Metric,
     MetricType,
     OnInconclusive,
+    of_ours,
+    of_the_source,
 )
 from modelpress.api.figures import Figures, MetricFigure
+from modelpress.api.reasons import Reason
 
 from ..datasets import Samples
 from ..errors import Judged
@@ -28,6 +31,7 @@ from ..judge.judging import random_samples
 from ..judge.latency import measure, request, summary
 from ..judge.models import Model, check_same, open_model
 from ..layout import COMPRESSED, ORIGINAL
+from ..scoring import Arrays, Calling, Function
 from .doubt import chance
 from .front import Point
 
@@ -61,12 +65,14 @@ class Measuring:
         seed: int,
         kept: Path | None = None,
         targets: Mapping[str, str] = MappingProxyType({}),
+        theirs: Sequence[Function] = (),
     ) -> None:
         """`out`: the folder below which the original lies; `kept`: the one in which its answers stand.
 
-        `targets`: column of each output's target in the test data.
+        `targets`: column of each output's target in the test data; `theirs`: what computes the metrics of the source.
         """
         self.kept = kept
+        self.theirs = {function.metric.name: function for function in theirs}
         full = with_defaults(evaluation)
         self.seed = seed
         self.threads = full.latency.threads
@@ -123,13 +129,12 @@ class Measuring:
         )
 
     def _figures(self, result: Model) -> Figures:
-        scorers = tuple(scorer_of(metric, self.original, self.samples) for metric in self.metrics)
-        found = compare_answers(self.original, result, self.samples, scorers, kept=self.kept)
+        metrics, agreement = self._scored(result, self.metrics)
         return Figures(
             original_bytes=self.original.size,
             compressed_bytes=result.size,
-            metrics=tuple(scorer.figure(self.seed, self.samples.group) for scorer in scorers),
-            agreement=found.agreement,
+            metrics=metrics,
+            agreement=agreement,
         )
 
     def _with_target(
@@ -141,6 +146,20 @@ class Measuring:
         if metric.target is not None or output in self.samples.targets or column not in columns:
             return metric
         return metric.model_copy(update={"target": column})
+
+    def _scored(self, result: Model, metrics: Sequence[EffectiveMetric]) -> tuple[tuple[MetricFigure, ...], float]:
+        """Return the figures of `metrics`, and how often both models agree. Raises Judged."""
+        ours = {metric.name: scorer_of(metric, self.original, self.samples) for metric in of_ours(metrics)}
+        theirs = {metric.name: Calling(self.theirs[metric.name], self.samples) for metric in of_the_source(metrics)}
+
+        def see(rows: slice, before: Arrays, after: Arrays) -> None:
+            for calling in theirs.values():
+                calling.see(rows, before, after)
+
+        found = compare_answers(self.original, result, self.samples, ours.values(), see, kept=self.kept)
+        scorers = ours | {name: calling.scorer for name, calling in theirs.items()}
+        figures = tuple(scorers[metric.name].figure(self.seed, self.samples.group) for metric in metrics)
+        return figures, found.agreement
 
     def _metrics(self, wanted: Sequence[EffectiveMetric], columns: frozenset[str]) -> tuple[EffectiveMetric, ...]:
         """Return those of the metrics that this data can tell; if there are none, how alike the answers are."""
@@ -157,10 +176,10 @@ class Measuring:
     def _problem(self, metric: EffectiveMetric) -> str:
         """Return why this data cannot tell a metric; nothing if it can."""
         try:
-            scorer = scorer_of(metric, self.original, self.samples)
-            compare_answers(self.original, self.original, self.samples, (scorer,), kept=self.kept)
-            scorer.figure(self.seed, self.samples.group)
+            self._scored(self.original, (metric,))
         except Judged as error:
+            if error.reason is Reason.ENTRYPOINT_FAILED:
+                raise  # the judge would meet the same when everything is tried
             return error.message.rstrip(".")
         return ""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.evaluation import Evaluation, of_the_source
 from modelpress.api.results import Progress
 from modelpress.api.tasks import EARLIER_SEARCH, CompressTask
 from modelpress.store.search import Search, Sensitivity
@@ -33,6 +33,7 @@ from ..judge.environment import describe_environment
 from ..layout import BASELINES, COMPRESSED, STAGES, TRIALS, Layout
 from ..models import GraphModel, Medium, ModuleModel
 from ..recipe_run import RecipeRun, Report, seed_everything
+from ..scoring import functions
 from ..stages import WORKS_ON
 from . import again
 from .budget import Budget
@@ -93,7 +94,11 @@ class Searching:
         self.data = search_data(data, wanted)
         cache = layout.cache or layout.scratch / "search"
         judged, columns = self.data.judged, self.data.columns
-        self.measuring = Measuring(layout.out, judged, columns, evaluation, task.seed, cache / BASELINES, targets)
+        trusted = bool(task.source.trust_code)
+        theirs = functions(of_the_source(evaluation.metrics), layout.source, trusted=trusted)
+        self.measuring = Measuring(
+            layout.out, judged, columns, evaluation, task.seed, cache / BASELINES, targets, theirs
+        )
         self.work = RecipeRun(self.task, layout, self.data, report)
         self.checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
         content = {

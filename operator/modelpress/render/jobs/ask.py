@@ -4,6 +4,8 @@
 | --------- | ---------- | ---- | ------- | ------------------- | -------------- |
 | fetch     | operator   | ours | read    | store               | original, test |
 | ask       | compressor | ours | none    | original, test, pod |                |
+
+Metrics that a function of the source computes are not asked for: no code of tenants runs in it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 from modelpress.api.defaults import EffectiveDisagreement
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.evaluation import Evaluation, of_ours
 from modelpress.api.names import ROLE_ASK, verification_name
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
 from modelpress.api.servingpod import GRPC_PORT
@@ -22,8 +24,9 @@ from ..installation import Installation, job_settings, store_settings
 from ..places import pinned, pinned_datasets, test_dataset
 from ..security import without_identity
 from ..serving.services import host_of
-from .compress import disks, fetched, readings
+from .disks import disks, fetched
 from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
+from .judging import readings
 
 
 def ask_job(
@@ -55,7 +58,9 @@ def ask_job(
         readings=readings(data),
     )
     secrets = [folder.secret_name, *(place.secret_name for place in fetch.datasets.values())]
-    evaluation = (model.spec.evaluation or Evaluation()).model_copy(update={**readings(data), "gates": None})
+    asked = model.spec.evaluation or Evaluation()
+    metrics = of_ours(asked.metrics) if asked.metrics is not None else None
+    evaluation = asked.model_copy(update={**readings(data), "metrics": metrics, "gates": None})
     ask = AskTask(
         address=_grpc(service or verification_name(name), model, installation),
         model=model.metadata.name,

@@ -8,49 +8,30 @@
 | publish   | operator   | ours          | write       | out, report          | store |
 
 No two containers share anything that the later one would run or trust: scratch folders are separate, and what a
-tenant's code leaves in `out` is data to the judge.
+tenant's code leaves in `out` is data to the judge. Where a function of the source computes a metric, two more stand
+behind the judge (`judging.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation, targets_of_test, untested
+from modelpress.api.evaluation import Evaluation, of_the_source, targets_of_test, untested
 from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
-from modelpress.api.tasks import (
-    DATA_FOLDER,
-    OUT_FOLDER,
-    PROGRESS_PORT,
-    REPORT_FOLDER,
-    SOURCE_FOLDER,
-    TEST_FOLDER,
-    CompressTask,
-    FetchTask,
-    JudgeTask,
-    Location,
-    PinnedLocation,
-    PublishTask,
-)
+from modelpress.api.tasks import PROGRESS_PORT, CompressTask, FetchTask, Location, PinnedLocation, PublishTask
 
-from ..containers import mount
 from ..installation import Installation, job_settings, store_settings
-from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location, test_dataset
+from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location
 from ..security import without_identity
-from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
+from .disks import disks, fetched
+from .job import job, mover, worker
+from .judging import Judging, readings
 
-FOLDERS = {
-    "source": SOURCE_FOLDER,
-    "data": DATA_FOLDER,
-    "test": TEST_FOLDER,
-    "out": OUT_FOLDER,
-    "report": REPORT_FOLDER,
-}
-"""Disks of the pod, and where containers see them."""
+DISKS = ("source", "data", "test", "out", "report")
+"""Disks of the pod."""
 
 
 def compress_job(
@@ -65,6 +46,7 @@ def compress_job(
     `earlier`: an artifact in the store, among whose trials a recipe may be chosen.
     """
     settings, store = job_settings(model, installation), store_settings(model, installation)
+    judging = Judging(model, installation, settings)
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
@@ -86,7 +68,7 @@ def compress_job(
         role=ROLE_COMPRESS,
         owner=artifact,
         artifact=artifact.metadata.name,
-        deadline_seconds=seconds(settings.timeout) + DEADLINE_MARGIN_SECONDS,
+        deadline_seconds=judging.deadline_seconds,
         containers=[
             mover(
                 "fetch",
@@ -97,12 +79,12 @@ def compress_job(
                 mounts=fetched("source", "data", "test"),
             ),
             _compress(model, installation, settings),
-            judge(model, installation, settings),
+            *judging.containers(),
             publisher(publish, installation, all_secrets=read + write),
         ],
-        volumes=FOLDERS,
+        volumes=(*DISKS, *judging.disks),
         secrets=read + write,
-        annotations=without_identity("compress", "judge"),
+        annotations=without_identity("compress", *judging.names),
     )
 
 
@@ -114,32 +96,10 @@ def _search(earlier: ModelArtifact | None, secret: str | None) -> PinnedLocation
     return pinned(Location(uri=earlier.spec.destination, secret_name=secret), digest)
 
 
-def disks(*names: str, write: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return the mounts of the disks `names`, read-only but for those in `write`."""
-    return [mount(name, FOLDERS[name], read_only=name not in write) for name in names]
-
-
-def fetched(*names: str) -> list[dict[str, Any]]:
-    """Return the mounts of the disks `names` in the container that fills them."""
-    return disks(*names, write=names)
-
-
-def judge(model: CompressedModel, installation: Installation, settings: EffectiveJobSettings) -> dict[str, Any]:
-    """Return the container that measures original and result; it sees neither source nor training data."""
-    evaluation = (model.spec.evaluation or Evaluation()).model_copy(update=readings(test_dataset(model)))
-    task = JudgeTask(name=model.metadata.name, evaluation=evaluation, seed=model.spec.compression.seed or 0)
-    return worker("judge", task, installation, settings.resources, disks("out", "test", "report", write=("report",)))
-
-
 def publisher(task: PublishTask, installation: Installation, *, all_secrets: list[str | None]) -> dict[str, Any]:
     """Return the container that puts the artifact into the store; the only one that may write there."""
     secrets = [task.destination.secret_name]
     return mover("publish", task, installation, secrets=secrets, all_secrets=all_secrets, mounts=disks("out", "report"))
-
-
-def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """Return how to read `datasets`, without the names of what opens them: of no use to whoever reads a file."""
-    return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
 
 
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
@@ -162,6 +122,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
         evaluation=untested(model.spec.evaluation) if compression.auto is not None else None,
         targets=targets_of_test(model.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
+        metrics=of_the_source((model.spec.evaluation or Evaluation()).metrics) or None,
         datasets=readings(learning_datasets(model)),
         seed=compression.seed or 0,
         timeout_seconds=seconds(settings.timeout),

@@ -1,24 +1,26 @@
 """The Job that measures an artifact anew: other test data or metrics, the same files. Nothing is compressed.
 
 fetch (test data, training data to see whether the two overlap, the artifact's files by its manifest's digest) → judge →
-publish (the new report beside the old one). No code of tenants runs in it.
+publish (the new report beside the old one). Where a function of the source computes a metric, the source is fetched
+too, as the artifact was made of it, and two more containers stand behind the judge (`judging.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from modelpress.api.durations import seconds
 from modelpress.api.keys import evaluation_key
 from modelpress.api.names import ROLE_EVALUATE
 from modelpress.api.resources import CompressedModel, ModelArtifact
 from modelpress.api.tasks import FetchTask, Location, PublishTask
 
 from ..installation import Installation, job_settings, store_settings
-from ..places import TEST_ROLE, MissingFactError, all_datasets, pinned, pinned_datasets
+from ..places import TEST_ROLE, MissingFactError, all_datasets, pinned, pinned_datasets, source_location
 from ..security import without_identity
-from .compress import fetched, judge, publisher, readings
-from .job import DEADLINE_MARGIN_SECONDS, job, mover
+from .compress import publisher
+from .disks import fetched
+from .job import job, mover
+from .judging import Judging, readings
 
 FETCHED = ("data", "test", "out")
 """Disks that are filled from the store; the artifact's files go where compression would have left them."""
@@ -39,14 +41,21 @@ def evaluate_job(
     datasets = pinned_datasets(model, compared, artifact)
     key = evaluation_key(model.spec, {role: place.digest for role, place in datasets.items()})
     folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
-    fetch = FetchTask(artifact=pinned(folder, manifest_digest), datasets=datasets, readings=readings(compared))
+    judging = Judging(model, installation, settings)
+    code = ("source",) if judging.theirs else ()
+    fetch = FetchTask(
+        source=pinned(source_location(model), artifact.spec.source_digest) if code else None,
+        artifact=pinned(folder, manifest_digest),
+        datasets=datasets,
+        readings=readings(compared),
+    )
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),
         artifact=artifact.metadata.name,
         manifest_digest=manifest_digest,
         evaluation=key,
     )
-    read = [folder.secret_name, *(place.secret_name for place in datasets.values())]
+    read = [place.secret_name for place in (fetch.source, folder, *datasets.values()) if place]
     write = [publish.destination.secret_name]
     return job(
         f"{artifact.metadata.name}-e{key[:6]}-{attempt}",
@@ -56,7 +65,7 @@ def evaluate_job(
         role=ROLE_EVALUATE,
         owner=artifact,
         artifact=artifact.metadata.name,
-        deadline_seconds=seconds(settings.timeout) + DEADLINE_MARGIN_SECONDS,
+        deadline_seconds=judging.deadline_seconds,
         containers=[
             mover(
                 "fetch",
@@ -64,12 +73,12 @@ def evaluate_job(
                 installation,
                 secrets=read,
                 all_secrets=read + write,
-                mounts=fetched("out", "test", "data"),
+                mounts=fetched("out", "test", "data", *code),
             ),
-            judge(model, installation, settings),
+            *judging.containers(),
             publisher(publish, installation, all_secrets=read + write),
         ],
-        volumes=(*FETCHED, "report"),
+        volumes=(*FETCHED, *code, "report", *judging.disks),
         secrets=read + write,
-        annotations=without_identity("judge"),
+        annotations=without_identity(*judging.names),
     )

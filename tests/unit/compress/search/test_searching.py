@@ -12,6 +12,7 @@ from tests.support.reports import full_report
 from tests.unit.compress.sources import layout
 
 from modelpress.api.tasks import EARLIER_SEARCH, CompressTask
+from modelpress.compress.errors import Judged
 from modelpress.compress.judge.environment import describe_environment
 from modelpress.compress.judge.models import Model
 from modelpress.compress.layout import COMPRESSED, Layout
@@ -83,6 +84,39 @@ def test_every_trial_is_measured_and_the_smallest_that_passes_is_the_result(wher
     assert not any("fuse" in stage for trial in found.trials for stage in trial.stages), "there is nothing to fold"
     assert [one.name for one in found.sensitivities] and found.sensitivities[0].loss > 0
     assert all(trial.loss_bound is not None and trial.loss_bound > 0 for trial in measured[1:]), "bounds, not estimates"
+
+
+COST = {"name": "cost", "type": "entrypoint", "entrypoint": "metrics:cost", "higherIsBetter": False}
+CODE = """
+def cost(outputs, targets):
+    return 3.0 * (outputs["logits"].argmax(1) != targets["logits"])
+"""
+
+
+def by_cost(where: Layout, code: str) -> Search | None:
+    """Search by a function of the source alone."""
+    (where.source / "metrics.py").write_text(code)
+    gate = {"metric": "cost", "goal": "MaxDegradation", "value": 0.6}
+    task = search_task(where, gate, maxTrials=1)
+    assert task.evaluation is not None
+    evaluation = task.evaluation.model_validate({"metrics": [COST], "gates": [gate]})
+    trusted = task.source.model_copy(update={"trust_code": True})
+    asked = task.model_copy(update={"evaluation": evaluation, "source": trusted})
+    return Compression(asked, where, lambda _progress: None).run().search
+
+
+def test_a_metric_of_the_source_is_what_is_chosen_by(where: Layout) -> None:
+    found = by_cost(where, CODE)
+    assert found is not None and found.loss == "cost"
+    cost = next(trial.figures.metrics[0] for trial in found.trials[1:] if trial.figures is not None)
+    assert (cost.name, cost.original, cost.samples) == ("cost", 0.0, 300)
+    assert cost.compressed > 0 and cost.standard_error is not None
+
+
+def test_a_metric_of_the_source_that_fails_ends_the_search_before_anything_is_tried(where: Layout) -> None:
+    with pytest.raises(Judged, match=r"metric cost \(metrics:cost\) failed at metrics.py:2: ZeroDivisionError"):
+        by_cost(where, "def cost(outputs, targets):\n    return 1 / 0\n")
+    assert not list(where.scratch.glob("**/exports"))
 
 
 def test_a_search_that_was_killed_tries_nothing_twice(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
