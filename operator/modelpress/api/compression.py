@@ -54,7 +54,8 @@ class Objective(ApiType):
     does, so `source.trustCode` is needed. Needed by loss Entrypoint. Default: none."""
     output: Name | None = None
     """Output that the loss is taken of, and that distill compares. Default: the loss is the sum over all outputs that
-    the training data has targets for, distill compares the first; a loss of an entrypoint sees all of them."""
+    the training data has targets for, distill compares all of floating point; a loss of an entrypoint sees all of
+    them."""
 
 
 class Scratch(ApiType):

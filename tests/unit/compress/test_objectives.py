@@ -109,7 +109,8 @@ def test_channels_are_ranked_by_it(importance: str, make_context: MakeContext) -
 
 def test_a_student_learns_by_it_beside_the_teacher(make_context: MakeContext) -> None:
     pair, context = model("Pair"), surroundings(make_context)
-    context.teacher = model("Pair", seed=1)
+    context.teacher = model("Pair", seed=1)  # it knows nothing, and is asked for kinds alone
+    context.objective = Objective.model_validate({"loss": "Entrypoint", "entrypoint": "losses:loss", "output": "kind"})
     before = errors(pair)
     settings = {"epochs": 30, "batchSize": 16, "learningRate": 0.01, "alpha": 0.01}
     distill.run(pair, Distill.model_validate(settings), context)

@@ -73,8 +73,10 @@ class Distill(Training):
     match: Match | None = None
     """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores;
     classes are counted by the axis that the objective CrossEntropy takes, without targets by the last, or the second of
-    four.
-    MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Default: Logits."""
+    four. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Several outputs
+    add up; an output that the match does not fit is compared by MSE then, and a warning says so; MSE is divided by the
+    variance of the teacher's output, so that units do not count. Whole numbers are not compared.
+    `objective.output` names one output. Default: Logits."""
     temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     """Softens the class scores of both before they are compared. Match Logits only. Default: 4.0."""
     alpha: Annotated[float, Field(gt=0, le=1)] | None = None
