@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, PROGRESS_PORT, SCRATCH_FOLDER, SOURCE_FOLDER
+from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, PROGRESS_PORT, SCRATCH_FOLDER, SOURCE_FOLDER, TEACHERS
 from modelpress.api.tasks import TERMINATION_MESSAGE_PATH as MESSAGE_PATH
 from modelpress.store.locations import in_root
 
@@ -30,7 +30,7 @@ class Layout:
     source: Path = field(default_factory=lambda: in_root(SOURCE_FOLDER))
     """The source, read only."""
     data: Path = field(default_factory=lambda: in_root(DATA_FOLDER))
-    """One subfolder per role of dataset, read only."""
+    """One subfolder per role of dataset, and one for the teachers, read only."""
     out: Path = field(default_factory=lambda: in_root(OUT_FOLDER))
     """What is made, read by the judge."""
     scratch: Path = field(default_factory=lambda: in_root(SCRATCH_FOLDER))
@@ -42,3 +42,7 @@ class Layout:
     nothing, and a search keeps what it needs in `scratch`, which outlives the process that it runs in."""
     port: int = PROGRESS_PORT
     """Port of /progress; 0: any free one."""
+
+    def teacher(self, name: str) -> Path:
+        """Return the folder of a teacher."""
+        return self.data / TEACHERS / name

@@ -180,7 +180,7 @@ def test_scores_are_softened_over_the_classes(
     data = samples_of(
         {"row": np.zeros((4, 1), np.float32)}, {} if targets is None else {"scores": np.zeros(targets, np.int64)}
     )
-    criterion = TeacherLoss(teacher, with_defaults(settings()), Objective(loss=Loss(loss)) if loss else None)
+    criterion = TeacherLoss(signature, teacher, with_defaults(settings()), Objective(loss=Loss(loss)) if loss else None)
     rows = {"row": torch.zeros(4, 1)}
     criterion.check(rows, (got,), data, "train")
     found = criterion.loss(rows, (got,), data, np.arange(4))

@@ -61,7 +61,9 @@ def criterion(
 ) -> tuple[TeacherLoss, float]:
     """Return what compares the two, checked, and how far they are apart on all samples."""
     settings = Distill.model_validate({"epochs": 1, "alpha": 1, **more})
-    found = TeacherLoss(teacher, with_defaults(settings), Objective.model_validate(objective) if objective else None)
+    found = TeacherLoss(
+        student.signature, teacher, with_defaults(settings), Objective.model_validate(objective) if objective else None
+    )
     given = {"row": torch.from_numpy(data.inputs["row"])}
     with torch.no_grad():
         outputs = student.call(given)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
-from ..signature import describe
+from ..signature import Signature, describe
 from .features import Features
 from .training import Criterion, Outputs, batched, batches, device
 
@@ -43,7 +43,9 @@ class Compared:
 
     name: str
     index: int
-    """Its place among the model's outputs."""
+    """Its place among the student's outputs."""
+    answer: int
+    """Its place among the teacher's."""
     match: Match
     scale: float = 1.0
     """What the distance is divided by."""
@@ -59,6 +61,7 @@ class TeacherLoss:
 
     def __init__(
         self,
+        student: Signature,
         teacher: ModuleModel,
         settings: EffectiveDistill,
         objective: Objective | None = None,
@@ -67,7 +70,8 @@ class TeacherLoss:
     ) -> None:
         self.teacher = teacher
         self.settings = settings
-        self.names = [spec.name for spec in teacher.signature.outputs]
+        self.names = [spec.name for spec in student.outputs]
+        self.answered = [spec.name for spec in teacher.signature.outputs]
         self.named = objective.output if objective is not None else None
         self.objective = objective.loss if objective is not None else None
         self.targets = targets
@@ -160,7 +164,10 @@ class TeacherLoss:
             for name in numbers
             if name not in fitting
         ]
-        return [Compared(name, self.names.index(name), match if name in fitting else Match.MSE) for name in numbers]
+        return [
+            Compared(name, self.names.index(name), self.answered.index(name), match if name in fitting else Match.MSE)
+            for name in numbers
+        ]
 
     def _of(self, name: str, outputs: Outputs) -> torch.Tensor:
         return outputs[self.names.index(name)]
@@ -190,11 +197,8 @@ class TeacherLoss:
             for inputs, _ in batches(self.teacher, samples, part, self.where):
                 answers = self._ask(inputs)
                 for each in squared:
-                    found[each.name].add(answers[each.index])
-        return tuple(
-            Compared(each.name, each.index, each.match, found[each.name].scale()) if each in squared else each
-            for each in compared
-        )
+                    found[each.name].add(answers[each.answer])
+        return tuple(replace(each, scale=found[each.name].scale()) if each.name in found else each for each in compared)
 
     def _axis(self, name: str, scores: torch.Size, samples: Samples) -> int:
         """Return which axis of scores counts classes: with targets the one that CrossEntropy takes.
@@ -219,7 +223,7 @@ class TeacherLoss:
             columns = zip(*(known[row] for row in rows), strict=True)
             return tuple(torch.stack(column).to(self.where) for column in columns)
         outputs = self._ask(inputs)
-        answers = tuple(outputs[each.index].float() for each in self.compared)
+        answers = tuple(outputs[each.answer].float() for each in self.compared)
         if self.repeating and samples.count * sum(each[0].numel() for each in answers) <= REMEMBERED:
             known.update(zip(rows, _rows(answers), strict=True))  # samples may differ in size
         return answers

@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelpress.api.compression import comes_from
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.source import Source
 from modelpress.api.tasks import (
     DATA_FOLDER,
     OUT_FOLDER,
@@ -39,7 +41,15 @@ from modelpress.api.tasks import (
 
 from ..containers import mount
 from ..installation import Installation, job_settings, store_settings
-from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location, test_dataset
+from ..places import (
+    all_datasets,
+    learning_datasets,
+    pinned,
+    pinned_datasets,
+    pinned_teachers,
+    source_location,
+    test_dataset,
+)
 from ..security import without_identity
 from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
 
@@ -68,6 +78,7 @@ def compress_job(
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
+        teachers=pinned_teachers(model, artifact),
         readings=readings(all_datasets(model)),
         search=_search(earlier, store.read_secret_name),
     )
@@ -76,7 +87,8 @@ def compress_job(
         artifact=artifact.metadata.name,
         lineage=lineage(artifact, installation),
     )
-    read = [place.secret_name for place in (fetch.source, *fetch.datasets.values(), fetch.search) if place]
+    places = (fetch.source, *fetch.datasets.values(), *fetch.teachers.values(), fetch.search)
+    read = [place.secret_name for place in places if place]
     write = [publish.destination.secret_name]
     return job(
         f"{artifact.metadata.name}-{attempt}",
@@ -142,6 +154,11 @@ def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
     return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
 
 
+def without_secrets(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Return `sources` without the names of what opens them: of no use to whoever reads a folder."""
+    return {name: source.model_copy(update={"secret_name": None}) for name, source in sources.items()}
+
+
 def untested(evaluation: Evaluation | None) -> Evaluation:
     """Return what results are compared by, without the test data: a search never sees it."""
     return (evaluation or Evaluation()).model_copy(update={"test": None})
@@ -152,7 +169,7 @@ def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, st
     return {
         "artifactKey": artifact.spec.key,
         "source": artifact.spec.source_digest,
-        **{f"data.{role}": digest for role, digest in sorted(artifact.spec.datasets.items())},
+        **comes_from(artifact.spec.datasets),
         "image.operator": installation.images.operator,
         "image.compressor": installation.images.compressor,
     }
@@ -167,6 +184,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
         evaluation=untested(model.spec.evaluation) if compression.auto is not None else None,
         objective=compression.objective,
         datasets=readings(learning_datasets(model)),
+        teachers=without_secrets(compression.taught_by()),
         seed=compression.seed or 0,
         timeout_seconds=seconds(settings.timeout),
     )
