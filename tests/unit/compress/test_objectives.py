@@ -73,6 +73,13 @@ def test_targets_of_two_outputs_that_one_loss_does_not_fit_are_refused_with_the_
         finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
 
 
+def test_the_direction_of_a_single_number_is_not_learned(make_context: MakeContext) -> None:
+    """There is none: the loss would have no gradient, or be over the samples of a batch."""
+    context = make_context({"train": samples()}, "Cosine", "amount")
+    with pytest.raises(Judged, match=r"output amount has \[2, 1\]: use loss MSE"):
+        finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
+
+
 def surroundings(make_context: MakeContext, function: str = "loss") -> Context:
     context = make_context({"train": samples()})
     (context.source / "losses.py").write_text(BOTH)

@@ -146,6 +146,11 @@ def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) 
         wanted = tuple(output[1:2])
     else:
         wanted = tuple(output[1:])
+    if loss is Loss.COSINE and (len(output) < 2 or output[-1] < 2):
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"Cosine compares directions along the last axis, output {name} has {describe(output)}: use loss MSE.",
+        )
     whole = np.issubdtype(targets.dtype, np.integer) or np.array_equal(targets, np.round(targets))
     if loss in CLASSES and not whole:
         raise Judged(
