@@ -41,8 +41,9 @@ def required(schema: dict[str, Any], path: str = "") -> set[str]:
     found = {f"{path}.{name}" for name in schema.get("required", ())}
     for name, field in schema.get("properties", {}).items():
         found |= required(field, f"{path}.{name}")
-    if isinstance(schema.get("items"), dict):
-        found |= required(schema["items"], f"{path}[]")
+    for below in ("items", "additionalProperties"):
+        if isinstance(schema.get(below), dict):
+            found |= required(schema[below], f"{path}[]")
     return found
 
 
