@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "keys"
 SOURCE = "sha256:" + "a" * 64
 DATASETS = {
     role: f"sha256:{letter * 64}"
-    for role, letter in zip(("train", "validation", "calibration", "test"), "bcde", strict=True)
+    for role, letter in zip(("train", "validation", "calibration", "test", "teacher.large"), "bcdef", strict=True)
 }
 
 

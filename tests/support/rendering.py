@@ -97,6 +97,23 @@ OWN: dict[str, Any] = {
 }
 """A model of which a function of the source computes a metric."""
 
+TAUGHT: dict[str, Any] = EVERYTHING | {
+    "compression": EVERYTHING["compression"]
+    | {
+        "teachers": {
+            "large": {
+                "uri": "s3://elsewhere/large/",
+                "format": "transformers",
+                "task": "TextClassification",
+                "secretName": "large-read",
+            },
+            "unused": {"uri": "s3://elsewhere/unused/", "format": "transformers", "task": "TextClassification"},
+        },
+        "stages": [{"distill": {"epochs": 3, "teacher": {"name": "large"}}}],
+    }
+}
+"""A model that learns from one of its own."""
+
 INSTALLATION = Installation.model_validate(
     {
         "images": {

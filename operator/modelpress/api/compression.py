@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -14,6 +15,7 @@ from .base import ApiType, Duration, rules
 from .data import CompressionData
 from .durations import seconds
 from .fields import Entrypoint, Name, Quantity, ResourceRequirements, SecretName
+from .source import Source, SourceFormat
 from .stages import Stage
 from .stages.quantize import calibrated
 
@@ -54,7 +56,8 @@ class Objective(ApiType):
     does, so `source.trustCode` is needed. Needed by loss Entrypoint. Default: none."""
     output: Name | None = None
     """Output that the loss is taken of, and that distill compares. Default: the loss is the sum over all outputs that
-    the training data has targets for, distill compares the first; a loss of an entrypoint sees all of them."""
+    the training data has targets for, distill compares all of floating point; a loss of an entrypoint sees all of
+    them."""
 
 
 class Scratch(ApiType):
@@ -86,6 +89,9 @@ class JobSettings(ApiType):
 
 Stages = Annotated[tuple[Stage, ...], Field(max_length=16)]
 
+TEACHER_ROLE = "teacher."
+"""How the role of a teacher begins."""
+
 
 def _quantizes_last(stages: str) -> str:
     return (
@@ -95,6 +101,26 @@ def _quantizes_last(stages: str) -> str:
 
 
 QUANTIZES_LAST = "quantize works on the exported graph: compression.stages may have it once, as the last stage"
+
+TEACHER_NAME = "^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$"
+UNKNOWN_TEACHER = "distill.teacher.name must be one of the names in compression.teachers"
+TEACHERS: tuple[tuple[str, str], ...] = (
+    (
+        f"!has(self.teachers) || self.teachers.all(name, name.matches('{TEACHER_NAME}'))",
+        "names in compression.teachers are small letters, digits and hyphens, at most 32",
+    ),
+    (
+        "!has(self.teachers)"
+        " || self.teachers.all(name, self.teachers[name].format in ['torch', 'transformers']"
+        " && !has(self.teachers[name].assets))",
+        "compression.teachers have format torch or transformers, and no assets: none are carried over",
+    ),
+    (
+        "!has(self.teachers) || !has(self.auto)",
+        "compression.teachers are named by distill stages, which auto chooses itself: leave teachers out",
+    ),
+)
+"""What is demanded of teachers: rules in CEL, with their messages."""
 
 NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
     (
@@ -131,6 +157,14 @@ NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
             f" && has({stages}[0].distill) && has({stages}[0].distill.student)"
         ),
         "distill.student takes the place of the source's module: it belongs to the first stage, and to no other",
+    ),
+    (
+        lambda stages: (
+            f"{stages}.all(stage, !has(stage.distill) || !has(stage.distill.teacher)"
+            " || !has(stage.distill.teacher.name)"
+            " || has(self.teachers) && stage.distill.teacher.name in self.teachers)"
+        ),
+        UNKNOWN_TEACHER,
     ),
     (
         lambda stages: (
@@ -206,6 +240,7 @@ class Compression(ApiType):
                 "compression has exactly one of stages, ladder, auto",
             ),
             (IN_TIME, TOO_LONG),
+            *TEACHERS,
             *((each_recipe(rule), message) for rule, message in NEEDS),
             (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
@@ -213,6 +248,11 @@ class Compression(ApiType):
 
     data: CompressionData | None = None
     """Training, validation and calibration data. Default: none."""
+    teachers: Annotated[dict[str, Source], Field(max_length=4)] | None = None
+    """Models of their own that distill may learn from, larger ones than the source for instance, by the name that
+    stands in `distill.teacher.name`: `large: {uri: "s3://models/large/", format: transformers, task: MaskedLM}`. Each
+    is written as `source` is, with a Secret and trustCode of its own; format torch or transformers. A teacher takes the
+    inputs of the source, by name, and answers in the same shapes what is compared. Default: none."""
     objective: Objective | None = None
     """What training makes small. Needed by finetune, by distill with alpha below 1, and by prune with importance Taylor
     or LossChange. Default: none."""
@@ -239,6 +279,23 @@ class Compression(ApiType):
             raise ValueError(TOO_LONG)
         return self
 
+    @model_validator(mode="after")
+    def _sound_teachers(self) -> Self:
+        """A name becomes a folder's; who checks it is not always an API server."""
+        teachers = self.teachers or {}
+        name_rule, source_rule, auto_rule = (message for _, message in TEACHERS)
+        if not all(re.fullmatch(TEACHER_NAME, name) for name in teachers):
+            raise ValueError(name_rule)
+        able = (SourceFormat.TORCH, SourceFormat.TRANSFORMERS)
+        if any(source.format not in able or source.assets for source in teachers.values()):
+            raise ValueError(source_rule)
+        if teachers and self.auto is not None:
+            raise ValueError(auto_rule)
+        lost = sorted(self._taught_by() - set(teachers))
+        if lost:
+            raise ValueError(f"{UNKNOWN_TEACHER}: there is no {lost[0]}")
+        return self
+
     @property
     def recipe(self) -> tuple[Stage, ...]:
         """The steps of the one recipe that this is; none of a search, which has yet to find them.
@@ -250,14 +307,50 @@ class Compression(ApiType):
         return self.stages or ()
 
     def rungs(self) -> tuple[Recipe, ...]:
-        """Return every recipe that this is, in the order in which they are tried; of a search there is one."""
-        tried = [rung.stages for rung in self.ladder] if self.ladder is not None else [self.stages]
+        """Return every recipe that this is, in the order in which they are tried; of a search there is one.
+
+        Each has the teachers that it names itself.
+        """
+        taught = self.taught_by()
         return tuple(
             Recipe(
-                data=self.data, objective=self.objective, seed=self.seed, stages=stages, auto=self.auto, job=self.job
+                data=self.data,
+                teachers={name: source for name, source in taught.items() if name in teachers_of(stages)} or None,
+                objective=self.objective,
+                seed=self.seed,
+                stages=stages,
+                auto=self.auto,
+                job=self.job,
             )
-            for stages in tried
+            for stages in self._tried()
         )
+
+    def taught_by(self) -> dict[str, Source]:
+        """Return the teachers that stages of any recipe name, by name; one that no stage names is not looked at."""
+        named = self._taught_by()
+        return {name: source for name, source in sorted((self.teachers or {}).items()) if name in named}
+
+    def _taught_by(self) -> set[str]:
+        return {name for stages in self._tried() for name in teachers_of(stages)}
+
+    def _tried(self) -> list[Stages | None]:
+        return [rung.stages for rung in self.ladder] if self.ladder is not None else [self.stages]
+
+
+def teachers_of(stages: Stages | None) -> set[str]:
+    """Return the names of the teachers that stages name."""
+    taught = [stage.distill.teacher for stage in stages or () if stage.distill is not None]
+    return {teacher.name for teacher in taught if teacher is not None and teacher.name is not None}
+
+
+def teacher_role(name: str) -> str:
+    """Return the role of a teacher among all that a spec reads: `train`, `test`, `teacher.large`."""
+    return f"{TEACHER_ROLE}{name}"
+
+
+def comes_from(digests: Mapping[str, str]) -> dict[str, str]:
+    """Return digests by role as an artifact's lineage has them: `data.train`, `teacher.large`."""
+    return {role if role.startswith(TEACHER_ROLE) else f"data.{role}": digests[role] for role in sorted(digests)}
 
 
 class Recipe(Compression):
@@ -266,6 +359,7 @@ class Recipe(Compression):
     model_config = ConfigDict(
         json_schema_extra=rules(
             ("has(self.stages) != has(self.auto)", "a recipe has exactly one of stages, auto"),
+            *TEACHERS,
             *((f"!has(self.stages) || {rule('self.stages')}", message) for rule, message in NEEDS),
             (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
         )

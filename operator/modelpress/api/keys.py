@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from .base import ApiType
+from .compression import teacher_role
 from .data import CompressionData, Dataset
 from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
 from .evaluation import Evaluation, targets_of_test
@@ -35,18 +36,23 @@ LEARNING_ROLES = ("train", "validation", "calibration")
 def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mapping[str, str]) -> str:
     """Return the key of everything that decides what compression makes of the source.
 
-    `datasets` are digests by role; `test` is not looked at. Not in the key: where things lie (URIs), which Secrets open
-    them, how the Job runs, and whether code is trusted, since none of them changes what comes out. The target is ONNX.
+    `datasets` are digests by role, those of teachers too; `test` is not looked at. Not in the key: where things lie
+    (URIs), which Secrets open them, what teachers are called, how the Job runs, and whether code is trusted, since none
+    of them changes what comes out. The target is ONNX.
     What a search chooses by, metrics, latency and gates, is in the key of a search alone.
     Raises ValueError for a dataset whose format cannot be told, and for a ladder, each rung of which has a key; the API
     server refuses the former.
     """
     data = spec.compression.data or CompressionData()
+    teachers = {
+        name: {"digest": datasets.get(teacher_role(name))} | _source(source)
+        for name, source in spec.compression.taught_by().items()
+    }
     return _key(
         "artifact",
         {
             "source": {"digest": source_digest} | _source(spec.source),
-            "stages": [_stage(stage) for stage in spec.compression.recipe],
+            "stages": [_stage(stage, teachers) for stage in spec.compression.recipe],
             "search": _search(spec),
             "objective": _canonical(spec.compression.objective),
             "seed": spec.compression.seed or None,
@@ -103,11 +109,12 @@ def gates_key(spec: CompressedModelSpec, datasets: Mapping[str, str]) -> str:
 
 
 def resolution_key(spec: CompressedModelSpec) -> str:
-    """Return the key of what is looked up: the URIs of source and datasets, and the digests that were pinned."""
+    """Return the key of what is looked up: the URIs of source, datasets and teachers, and given digests."""
     data = spec.compression.data or CompressionData()
     evaluation = spec.evaluation or Evaluation()
     datasets = {role: getattr(data, role) for role in LEARNING_ROLES} | {"test": evaluation.test}
-    places: dict[str, Source | Dataset | None] = {"source": spec.source, **datasets}
+    teachers = {teacher_role(name): source for name, source in spec.compression.taught_by().items()}
+    places: dict[str, Source | Dataset | None] = {"source": spec.source, **datasets, **teachers}
     return _key(
         "resolution",
         {role: {"uri": place.uri, "digest": place.digest} for role, place in places.items() if place is not None},
@@ -148,8 +155,13 @@ def _search(spec: CompressedModelSpec) -> dict[str, Any] | None:
     }
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
-    return {stage.kind: _canonical(stage.settings)}
+def _stage(stage: Stage, teachers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a stage; in the place of a teacher's name what it is."""
+    found = _canonical(stage.settings)
+    teacher = stage.distill.teacher if stage.distill is not None else None
+    if teacher is not None and teacher.name is not None:
+        found["teacher"] = {"source": teachers[teacher.name]}
+    return {stage.kind: found}
 
 
 def _dataset(dataset: Dataset) -> dict[str, Any]:

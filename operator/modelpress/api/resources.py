@@ -39,7 +39,7 @@ class SourceStatus(ApiType):
     resolved_digest: Digest
     """Digest of the source."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
-    """Digests of the datasets, by role."""
+    """Digests of the datasets, by role; of a teacher by `teacher.<name>`."""
     resolved_at: str
     """When, RFC 3339."""
     resolved_for: str
@@ -186,7 +186,7 @@ class ModelArtifactSpec(ApiType):
     evaluation: Evaluation | None = None
     """What a search chose by, as in the model's spec; none for a recipe that was given."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
-    """Digests of the datasets, by role."""
+    """Digests of the datasets, by role; of a teacher by `teacher.<name>`."""
     destination: str
     """Folder in the store."""
 

@@ -40,7 +40,7 @@ class ResolveResult(ApiType):
     source: Digest
     """Digest of the source."""
     datasets: dict[str, Digest] = Field(default_factory=dict)
-    """Digests of the datasets, by role."""
+    """Digests of the datasets, by role; of a teacher by `teacher.<name>`."""
 
 
 class PublishResult(ApiType):

@@ -47,7 +47,10 @@ class Update(ApiType):
 
 def _builds_nothing(stages: str) -> str:
     """Return, in CEL, whether no stage builds another module of the source."""
-    return f"!{stages}.exists(stage, has(stage.distill) && (has(stage.distill.student) || has(stage.distill.teacher)))"
+    return (
+        f"!{stages}.exists(stage, has(stage.distill) && (has(stage.distill.student)"
+        " || has(stage.distill.teacher) && !has(stage.distill.teacher.name)))"
+    )
 
 
 def _graph_alone(stages: str) -> str:
@@ -79,7 +82,8 @@ class CompressedModelSpec(ApiType):
             ),
             (
                 f"self.source.format == 'torch' || {each_recipe(_builds_nothing, 'self.compression')}",
-                "distill.student and distill.teacher are built by an entrypoint: they need source.format torch",
+                "distill.student and a distill.teacher without a name are built by an entrypoint: they need"
+                " source.format torch",
             ),
             (
                 "!has(self.compression.objective) || self.compression.objective.loss != 'Entrypoint'"

@@ -25,6 +25,8 @@ DATA_FOLDER = "/work/data"
 """One subfolder for each of train, validation, calibration, holding the one file of the dataset."""
 EARLIER_SEARCH = "search/report.json"
 """Below DATA_FOLDER: the report of an earlier search of which only the gates were others."""
+TEACHERS = "teachers"
+"""Below DATA_FOLDER: one subfolder for each teacher, named as it."""
 TEST_FOLDER = "/work/test"
 OUT_FOLDER = "/work/out"
 REPORT_FOLDER = "/work/report"
@@ -60,6 +62,8 @@ class ResolveTask(ApiType):
     """The model's source."""
     datasets: dict[str, Location] = Field(default_factory=dict)
     """Datasets by role: train, validation, calibration, test."""
+    teachers: dict[str, Location] = Field(default_factory=dict)
+    """Teachers by name."""
 
 
 class FetchTask(ApiType):
@@ -80,6 +84,8 @@ class FetchTask(ApiType):
     datasets: dict[str, PinnedLocation] = Field(default_factory=dict)
     """By role; `test` goes to TEST_FOLDER, the others to DATA_FOLDER/<role>. Test samples that are among the others'
     too are counted; an evaluation may name the training data for that alone."""
+    teachers: dict[str, PinnedLocation] = Field(default_factory=dict)
+    """By name; each goes to DATA_FOLDER/TEACHERS/<name>."""
     readings: dict[str, Dataset] = Field(default_factory=dict)
     """How to read the datasets, by role, without Secrets' names. Default: format by the ending of the URI, columns by
     name."""
@@ -105,6 +111,8 @@ class CompressTask(ApiType):
     """Metrics that functions of the source compute later on: they are looked up before any work begins. None: none."""
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     """How to read the files below DATA_FOLDER, by role: train, validation, calibration."""
+    teachers: dict[str, Source] = Field(default_factory=dict)
+    """Models that stages learn from, as in the spec, without Secrets' names, by name."""
     seed: int = 0
     """Seed of everything random."""
     timeout_seconds: float = 3600.0

@@ -1,9 +1,9 @@
 """What stood after each stage on a module, kept in a folder, so that no later run repeats what is the same.
 
 A killed run goes on after the last stage that ended, and another recipe that begins alike takes over what they share.
-The key is everything that decides the outcome: content of the source and of the data that is learned from, how they are
-read, objective, seed, versions, and the stages so far. Kept are JSON and safetensors, written aside and renamed: whole
-or absent. What does not give the same answers as before is not used.
+The key is everything that decides the outcome: content of the source, of the data and of the teachers that are learned
+from, how they are read, objective, seed, versions, and the stages so far. Kept are JSON and safetensors, written aside
+and renamed: whole or absent. What does not give the same answers as before is not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
+from modelpress.api.compression import teachers_of
 from modelpress.api.keys import canonical_json
+from modelpress.api.source import Source
 from modelpress.api.stages import Stage, Training
 from modelpress.api.tasks import CompressTask
 from modelpress.store.digests import content_digest, hash_file
@@ -62,7 +64,7 @@ class Checkpoints:
         self.source = layout.source
         self.content = {
             "versions": {"stages": VERSION} | {name: importlib.metadata.version(name) for name in PARTS},
-            "source": {"content": _content(layout.source)} | task.source.to_wire() | {"uri": None, "digest": None},
+            "source": _loaded(layout.source, task.source),
             "objective": task.objective.to_wire() if task.objective is not None else None,
             "seed": task.seed,
             "data": {
@@ -71,6 +73,7 @@ class Checkpoints:
                 if role in ROLES
             },
         } | ({"withheld": withheld} if withheld else {})
+        self.teachers = {name: _loaded(layout.teacher(name), source) for name, source in task.teachers.items()}
 
     def of(self, stages: tuple[Stage, ...]) -> Checkpoints:
         """Return those of another recipe for the same source and data."""
@@ -85,6 +88,8 @@ class Checkpoints:
         content = {**self.content, "stages": [stage.to_wire() for stage in done]}
         if known:
             content["quantize"] = known[0].to_wire()
+        if taught := teachers_of(done):
+            content["teachers"] = {name: self.teachers[name] for name in sorted(taught)}
         return hashlib.sha256(canonical_json(content)).hexdigest()
 
     def restore(
@@ -146,6 +151,11 @@ def _knows_later(stage: Stage) -> bool:
     """Whether a stage trains for the quantize stage after it."""
     training = stage.prune.recovery if stage.prune is not None else stage.settings
     return isinstance(training, Training) and bool(training.quantization_aware)
+
+
+def _loaded(folder: Path, source: Source) -> dict[str, Any]:
+    """Return what a model in a folder is: its content, and how it is loaded."""
+    return {"content": _content(folder)} | source.to_wire() | {"uri": None, "digest": None}
 
 
 def _content(folder: Path) -> str:

@@ -13,6 +13,7 @@ from modelpress.api.tasks import (
     SCORES_FOLDER,
     SCRATCH_FOLDER,
     SOURCE_FOLDER,
+    TEACHERS,
 )
 from modelpress.api.tasks import TERMINATION_MESSAGE_PATH as MESSAGE_PATH
 from modelpress.store.locations import in_root
@@ -38,7 +39,7 @@ class Layout:
     source: Path = field(default_factory=lambda: in_root(SOURCE_FOLDER))
     """The source, read only."""
     data: Path = field(default_factory=lambda: in_root(DATA_FOLDER))
-    """One subfolder per role of dataset, read only."""
+    """One subfolder per role of dataset, and one for the teachers, read only."""
     out: Path = field(default_factory=lambda: in_root(OUT_FOLDER))
     """What is made, read by the judge."""
     answers: Path = field(default_factory=lambda: in_root(ANSWERS_FOLDER))
@@ -54,3 +55,7 @@ class Layout:
     nothing, and a search keeps what it needs in `scratch`, which outlives the process that it runs in."""
     port: int = PROGRESS_PORT
     """Port of /progress; 0: any free one."""
+
+    def teacher(self, name: str) -> Path:
+        """Return the folder of a teacher."""
+        return self.data / TEACHERS / name

@@ -22,6 +22,7 @@ from modelpress.api.stages import (
     Quantize,
     QuantizeScales,
     Stage,
+    Teacher,
     Training,
 )
 
@@ -125,12 +126,8 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
     if isinstance(settings, Finetune):
         _check_training(name, settings, objective, learns)
     if isinstance(settings, Distill):
-        if settings.teacher is not None and settings.teacher.weights is None:
-            raise Judged(
-                Reason.RECIPE_INVALID,
-                f"{name}: a teacher has learned something: name the file of the source with its weights in "
-                "teacher.weights.",
-            )
+        if settings.teacher is not None:
+            _check_teacher(name, settings.teacher)
         if settings.student is not None and step.position > 1:
             raise Judged(
                 Reason.RECIPE_INVALID,
@@ -153,6 +150,20 @@ def _check_settings(step: Step, objective: Objective | None, roles: Collection[s
         check_quantize(name, settings, roles)
     if isinstance(settings, Prune):
         _check_prune(name, settings, objective, roles)
+
+
+def _check_teacher(name: str, teacher: Teacher) -> None:
+    if teacher.name is None and teacher.weights is None:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name}: a teacher has learned something: name one of compression.teachers in teacher.name, or the file "
+            "of the source with its weights in teacher.weights.",
+        )
+    if teacher.name is not None and (teacher.entrypoint or teacher.kwargs or teacher.weights):
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"{name}: teacher.name stands alone: entrypoint, kwargs and weights are of a module of the source.",
+        )
 
 
 def _check_training(name: str, settings: Finetune, objective: Objective | None, learns: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from modelpress.api.results import Progress
+from modelpress.api.stages import Distill
 from modelpress.api.tasks import CompressTask
 
 from . import graph
@@ -36,6 +37,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def _learns_from_source(step: Step) -> bool:
+    """Return whether a stage needs the source as it was: to learn from it, or to see that another module fits it."""
+    if not isinstance(step.settings, Distill):
+        return False
+    teacher = step.settings.teacher
+    return teacher is None or teacher.name is None or step.settings.student is not None
 
 
 class RecipeRun:
@@ -76,6 +85,7 @@ class RecipeRun:
             objective=self.task.objective,
             quantization=next((item.quantize for item in self.task.stages if item.quantize is not None), None),
             teacher=self.teacher,
+            teachers={name: (source, self.layout.teacher(name)) for name, source in self.task.teachers.items()},
         )
 
     def run(self, model: ModuleModel | GraphModel, steps: list[Step], original: Path) -> GraphModel:
@@ -83,7 +93,7 @@ class RecipeRun:
 
         `original`: the export of the untouched model. A module is changed in place, unless a checkpoint stands for it.
         """
-        if isinstance(model, ModuleModel) and any(step.kind == "distill" for step in steps):
+        if isinstance(model, ModuleModel) and any(_learns_from_source(step) for step in steps):
             self.teacher = self.teacher or ModuleModel(copy.deepcopy(model.module), model.signature)
         if isinstance(model, ModuleModel) and self.checkpoints is not None:
             model, self.facts = self.checkpoints.restore(model, steps, self.context(0).calibration())

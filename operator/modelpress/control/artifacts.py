@@ -15,6 +15,7 @@ from modelpress.api.evaluation import Evaluation
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelArtifactSpec, SourceStatus
 from modelpress.control.draft import Draft
+from modelpress.control.inputs import teachers
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Course, Standing
 from modelpress.render.metadata import metadata
@@ -88,13 +89,14 @@ def _was_made_for(draft: Draft, name: str, key: str, gated: Evaluation | None = 
 
 
 def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manifest:
+    learned = (*keys.LEARNING_ROLES, *teachers(draft.model.spec))
     spec = ModelArtifactSpec(
         key=key,
         source=draft.model.spec.source,
         source_digest=source.resolved_digest,
         compression=draft.recipe,
         evaluation=draft.model.spec.evaluation if draft.recipe.auto is not None else None,
-        datasets={role: source.datasets[role] for role in keys.LEARNING_ROLES if role in source.datasets},
+        datasets={role: source.datasets[role] for role in learned if role in source.datasets},
         destination=artifact_folder(draft.model, name, draft.installation),
     )
     return {

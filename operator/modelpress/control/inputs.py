@@ -1,12 +1,14 @@
-"""What a spec reads, by role: source, train, validation, calibration, test; and how the pods run that read it."""
+"""What a spec reads, by role: source, train, validation, calibration, test, teachers; how the pods run that read it."""
 
 from __future__ import annotations
 
 import hashlib
 
 from modelpress.api import keys
+from modelpress.api.compression import teacher_role
 from modelpress.api.data import CompressionData, Dataset
 from modelpress.api.evaluation import Evaluation
+from modelpress.api.source import Source
 from modelpress.api.spec import CompressedModelSpec
 from modelpress.control.draft import Draft
 from modelpress.render.installation import job_settings, store_settings
@@ -14,7 +16,7 @@ from modelpress.render.installation import job_settings, store_settings
 
 def pins(spec: CompressedModelSpec) -> dict[str, str | None]:
     """Return the digests that the spec gives, by role; None where it leaves the store to say."""
-    return {"source": spec.source.digest} | {role: dataset.digest for role, dataset in datasets(spec).items()}
+    return {role: place.digest for role, place in _read(spec).items()}
 
 
 def datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
@@ -24,9 +26,19 @@ def datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
     return {role: dataset for role, dataset in found.items() if dataset is not None}
 
 
+def teachers(spec: CompressedModelSpec) -> dict[str, Source]:
+    """Return the models that stages of the spec learn from, by role."""
+    return {teacher_role(name): source for name, source in spec.compression.taught_by().items()}
+
+
 def secrets(spec: CompressedModelSpec) -> list[str | None]:
-    """Return the names of the Secrets that open source and datasets."""
-    return [spec.source.secret_name, *(dataset.secret_name for dataset in datasets(spec).values())]
+    """Return the names of the Secrets that open source, datasets and teachers."""
+    return [place.secret_name for place in _read(spec).values()]
+
+
+def _read(spec: CompressedModelSpec) -> dict[str, Source | Dataset]:
+    """Return everything that the spec reads, by role."""
+    return {"source": spec.source, **datasets(spec), **teachers(spec)}
 
 
 def runs_as(draft: Draft) -> str:

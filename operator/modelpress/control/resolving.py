@@ -17,7 +17,7 @@ from modelpress.api.resources import Rejection, SourceStatus
 from modelpress.api.results import Failure, ResolveResult
 from modelpress.control import clock, jobs, marks
 from modelpress.control.draft import Draft, attempt_of
-from modelpress.control.inputs import pins, runs_as, secrets
+from modelpress.control.inputs import pins, runs_as, secrets, teachers
 from modelpress.control.looking_again import interval, is_due
 from modelpress.control.plan import Manifest
 from modelpress.control.standing import Course, Standing
@@ -172,7 +172,9 @@ def _ask(
 
 
 def _in_progress(question: _Question) -> Resolution:
-    told = f"Looking up what {question.draft.model.spec.source.uri} and the datasets hold."
+    spec = question.draft.model.spec
+    also = " and the teachers" if teachers(spec) else ""
+    told = f"Looking up what {spec.source.uri} and the datasets{also} hold."
     return Resolution(question.known, Standing(Course.MOVING, Reason.RESOLVING, told))
 
 

@@ -59,10 +59,11 @@ def plan(asked: Asked, out: Path, console: Console, log: str) -> int:
 
 
 def refuse_inside(asked: Asked, out: Path) -> None:
-    """Raise AskedError if the artifact would appear inside of the source, which would then be another one."""
-    source = asked.spec.source.uri.removeprefix("file://")
-    if out.resolve().is_relative_to(source) and Path(source).is_dir():
-        raise AskedError(f"--out {out} lies inside of the source {source}: name a folder beside it.")
+    """Raise AskedError if the artifact would appear inside of a source or teacher, which would then be another one."""
+    for read in (asked.spec.source, *asked.spec.compression.taught_by().values()):
+        folder = read.uri.removeprefix("file://")
+        if out.resolve().is_relative_to(folder) and Path(folder).is_dir():
+            raise AskedError(f"--out {out} lies inside of the source {folder}: name a folder beside it.")
 
 
 def told(name: str, made: Made, console: Console, shown: Screen, *, plain: bool) -> int:

@@ -18,7 +18,7 @@ from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation
-from modelpress.api.stages import Quantize
+from modelpress.api.stages import Distill, Quantize
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, TEST_FOLDER, CompressTask
 from modelpress.compress import recipe
 from modelpress.compress.datasets.reading import open_dataset
@@ -37,6 +37,8 @@ from .asking import Asked
 from .steps import Tell
 from .workspace import Workspace
 
+ANSWERING = 1.5
+"""Time of a teacher's answer in torch by that of onnxruntime, of a source of the same bytes."""
 TRAINING = 4.0
 """Time of a training step by that of onnxruntime's answer to the same samples: forward and backward in torch, eager."""
 QUANTIZED_BYTES_A_SECOND = 60e6
@@ -120,8 +122,11 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
             peak += round((TRAINING_MEMORY - 1) * weights)
         for step in plan:
             cost = _stage_seconds(step, task, place, each, weights)
+            taught = teacher_bytes(step, place)
+            if taught:
+                cost += _asking_seconds(step, task, place, each * taught / weights)
             lines.append(StageEstimate(f"{which}{step.kind}", step.medium, cost))
-            peak = max(peak, stage_memory(step, peak, weights))
+            peak = max(peak, stage_memory(step, peak, weights) + taught)
         memory = max(memory, peak, LIBRARIES + round(JUDGING_MEMORY * weights))
         if any(step.medium == "module" for step in plan):
             lines.append(StageEstimate(f"{which}export compressed", "", facts.seconds))
@@ -164,6 +169,22 @@ def _stage_seconds(step: Step, task: CompressTask, place: Workspace, each: float
         samples = min(_count(task.datasets.get(given), place, given), CALIBRATION_SAMPLES)
         return weights / QUANTIZED_BYTES_A_SECOND + 3 * each * samples + 1
     return 1 + 20 * each * BATCH
+
+
+def _asking_seconds(step: Step, task: CompressTask, place: Workspace, each: float) -> float:
+    """Return what a teacher's answers take, `each` in seconds: they are remembered where the inputs stay the same."""
+    settings: Distill = step.settings
+    rounds = settings.epochs if settings.augment is not None or settings.features else 1
+    return float(rounds) * ANSWERING * each * _count(task.datasets.get("train"), place, "train")
+
+
+def teacher_bytes(step: Step, place: Workspace) -> int:
+    """Return the bytes of the weights of a teacher of its own that the stage learns from, 0 if there is none."""
+    teacher = step.settings.teacher if isinstance(step.settings, Distill) else None
+    if teacher is None or teacher.name is None:
+        return 0
+    files = place.layout().teacher(teacher.name).rglob("*.safetensors")
+    return sum(file.stat().st_size for file in files)
 
 
 def stage_memory(step: Step, memory: int, weights: int) -> int:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from modelpress import __version__
 from modelpress.api import gates
+from modelpress.api.compression import comes_from, teacher_role
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, MeasuredOn, of_the_source, targets_of_test, untested
 from modelpress.api.gates import Verdict
-from modelpress.api.keys import artifact_key
+from modelpress.api.keys import LEARNING_ROLES, artifact_key
 from modelpress.api.names import keyed_name
 from modelpress.api.reasons import OF_THE_RECIPE
 from modelpress.api.resources import GateOutcome
@@ -116,10 +117,11 @@ def _make(asked: Asked, found: ResolveResult, place: Workspace, tell: Tell) -> M
 
 def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
     """Look up what the URIs hold and bring it into the workspace; return the digests. Raises StepError."""
-    source, datasets = asked.spec.source, asked.datasets()
+    source, datasets, teachers = asked.spec.source, asked.datasets(), asked.spec.compression.taught_by()
     task = ResolveTask(
         source=Location(uri=source.uri),
         datasets={role: Location(uri=dataset.uri) for role, dataset in datasets.items()},
+        teachers={name: Location(uri=teacher.uri) for name, teacher in teachers.items()},
     )
     found = steps.answer(ResolveResult, steps.run_step("resolve", task, place, tell))
     pinned = {
@@ -129,6 +131,10 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
     fetch = FetchTask(
         source=PinnedLocation(uri=source.uri, digest=source.digest or found.source),
         datasets=pinned,
+        teachers={
+            name: PinnedLocation(uri=teacher.uri, digest=teacher.digest or found.datasets[teacher_role(name)])
+            for name, teacher in teachers.items()
+        },
         readings={role: _reading(dataset) for role, dataset in datasets.items()},
     )
     steps.run_step("fetch", fetch, place, tell)
@@ -147,6 +153,9 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
         objective=compression.objective,
         metrics=of_the_source((asked.spec.evaluation or Evaluation()).metrics) or None,
         datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
+        teachers={
+            name: teacher.model_copy(update={"secret_name": None}) for name, teacher in compression.taught_by().items()
+        },
         seed=compression.seed or 0,
         timeout_seconds=timeout,
     )
@@ -154,10 +163,11 @@ def compress_task(asked: Asked, timeout: float) -> CompressTask:
 
 def _publish_task(asked: Asked, found: ResolveResult, place: Workspace) -> PublishTask:
     key = artifact_key(asked.spec, found.source, found.datasets)
+    learned = {*LEARNING_ROLES, *map(teacher_role, asked.spec.compression.taught_by())}
     lineage = {
         "artifactKey": key,
         "source": found.source,
-        **{f"data.{role}": digest for role, digest in sorted(found.datasets.items()) if role != "test"},
+        **comes_from({role: digest for role, digest in found.datasets.items() if role in learned}),
         "modelpress": __version__,
     }
     place.artifact.mkdir()

@@ -1,9 +1,10 @@
-"""Where things lie: source, datasets by role, the artifact's folder in the store, and the Secrets that open them."""
+"""Where things lie: source, datasets, teachers, the artifact's folder in the store, and the Secrets that open them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modelpress.api.compression import teacher_role
 from modelpress.api.data import CompressionData, Dataset
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.resources import CompressedModel, ModelArtifact
@@ -45,6 +46,28 @@ def source_location(model: CompressedModel) -> Location:
 def dataset_location(model: CompressedModel, dataset: Dataset) -> Location:
     """Return where `dataset` is; it is opened by the source's Secret unless it names its own."""
     return Location(uri=dataset.uri, secret_name=dataset.secret_name or model.spec.source.secret_name)
+
+
+def teacher_locations(model: CompressedModel) -> dict[str, Location]:
+    """Return where the teachers are that stages name, by name. Each is opened by the Secret that it names itself."""
+    return {
+        name: Location(uri=source.uri, secret_name=source.secret_name)
+        for name, source in model.spec.compression.taught_by().items()
+    }
+
+
+def pinned_teachers(model: CompressedModel, artifact: ModelArtifact) -> dict[str, PinnedLocation]:
+    """Return where the teachers of `artifact` are and what they must hold, by name.
+
+    Raises MissingFactError for one that was never resolved.
+    """
+    found = {}
+    for name, location in teacher_locations(model).items():
+        digest = artifact.spec.datasets.get(teacher_role(name))
+        if digest is None:
+            raise MissingFactError(f"teacher {name} of {model.metadata.name} has no digest yet: resolve it first")
+        found[name] = pinned(location, digest)
+    return found
 
 
 def pinned(location: Location, digest: str) -> PinnedLocation:

@@ -1,4 +1,4 @@
-"""`fetch`: source (or artifact) and data into the pod, checked by digest; and whether test data leaked.
+"""`fetch`: source (or artifact), teachers and data into the pod, checked by digest; and whether test data leaked.
 
 Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
 the others. More than one sample in a hundred of the test data in train or validation ends the Job with DataLeak, before
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modelpress.api.compression import teacher_role
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import dataset_format
 from modelpress.api.reasons import Reason
@@ -18,6 +19,7 @@ from modelpress.api.tasks import (
     EARLIER_SEARCH,
     OUT_FOLDER,
     SOURCE_FOLDER,
+    TEACHERS,
     TEST_FOLDER,
     FetchTask,
     PinnedLocation,
@@ -51,6 +53,8 @@ def fetch(task: FetchTask) -> None:
         _fetch_artifact(task.artifact, in_root(OUT_FOLDER), original_only=task.original_only)
     if task.search:
         _fetch_search(task.search)
+    for name, place in sorted(task.teachers.items()):
+        _download(teacher_role(name), place, in_root(DATA_FOLDER) / TEACHERS / name, Reason.SOURCE_NOT_FOUND)
     folders = {role: _dataset_folder(role) for role in sorted(task.datasets)}
     for role, folder in folders.items():
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelpress.api.compression import teacher_role
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ResolveResult
 from modelpress.api.tasks import Location, ResolveTask
@@ -12,11 +13,13 @@ from .logs import log
 
 
 def resolve(task: ResolveTask) -> ResolveResult:
-    """Return the digests of source and datasets. Raises StoreError."""
+    """Return the digests of source, datasets and teachers. Raises StoreError."""
     return ResolveResult(
         source=_digest("source", task.source, Reason.SOURCE_NOT_FOUND),
-        datasets={
-            role: _digest(role, place, Reason.DATASET_NOT_FOUND) for role, place in sorted(task.datasets.items())
+        datasets={role: _digest(role, place, Reason.DATASET_NOT_FOUND) for role, place in sorted(task.datasets.items())}
+        | {
+            role: _digest(role, place, Reason.SOURCE_NOT_FOUND)
+            for role, place in sorted((teacher_role(name), place) for name, place in task.teachers.items())
         },
     )
 

@@ -43,8 +43,9 @@ def required(schema: dict[str, Any], path: str = "") -> set[str]:
     found = {f"{path}.{name}" for name in schema.get("required", ())}
     for name, field in schema.get("properties", {}).items():
         found |= required(field, f"{path}.{name}")
-    if isinstance(schema.get("items"), dict):
-        found |= required(schema["items"], f"{path}[]")
+    for below in ("items", "additionalProperties"):
+        if isinstance(schema.get(below), dict):
+            found |= required(schema[below], f"{path}[]")
     return found
 
 
@@ -59,10 +60,11 @@ def test_every_field_is_described(definition: Definition) -> None:
 def test_every_field_that_may_be_left_out_says_what_that_means() -> None:
     """A part whose fields say it themselves, and a union that says which field is set, need not."""
     schema = root_schema(DEFINITIONS[0])["properties"]["spec"]
+    needed = required(schema)
     silent = [
         path
         for path, field in fields(schema)
-        if path not in required(schema)
+        if path not in needed
         and "efault" not in field["description"]
         and not field.get("properties")
         and not re.search(r"\.(amount|target|stages\[\])\.[a-zA-Z]+$", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +142,60 @@ def test_digests_that_decide_are_in_the_key_and_others_are_not() -> None:
     assert keys.artifact_key(spec(), SOURCE, DATASETS | {"test": SOURCE}) == before
     assert keys.evaluation_key(spec(), DATASETS | {"test": SOURCE}) != evaluation(spec())
     assert keys.evaluation_key(spec(), DATASETS | {"train": SOURCE}) == evaluation(spec())
+
+
+LARGE = {"uri": "s3://models/large/", "format": "transformers", "task": "CausalLM"}
+
+
+def taught(name: str = "large", source: dict[str, Any] | None = None, **others: Any) -> CompressedModelSpec:
+    """Return a spec whose one stage learns from a teacher of its own."""
+    stages = [{"distill": {"epochs": 1, "alpha": 1, "teacher": {"name": name}}}]
+    compression = {key: part for key, part in BASE["compression"].items() if key != "job"}
+    teachers = {name: source or LARGE, **others}
+    return spec("compression", compression | {"stages": stages, "teachers": teachers})
+
+
+def test_a_teacher_is_in_the_key_by_what_it_is_and_not_by_its_name_or_place() -> None:
+    def key(spec: CompressedModelSpec, digest: str = SOURCE) -> str:
+        return keys.artifact_key(spec, SOURCE, DATASETS | dict.fromkeys(("teacher.large", "teacher.big"), digest))
+
+    before = key(taught())
+    assert key(taught(), "sha256:" + "f" * 64) != before
+    assert key(taught(source=LARGE | {"task": "MaskedLM"})) != before
+    assert key(taught(source=LARGE | {"uri": "s3://elsewhere/", "secretName": "another"})) == before
+    assert key(taught("big")) == before
+    assert key(taught(unused=LARGE)) == before
+    assert keys.resolution_key(taught()) == keys.resolution_key(taught(unused=LARGE))
+    assert keys.resolution_key(taught(source=LARGE | {"uri": "s3://elsewhere/"})) != keys.resolution_key(taught())
+    assert keys.resolution_key(taught(source=LARGE | {"digest": SOURCE})) != keys.resolution_key(taught())
+
+
+def test_a_rung_has_the_teachers_that_it_names() -> None:
+    stages = [[{"distill": {"epochs": 1, "alpha": 1, "teacher": {"name": name}}}] for name in ("large", "huge")]
+    rungs = [{"stages": one} for one in (*stages, [{"fuse": {}}])]
+    data = BASE["compression"]["data"]
+    ladder = spec("compression", {"data": data, "ladder": rungs, "teachers": {"large": LARGE, "huge": LARGE}})
+    assert [sorted(rung.teachers or {}) for rung in ladder.compression.rungs()] == [["large"], ["huge"], []]
+    assert list(ladder.compression.taught_by()) == ["huge", "large"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"teachers": {"../etc": LARGE}}, "names in compression.teachers are small letters"),
+        ({"teachers": {"large": {"uri": "s3://m/x.onnx", "format": "onnx"}}}, "format torch or transformers"),
+        ({"teachers": {"large": LARGE | {"assets": ["vocab.txt"]}}}, "no assets"),
+        ({"teachers": {"larger": LARGE}}, "one of the names in compression.teachers: there is no large"),
+        ({"teachers": None}, "one of the names in compression.teachers: there is no large"),
+        ({"stages": None, "auto": {"objective": "Size"}}, "leave teachers out"),
+    ],
+)
+def test_teachers_that_cannot_be_meant_are_refused_without_an_api_server_too(
+    change: dict[str, Any], words: str
+) -> None:
+    compression = taught().to_wire()["compression"] | change
+    with pytest.raises(ValueError, match=re.escape(words)):
+        spec("compression", {key: part for key, part in compression.items() if part is not None})
 
 
 def test_artifact_and_server_are_in_the_key_of_a_revision() -> None:

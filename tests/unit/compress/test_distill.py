@@ -24,6 +24,7 @@ from modelpress.compress.models import ModuleModel
 from modelpress.compress.signature import Signature
 from modelpress.compress.stages import cut, distill, prune
 from modelpress.compress.stages.context import Context
+from modelpress.compress.stages.imitating import TeacherLoss, divergence
 
 
 def samples(name: str, *, targets: bool = False) -> Samples:
@@ -149,7 +150,7 @@ def test_scores_of_a_single_class_cannot_be_softened(make_context: MakeContext) 
     data = samples("Pair")
     student, context = pruned("Pair", make_context, data)
     context.objective = Objective(loss=Loss.MSE, output="amount")
-    with pytest.raises(Judged, match=r"output amount has the shape \[2, 1\]: use match MSE or Cosine"):
+    with pytest.raises(Judged, match=r"output amount has the shape \[2, 1\]: use match MSE"):
         distill.run(student, settings(), context)
 
 
@@ -179,10 +180,10 @@ def test_scores_are_softened_over_the_classes(
     data = samples_of(
         {"row": np.zeros((4, 1), np.float32)}, {} if targets is None else {"scores": np.zeros(targets, np.int64)}
     )
-    criterion = distill.TeacherLoss(
-        teacher, with_defaults(settings()), ("scores", 0), Loss(loss) if loss else None, None, None
-    )
-    found = criterion.loss({"row": torch.zeros(4, 1)}, (got,), data, np.arange(4))
-    losses = [float(distill.divergence(got, wanted, 4.0, each)) for each in range(1, len(scores))]
+    criterion = TeacherLoss(signature, teacher, with_defaults(settings()), Objective(loss=Loss(loss)) if loss else None)
+    rows = {"row": torch.zeros(4, 1)}
+    criterion.check(rows, (got,), data, "train")
+    found = criterion.loss(rows, (got,), data, np.arange(4))
+    losses = [float(divergence(got, wanted, 4.0, each)) for each in range(1, len(scores))]
     assert float(found) == pytest.approx(losses[axis - 1])
     assert len({round(each, 6) for each in losses}) == len(losses)

@@ -73,6 +73,13 @@ def test_targets_of_two_outputs_that_one_loss_does_not_fit_are_refused_with_the_
         finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
 
 
+def test_the_direction_of_a_single_number_is_not_learned(make_context: MakeContext) -> None:
+    """There is none: the loss would have no gradient, or be over the samples of a batch."""
+    context = make_context({"train": samples()}, "Cosine", "amount")
+    with pytest.raises(Judged, match=r"output amount has \[2, 1\]: use loss MSE"):
+        finetune.run(model("Pair"), Finetune.model_validate({"epochs": 1}), context)
+
+
 def surroundings(make_context: MakeContext, function: str = "loss") -> Context:
     context = make_context({"train": samples()})
     (context.source / "losses.py").write_text(BOTH)
@@ -109,7 +116,8 @@ def test_channels_are_ranked_by_it(importance: str, make_context: MakeContext) -
 
 def test_a_student_learns_by_it_beside_the_teacher(make_context: MakeContext) -> None:
     pair, context = model("Pair"), surroundings(make_context)
-    context.teacher = model("Pair", seed=1)
+    context.teacher = model("Pair", seed=1)  # it knows nothing, and is asked for kinds alone
+    context.objective = Objective.model_validate({"loss": "Entrypoint", "entrypoint": "losses:loss", "output": "kind"})
     before = errors(pair)
     settings = {"epochs": 30, "batchSize": 16, "learningRate": 0.01, "alpha": 0.01}
     distill.run(pair, Distill.model_validate(settings), context)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.rendering import EVERYTHING, INSTALLATION, MINIMAL, artifact_of, model_of
+from tests.support.rendering import EVERYTHING, INSTALLATION, MINIMAL, TAUGHT, artifact_of, model_of
 
 from modelpress.api.servingpod import ServingPod
 from modelpress.render import jobs, serving
@@ -58,6 +58,12 @@ def test_data_that_was_never_resolved_is_not_fetched_blindly() -> None:
     unresolved = model.model_copy(update={"status": None})
     with pytest.raises(MissingFactError, match="test data"):
         jobs.compress_job(unresolved, artifact_of(model), 1, INSTALLATION)
+
+
+def test_a_teacher_that_was_never_resolved_is_not_fetched_blindly() -> None:
+    model = model_of(TAUGHT)
+    with pytest.raises(MissingFactError, match="teacher large of digits"):
+        jobs.compress_job(model, artifact_of(model), 1, INSTALLATION)
 
 
 def test_an_artifact_that_was_never_published_is_neither_served_nor_evaluated() -> None:

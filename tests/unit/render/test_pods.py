@@ -14,6 +14,7 @@ from tests.support.rendering import (
     INSTALLATION,
     MINIMAL,
     OWN,
+    TAUGHT,
     artifact_of,
     everything_of,
     jobs_of,
@@ -23,7 +24,7 @@ from tests.support.rendering import (
 
 from modelpress.api.tasks import AskTask, CompressTask, ScoreTask
 from modelpress.render.installation import Installation
-from modelpress.render.jobs import compress_job
+from modelpress.render.jobs import compress_job, resolve_job
 from modelpress.render.serving import pod_template
 
 CASES = [(MINIMAL, INSTALLATION), (EVERYTHING, INSTALLATION), (EVERYTHING, FULL_INSTALLATION)]
@@ -55,6 +56,29 @@ def mounted(container: dict[str, Any], *, writable: bool = False) -> set[str]:
 def secrets_of(pod: dict[str, Any], container: str) -> set[str]:
     by_volume = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
     return {by_volume[volume] for volume in mounted(containers(pod)[container]) & by_volume.keys()}
+
+
+def test_a_teacher_is_brought_by_who_brings_the_source_and_its_secret_is_nowhere_else() -> None:
+    model = model_of(TAUGHT)
+    artifact = artifact_of(model)
+    digest = "sha256:" + "9" * 64
+    datasets = artifact.spec.datasets | {"teacher.large": digest}
+    artifact = artifact.model_copy(update={"spec": artifact.spec.model_copy(update={"datasets": datasets})})
+    pod = compress_job(model, artifact, 1, INSTALLATION)["spec"]["template"]["spec"]
+    assert [name for name in containers(pod) if "large-read" in secrets_of(pod, name)] == ["fetch"]
+    tasks = {name: json.loads(one["env"][0]["value"]) for name, one in containers(pod).items()}
+    place = {"uri": "s3://elsewhere/large/", "secretName": "large-read", "digest": digest}
+    assert tasks["fetch"]["teachers"] == {"large": place}
+    assert tasks["compress"]["teachers"] == {
+        "large": {"uri": place["uri"], "format": "transformers", "task": "TextClassification"}
+    }
+    assert tasks["publish"]["lineage"]["teacher.large"] == digest
+    assert "data.teacher.large" not in tasks["publish"]["lineage"]
+
+    pod = resolve_job(model, INSTALLATION)["spec"]["template"]["spec"]
+    assert "large-read" in secrets_of(pod, "resolve")
+    task = json.loads(containers(pod)["resolve"]["env"][0]["value"])
+    assert task["teachers"] == {"large": {"uri": place["uri"], "secretName": "large-read"}}
 
 
 @every_case

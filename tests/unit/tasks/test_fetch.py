@@ -9,7 +9,15 @@ import pytest
 
 from modelpress.api.data import Dataset
 from modelpress.api.reasons import Reason
-from modelpress.api.tasks import DATA_FOLDER, EARLIER_SEARCH, FetchTask, Location, PinnedLocation
+from modelpress.api.tasks import (
+    DATA_FOLDER,
+    EARLIER_SEARCH,
+    TEACHERS,
+    FetchTask,
+    Location,
+    PinnedLocation,
+    ResolveTask,
+)
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer
 from modelpress.store.digests import CONTENT, hash_file
@@ -18,6 +26,7 @@ from modelpress.store.locations import ROOT_VARIABLE, open_place
 from modelpress.store.manifest import Manifest, ManifestFile
 from modelpress.store.report import Leaks, NearDuplicates
 from modelpress.tasks.fetch import fetch, find_leaks, find_near
+from modelpress.tasks.resolve import resolve
 
 ROWS = numpy.random.default_rng(0).standard_normal((200, 30)).astype(numpy.float32)
 
@@ -90,6 +99,31 @@ def test_the_report_of_an_earlier_search_is_brought_and_nothing_fails_without_it
     (tmp_path / "store/report.json").write_text("changed")
     fetch(task)
     assert not brought.exists()
+
+
+def test_a_teacher_is_looked_up_as_the_source_is_and_lands_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "pod"))
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"is": "{name}"}}')
+    small, large = (Location(uri=f"file://{tmp_path}/{name}") for name in ("small", "large"))
+    found = resolve(ResolveTask(source=small, teachers={"large": large}))
+    assert set(found.datasets) == {"teacher.large"}
+    pinned = PinnedLocation(uri=large.uri, digest=found.datasets["teacher.large"])
+    fetch(FetchTask(source=PinnedLocation(uri=small.uri, digest=found.source), teachers={"large": pinned}))
+    where = tmp_path / "pod" / DATA_FOLDER.lstrip("/") / TEACHERS / "large"
+    assert (where / "config.json").read_text() == '{"is": "large"}'
+
+    (tmp_path / "large/config.json").write_text("changed since")
+    with pytest.raises(StoreError) as caught:
+        fetch(FetchTask(teachers={"large": pinned}))
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
+    with pytest.raises(StoreError) as caught:
+        resolve(ResolveTask(source=small, teachers={"large": Location(uri=f"file://{tmp_path}/lost")}))
+    assert caught.value.reason is Reason.SOURCE_NOT_FOUND
+    assert f"{tmp_path}/lost" in caught.value.message
 
 
 def test_everything_lands_where_the_other_containers_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The compression vocabulary: one file per stage. A stage, preset or algorithm that is not built is not in here."""
 
 from .cut import Cut
-from .distill import Distill, FeaturePair, Match, SourceModule
+from .distill import Distill, FeaturePair, Match, SourceModule, Teacher
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
@@ -47,5 +47,6 @@ __all__ = [
     "QuantizeWeights",
     "SourceModule",
     "Stage",
+    "Teacher",
     "Training",
 ]

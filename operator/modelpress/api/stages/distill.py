@@ -41,14 +41,23 @@ class SourceModule(ApiType):
     kwargs: dict[str, Any] | None = None
     """Keyword arguments of the entrypoint: `{width: 8}`. Default: none."""
     weights: WeightsFile | None = None
-    """File of the source with its weights. Needed by a teacher. Default: none, random ones."""
+    """File of the source with its weights. Needed by a teacher without a name. Default: none, random ones."""
+
+
+class Teacher(SourceModule):
+    """What is learned from: one of `compression.teachers`, by its name alone, or another module of the source, built by
+    an entrypoint, with its weights."""
+
+    name: Annotated[str, Field(max_length=32)] | None = None
+    """Name of one of `compression.teachers`, a model of its own. Default: none, a module of the source."""
 
 
 class Distill(Training):
-    """Train the model to answer as the untouched source does (Hinton et al. 2015, arXiv:1503.02531).
+    """Train the model to answer as a teacher does (Hinton et al. 2015, arXiv:1503.02531).
 
     Trains on `compression.data.train`; with `alpha: 1` its targets are not looked at. The student is the model as the
-    stages before left it, or starts anew; the teacher is the source, or another module beside it.
+    stages before left it, or starts anew; the teacher is the untouched source, another module beside it, or a model of
+    its own, which may be larger than the source.
     """
 
     model_config = ConfigDict(
@@ -58,8 +67,14 @@ class Distill(Training):
                 "temperature softens class scores: it goes with match Logits",
             ),
             (
-                "!has(self.teacher) || has(self.teacher.weights)",
-                "a teacher has learned something: name the file of the source with its weights in teacher.weights",
+                "!has(self.teacher) || has(self.teacher.name) || has(self.teacher.weights)",
+                "a teacher has learned something: name one of compression.teachers in teacher.name, or the file of the"
+                " source with its weights in teacher.weights",
+            ),
+            (
+                "!has(self.teacher) || !has(self.teacher.name)"
+                " || !has(self.teacher.entrypoint) && !has(self.teacher.kwargs) && !has(self.teacher.weights)",
+                "teacher.name stands alone: entrypoint, kwargs and weights are of a module of the source",
             ),
             ("!has(self.featureWeight) || has(self.features)", "featureWeight is the weight of features: name them"),
         )
@@ -68,13 +83,15 @@ class Distill(Training):
     student: SourceModule | None = None
     """A module that learns in the place of the source's, in the first stage alone. Default: the model as the stages
     before left it."""
-    teacher: SourceModule | None = None
-    """A module that is learned from. Default: the untouched source."""
+    teacher: Teacher | None = None
+    """What is learned from. Default: the untouched source."""
     match: Match | None = None
     """How the output is compared with the teacher's. Logits: Kullback-Leibler divergence of softened class scores;
     classes are counted by the axis that the objective CrossEntropy takes, without targets by the last, or the second of
-    four.
-    MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Default: Logits."""
+    four. MSE: mean squared error. Cosine: 1 - cosine similarity over the last axis, for embeddings. Several outputs
+    add up; an output that the match does not fit is compared by MSE then, and a warning says so; MSE is divided by the
+    variance of the teacher's output, so that units do not count. Whole numbers are not compared.
+    `objective.output` names one output. Default: Logits."""
     temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     """Softens the class scores of both before they are compared. Match Logits only. Default: 4.0."""
     alpha: Annotated[float, Field(gt=0, le=1)] | None = None

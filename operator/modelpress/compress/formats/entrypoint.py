@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,12 +22,18 @@ PACKAGE = "modelpress_source"
 """Package under which the source's files are imported, so that none takes the name of another module."""
 
 
-def build(folder: Path, entrypoint: str, kwargs: dict[str, Any], field: str = "source.entrypoint") -> nn.Module:
+def build(
+    folder: Path,
+    entrypoint: str,
+    kwargs: dict[str, Any],
+    field: str = "source.entrypoint",
+    package: str = PACKAGE,
+) -> nn.Module:
     """Import `file` out of the folder, call `function(**kwargs)` and return the module. Raises Judged.
 
-    `field` of the spec names the entrypoint.
+    `field` of the spec names the entrypoint; `package`: under which name files are imported.
     """
-    function = find(folder, entrypoint, field, anew=True)
+    function = find(folder, entrypoint, field, anew=True, package=package)
     with Guard(folder, f"entrypoint {entrypoint}"):
         result = function(**kwargs)
     if not isinstance(result, nn.Module):
@@ -38,7 +45,9 @@ def build(folder: Path, entrypoint: str, kwargs: dict[str, Any], field: str = "s
     return result
 
 
-def find(folder: Path, entrypoint: str, field: str, *, anew: bool = False) -> Callable[..., Any]:
+def find(
+    folder: Path, entrypoint: str, field: str, *, anew: bool = False, package: str = PACKAGE
+) -> Callable[..., Any]:
     """Import `file` out of the folder and return `function`; `field` of the spec names it. Raises Judged.
 
     `anew`: what was imported out of a source before is forgotten.
@@ -47,28 +56,59 @@ def find(folder: Path, entrypoint: str, field: str, *, anew: bool = False) -> Ca
     if not (folder / f"{file}.py").is_file():
         raise Judged(Reason.SOURCE_INVALID, f"The source has no {file}.py, which {field} {entrypoint} names.")
     with Guard(folder, f"entrypoint {entrypoint}"):
-        module = _import(folder, file, anew=anew)
+        module = _import(folder, file, package, anew=anew)
     function: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(function):
         raise Judged(Reason.ENTRYPOINT_FAILED, f"{file}.py has no function {name}, which {field} names.")
     return function
 
 
-def _import(folder: Path, file: str, *, anew: bool) -> ModuleType:
-    """Import below PACKAGE, so that relative imports work; for absolute ones the folder comes first on sys.path."""
+def _import(folder: Path, file: str, package: str, *, anew: bool) -> ModuleType:
+    """Import below `package`, so that relative imports work; for absolute ones the folder comes first on sys.path."""
     sys.dont_write_bytecode = True
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    known = sys.modules.get(PACKAGE)
+    known = sys.modules.get(package)
     if anew or known is None or list(known.__path__) != [str(folder)]:
-        for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
             del sys.modules[name]
-        package = ModuleType(PACKAGE)
-        package.__path__ = [str(folder)]
-        package.__spec__ = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
-        sys.modules[PACKAGE] = package
+        made = ModuleType(package)
+        made.__path__ = [str(folder)]
+        made.__spec__ = importlib.machinery.ModuleSpec(package, None, is_package=True)
+        sys.modules[package] = made
     importlib.invalidate_caches()
-    return importlib.import_module(f"{PACKAGE}.{file.replace('/', '.')}")
+    return importlib.import_module(f"{package}.{file.replace('/', '.')}")
+
+
+@contextlib.contextmanager
+def apart(folder: Path, other: Path) -> Iterator[None]:
+    """Have absolute imports find the files of `folder` and none of `other`, and afterwards what they found before.
+
+    Two sources may have files of the same name.
+    """
+    path = list(sys.path)
+    hidden = _imported(other)
+    for name in hidden:
+        del sys.modules[name]
+    sys.path[:] = [item for item in path if item != str(other)]
+    try:
+        yield
+    finally:
+        for name in _imported(folder):
+            del sys.modules[name]
+        sys.modules.update(hidden)
+        sys.path[:] = path
+
+
+def _imported(folder: Path) -> dict[str, ModuleType]:
+    """Return the modules out of a folder that were imported by absolute names."""
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if not name.startswith(PACKAGE)
+        and (file := getattr(module, "__file__", None))
+        and Path(file).is_relative_to(folder)
+    }
 
 
 class Guard:

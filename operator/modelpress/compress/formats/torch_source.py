@@ -17,14 +17,17 @@ from . import entrypoint, weights
 SAMPLES = 2
 
 
-def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
-    """Return the module with its weights, in evaluation mode. Raises Judged."""
+def load(source: Source, folder: Path, _scratch: Path, package: str = entrypoint.PACKAGE) -> ModuleModel:
+    """Return the module with its weights, in evaluation mode. Raises Judged.
+
+    `package`: under which name files of the folder are imported.
+    """
     if not source.entrypoint or not source.trust_code:
         raise Judged(Reason.INVALID_SPEC, "Format torch needs source.entrypoint and source.trustCode: true.")
     signature = Signature(source.inputs or (), source.outputs or ()).checked()
     if not signature.inputs or not signature.outputs:
         raise Judged(Reason.INVALID_SPEC, "Format torch needs source.inputs and source.outputs.")
-    module = entrypoint.build(folder.resolve(), source.entrypoint, dict(source.kwargs or {}))
+    module = entrypoint.build(folder.resolve(), source.entrypoint, dict(source.kwargs or {}), package=package)
     weights.load(module, folder)
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +47,8 @@ class Context:
     """The quantize stage that comes later in the recipe, if any."""
     teacher: ModuleModel | None = None
     """The untouched source, kept where a later stage learns from it."""
+    teachers: Mapping[str, tuple[Source, Path]] = field(default_factory=dict)
+    """Models of their own that a stage may learn from, by name: what the spec says of each, and its folder."""
     report: Callable[[float, str], None] = lambda _fraction, _detail: None
     """Takes the fraction that is done, 0 to 1, and a few words."""
     notes: list[str] = field(default_factory=list)

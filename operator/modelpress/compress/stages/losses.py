@@ -125,13 +125,6 @@ class TargetLoss:
         return LOSSES[self.kind](output, target, self.smoothing)
 
 
-def output_of(objective: Objective | None, signature: Signature) -> tuple[str, int]:
-    """Return name and position of the output that the objective is about: the first, if it names none."""
-    names = [spec.name for spec in signature.outputs]
-    name = objective.output if objective is not None and objective.output else names[0]
-    return name, names.index(name)
-
-
 def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) -> None:
     """Raise Judged unless the targets of all samples fit outputs of this shape (first axis: a batch)."""
     per_sample = int(np.prod(targets.shape[1:]))
@@ -153,6 +146,11 @@ def check(loss: Loss, output: torch.Size, targets: Array, role: str, name: str) 
         wanted = tuple(output[1:2])
     else:
         wanted = tuple(output[1:])
+    if loss is Loss.COSINE and (len(output) < 2 or output[-1] < 2):
+        raise Judged(
+            Reason.DATASET_DOES_NOT_FIT,
+            f"Cosine compares directions along the last axis, output {name} has {describe(output)}: use loss MSE.",
+        )
     whole = np.issubdtype(targets.dtype, np.integer) or np.array_equal(targets, np.round(targets))
     if loss in CLASSES and not whole:
         raise Judged(

@@ -14,17 +14,27 @@ behind the judge (`judging.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from modelpress.api.compression import comes_from
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, of_the_source, targets_of_test, untested
 from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.source import Source
 from modelpress.api.tasks import PROGRESS_PORT, CompressTask, FetchTask, Location, PinnedLocation, PublishTask
 
 from ..installation import Installation, job_settings, store_settings
-from ..places import all_datasets, learning_datasets, pinned, pinned_datasets, source_location
+from ..places import (
+    all_datasets,
+    learning_datasets,
+    pinned,
+    pinned_datasets,
+    pinned_teachers,
+    source_location,
+)
 from ..security import without_identity
 from .disks import disks, fetched
 from .job import job, mover, worker
@@ -50,6 +60,7 @@ def compress_job(
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
+        teachers=pinned_teachers(model, artifact),
         readings=readings(all_datasets(model)),
         search=_search(earlier, store.read_secret_name),
     )
@@ -58,7 +69,8 @@ def compress_job(
         artifact=artifact.metadata.name,
         lineage=lineage(artifact, installation),
     )
-    read = [place.secret_name for place in (fetch.source, *fetch.datasets.values(), fetch.search) if place]
+    places = (fetch.source, *fetch.datasets.values(), *fetch.teachers.values(), fetch.search)
+    read = [place.secret_name for place in places if place]
     write = [publish.destination.secret_name]
     return job(
         f"{artifact.metadata.name}-{attempt}",
@@ -102,12 +114,17 @@ def publisher(task: PublishTask, installation: Installation, *, all_secrets: lis
     return mover("publish", task, installation, secrets=secrets, all_secrets=all_secrets, mounts=disks("out", "report"))
 
 
+def without_secrets(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Return `sources` without the names of what opens them: of no use to whoever reads a folder."""
+    return {name: source.model_copy(update={"secret_name": None}) for name, source in sources.items()}
+
+
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
     """Return what the artifact comes from, by name, for its manifest."""
     return {
         "artifactKey": artifact.spec.key,
         "source": artifact.spec.source_digest,
-        **{f"data.{role}": digest for role, digest in sorted(artifact.spec.datasets.items())},
+        **comes_from(artifact.spec.datasets),
         "image.operator": installation.images.operator,
         "image.compressor": installation.images.compressor,
     }
@@ -124,6 +141,7 @@ def _compress(model: CompressedModel, installation: Installation, settings: Effe
         objective=compression.objective,
         metrics=of_the_source((model.spec.evaluation or Evaluation()).metrics) or None,
         datasets=readings(learning_datasets(model)),
+        teachers=without_secrets(compression.taught_by()),
         seed=compression.seed or 0,
         timeout_seconds=seconds(settings.timeout),
     )

@@ -1,4 +1,4 @@
-"""The Job that says what the URIs of source and data hold now."""
+"""The Job that says what the URIs of source, data and teachers hold now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelpress.api.resources import CompressedModel
 from modelpress.api.tasks import ResolveTask
 
 from ..installation import Installation, job_settings
-from ..places import all_datasets, dataset_location, source_location
+from ..places import all_datasets, dataset_location, source_location, teacher_locations
 from .job import job, mover
 
 RESOLVE_DEADLINE_SECONDS = 1800
@@ -25,8 +25,9 @@ def resolve_job(model: CompressedModel, installation: Installation, suffix: str 
     task = ResolveTask(
         source=source_location(model),
         datasets={role: dataset_location(model, dataset) for role, dataset in all_datasets(model).items()},
+        teachers=teacher_locations(model),
     )
-    secrets = [place.secret_name for place in (task.source, *task.datasets.values())]
+    secrets = [place.secret_name for place in (task.source, *task.datasets.values(), *task.teachers.values())]
     return job(
         f"{model.metadata.name}-resolve-{resolution_key(model.spec)[:8]}{suffix}",
         model,
