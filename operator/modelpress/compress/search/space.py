@@ -258,9 +258,16 @@ def prunings() -> tuple[Prune, ...]:
         (Importance.L1, "Layer"),
         (Importance.TAYLOR, "Layer"),
         (Importance.TAYLOR, "Global"),
+        (Importance.RECONSTRUCTION, "Layer"),
     )
     return tuple(
-        Prune(structure=PruneStructure.CHANNEL, importance=importance, scope=scope, amount=half)
+        Prune(
+            structure=PruneStructure.CHANNEL,
+            importance=importance,
+            scope=scope,
+            amount=half,
+            reconstruct=True if importance is Importance.RECONSTRUCTION else None,
+        )
         for importance, scope in ways
     )
 
