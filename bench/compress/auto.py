@@ -11,7 +11,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,8 +123,8 @@ def _example(name: str, folder: Path, job: Job) -> dict[str, Any]:
         }
         if report.search is not None:
             figures |= {"recipe": report.search.result.name, "seconds": report.search.seconds}
-        point = asdict(Point(size, loss, 1 / ratio.point, 1 / ratio.point)) | {"failing": []}
-        found[way] = {"point": point, "figures": figures}
+        time = 1 / ratio.point
+        found[way] = {"point": {"bytes": size, "loss": loss, "time": time, "time_low": time}, "figures": figures}
     return found
 
 
