@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +24,7 @@ from onnx import TensorProto
 from modelpress.store.report import Histogram, LayerFigure
 
 from ..graph import load
+from .pairing import aligned
 from .values import Graph, row_scale, values_of
 
 Array = NDArray[Any]
@@ -126,7 +126,8 @@ def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer
     """Yield each layer of `before` with the one of `after` that took its place, None where it is gone.
 
     Where all shapes of `after` are those of `before`, the first of a kind with the first of that kind and so on; of
-    alike blocks the last are gone then, whichever were cut. Else by the order of families alone.
+    alike blocks the last are gone then, whichever were cut. Else by order, family and size; several that took the place
+    of one count as one.
     """
     kinds = Counter(layer.kind for layer in after)
     if not kinds - Counter(layer.kind for layer in before):
@@ -134,12 +135,22 @@ def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer
         for layer in before:
             yield layer, next(waiting.get(layer.kind, iter(())), None)
         return
-    matcher = SequenceMatcher(None, [layer.family for layer in before], [layer.family for layer in after], False)
-    others: dict[int, Layer] = {}
-    for start, other, length in matcher.get_matching_blocks():
-        others |= {start + step: after[other + step] for step in range(length)}
-    for place, layer in enumerate(before):
-        yield layer, others.get(place)
+    places = aligned([(one.family, one.count) for one in before], [(one.family, one.count) for one in after])
+    for layer, positions in zip(before, places, strict=True):
+        others = [after[position] for position in positions]
+        yield layer, _together(others) if others else None
+
+
+def _together(layers: list[Layer]) -> Layer:
+    """Return several operations as one."""
+    values = [layer.main for layer in layers if layer.main is not None]
+    return replace(
+        layers[0],
+        count=sum(layer.count for layer in layers),
+        size=sum(layer.size for layer in layers),
+        largest=max(layer.largest for layer in layers),
+        main=numpy.concatenate(values) if len(values) == len(layers) else None,
+    )
 
 
 def histogram(before: list[Layer], after: list[Layer]) -> Histogram | None:
