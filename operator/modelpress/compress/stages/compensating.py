@@ -8,11 +8,10 @@ before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from modelpress.api.reasons import Reason
 
@@ -23,6 +22,7 @@ from ..signature import Arrays
 from . import layer_inputs
 from .candidates import Candidate
 from .context import Context
+from .portions import portions
 
 SHARE = 64
 """At a time, the cheapest of so many channels goes: one of 64, two of 128."""
@@ -54,11 +54,16 @@ def importances(candidates: Sequence[Candidate], model: ModuleModel, context: Co
     """
     data = layer_inputs.data_of(context)
     found: list[torch.Tensor] = []
+    known = layer_inputs.layers(model.module)
+
+    def need(takers: list[Taker]) -> int:
+        return sum(known[name].weight[0].numel() ** 2 for name, _ in takers)
+
     with Guard(context.source, "forward on the calibration data"):
-        for portion in _portions(candidates, model.module):
+        for portion in portions([_takers(item, known) for item in candidates], need, BUDGET):
             squares = _squares(sorted({name for item in portion for name, _ in item}), model, data, context.seed)
             for item in portion:
-                consumers = [_consumer(model.module, *taker, squares) for taker in item]
+                consumers = [_consumer(known[name], inputs, squares[name]) for name, inputs in item]
                 found.append(eliminate(consumers) if consumers else torch.ones(1))
                 context.report(0.9 * len(found) / len(candidates), f"{candidates[len(found) - 1].name} ranked")
     return found
@@ -68,37 +73,29 @@ Taker = tuple[str, torch.Tensor]
 """(name of a layer, inputs that belong to each channel, [channels, inputs of each])."""
 
 
-def _portions(candidates: Sequence[Candidate], module: nn.Module) -> Iterator[list[list[Taker]]]:
-    """Yield the takers of each candidate, none of one that has a single channel, in portions that fit the budget."""
-    portion: list[list[Taker]] = []
-    held = 0
-    known = layer_inputs.layers(module)
+def _takers(candidate: Candidate, known: Mapping[str, layer_inputs.Layer]) -> list[Taker]:
+    """Return the layers that can make up for a candidate's channels; none of one that has a single channel.
+
+    Raises Judged with RecipeInvalid where there are none, or one is too wide.
+    """
+    if candidate.width == 1:
+        return []  # nothing to choose from
     names = {layer: name for name, layer in known.items()}
-    for candidate in candidates:
-        takers = [(names[layer], inputs) for layer, inputs in candidate.takers() if layer in names]
-        if candidate.width == 1:
-            takers = []  # nothing to choose from
-        elif not takers:
-            raise Judged(
-                Reason.RECIPE_INVALID,
-                f"prune with importance Reconstruction: nothing that can be fitted takes what {candidate.name} gives; "
-                "name it in ignore, or rank by L2.",
-            )
-        widths = [known[name].weight[0].numel() for name, _ in takers]
-        if max(widths, default=0) > WIDEST:
-            raise Judged(
-                Reason.RECIPE_INVALID,
-                f"prune with importance Reconstruction: {takers[0][0]} takes {max(widths):,} numbers at once, at most "
-                f"{WIDEST:,} can be looked at; name {candidate.name} in ignore, or rank by L2.",
-            )
-        need = sum(width**2 for width in widths)
-        if portion and held + need > BUDGET:
-            yield portion
-            portion, held = [], 0
-        portion.append(takers)
-        held += need
-    if portion:
-        yield portion
+    takers = [(names[layer], inputs) for layer, inputs in candidate.takers() if layer in names]
+    if not takers:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"prune with importance Reconstruction: nothing that can be fitted takes what {candidate.name} gives; "
+            "name it in ignore, or rank by L2.",
+        )
+    widest = max(known[name].weight[0].numel() for name, _ in takers)
+    if widest > WIDEST:
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"prune with importance Reconstruction: {takers[0][0]} takes {widest:,} numbers at once, at most "
+            f"{WIDEST:,} can be looked at; name {candidate.name} in ignore, or rank by L2.",
+        )
+    return takers
 
 
 def _squares(names: Sequence[str], model: ModuleModel, data: Arrays, seed: int) -> dict[str, torch.Tensor]:
@@ -116,11 +113,10 @@ def _squares(names: Sequence[str], model: ModuleModel, data: Arrays, seed: int) 
     return found
 
 
-def _consumer(module: nn.Module, name: str, inputs: torch.Tensor, squares: dict[str, torch.Tensor]) -> Consumer:
-    layer = layer_inputs.layers(module)[name]
+def _consumer(layer: layer_inputs.Layer, inputs: torch.Tensor, square: torch.Tensor) -> Consumer:
     each = layer.weight[0, 0].numel()
     columns = (inputs[..., None] * each + torch.arange(each)).flatten(1)
-    return Consumer(layer.weight.detach().flatten(1).T.double(), columns, squares[name])
+    return Consumer(layer.weight.detach().flatten(1).T.double(), columns, square)
 
 
 def eliminate(consumers: Sequence[Consumer]) -> torch.Tensor:

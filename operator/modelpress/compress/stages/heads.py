@@ -87,10 +87,7 @@ class Heads:
         stay = sorted(torch.argsort(importance, stable=True)[self.width - kept :].tolist())
         attention = self.root.get_submodule(self.name)
         if isinstance(attention, nn.MultiheadAttention | FewerHeads):
-            parent, _, last = self.name.rpartition(".")
-            whole = attention if isinstance(attention, FewerHeads) else FewerHeads.of(attention)
-            whole.keep(stay)
-            setattr(self.root.get_submodule(parent), last, whole)
+            _spelled_out(self.root, self.name).keep(stay)
             return self.layers
         for name in self.inside:
             keep_rows(self._linear(name), stay, self.width)
@@ -153,10 +150,19 @@ def find(root: nn.Module) -> list[Heads]:
 def spell_out(root: nn.Module) -> None:
     """Replace each nn.MultiheadAttention by what calls its layers one by one, so that they can be watched."""
     for item in find(root):
-        attention = root.get_submodule(item.name)
-        if isinstance(attention, nn.MultiheadAttention):
-            parent, _, last = item.name.rpartition(".")
-            setattr(root.get_submodule(parent), last, FewerHeads.of(attention))
+        if isinstance(root.get_submodule(item.name), nn.MultiheadAttention):
+            _spelled_out(root, item.name)
+
+
+def _spelled_out(root: nn.Module, name: str) -> FewerHeads:
+    """Return the attention that stands under a name; an nn.MultiheadAttention is replaced by its like first."""
+    attention = root.get_submodule(name)
+    if isinstance(attention, nn.MultiheadAttention):
+        parent, _, last = name.rpartition(".")
+        attention = FewerHeads.of(attention)
+        setattr(root.get_submodule(parent), last, attention)
+    assert isinstance(attention, FewerHeads)
+    return attention
 
 
 def _output(root: nn.Module, name: str, module: nn.Module, inside: set[str], width: int) -> str | None:

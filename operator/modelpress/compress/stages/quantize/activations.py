@@ -15,13 +15,13 @@ import onnx
 
 from ... import graph
 from ...signature import Array, Arrays, Signature
+from ..layer_inputs import MASK
+from ..portions import portions
 from .calibration import Pieces
 from .rounding import Floats
 
 BUDGET = 512 * 2**20
 """Bytes of second moments that are gathered in one run through the data."""
-MASK = "attention_mask"
-"""Input of transformers that is zero at padding: those positions say nothing about real activations."""
 
 
 @dataclass
@@ -37,24 +37,9 @@ class Moments:
 def collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Moments]:
     """Return the moments of tensors inside a graph; `widths` are the sizes of their last axes."""
     found: dict[str, Moments] = {}
-    for names in _portions(widths):
+    for names in portions(widths, lambda name: widths[name] ** 2 * 4, BUDGET):
         found |= _collect(path, {name: widths[name] for name in names}, data, signature)
     return found
-
-
-def _portions(widths: Mapping[str, int]) -> Iterator[list[str]]:
-    """Cut the tensors into portions whose second moments fit the budget."""
-    portion: list[str] = []
-    taken = 0
-    for name, width in widths.items():
-        need = width * width * 4
-        if portion and taken + need > BUDGET:
-            yield portion
-            portion, taken = [], 0
-        portion.append(name)
-        taken += need
-    if portion:
-        yield portion
 
 
 def _collect(path: Path, widths: Mapping[str, int], data: Arrays, signature: Signature) -> dict[str, Moments]:

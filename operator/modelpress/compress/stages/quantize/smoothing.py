@@ -8,7 +8,6 @@ normalization that made the activation, where nothing else takes that; otherwise
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,10 +71,10 @@ def smooth(model: GraphModel, chosen: set[str], context: Context) -> GraphModel:
 
 def _groups(proto: Any, chosen: set[str]) -> list[Group]:
     """Return products whose weights nobody else takes, by activation, in order."""
-    uses = Counter(name for node in proto.graph.node for name in node.input)
+    takers = graph.consumers(proto)
     found: dict[str, list[Candidate]] = {}
     for item in find(proto):
-        if not item.embedding and item.name in chosen and uses[item.weight] == 1:
+        if not item.embedding and item.name in chosen and len(takers[item.weight]) == 1:
             found.setdefault(item.activation, []).append(item)
     return [Group(name, tuple(items)) for name, items in found.items()]
 
@@ -122,8 +121,7 @@ class _Smoother:
         self.initializers = {item.name: item for item in proto.graph.initializer}
         self.nodes = {node.name: node for node in proto.graph.node}
         self.makers = {name: node for node in proto.graph.node for name in node.output}
-        self.takers = Counter(name for node in proto.graph.node for name in node.input)
-        self.takers.update(item.name for item in proto.graph.output)
+        self.takers = graph.consumers(proto)
         self.made: dict[str, Any] = {}
         """New nodes, by the name of the one that each comes before."""
         self.done = self.folded = 0
@@ -154,13 +152,17 @@ class _Smoother:
         """Return the weights of the normalization that makes an activation for this group alone; none otherwise."""
         maker = self.makers.get(group.activation)
         width = group.products[0].shape[1]
-        if maker is None or maker.op_type not in NORMALIZATIONS or self.takers[group.activation] > len(group.products):
+        if (
+            maker is None
+            or maker.op_type not in NORMALIZATIONS
+            or len(self.takers[group.activation]) > len(group.products)
+        ):
             return []
         held = [name for name in maker.input[1:] if name]
         if maker.op_type == "Mul" and maker.input[0] in self.initializers:
             held = [maker.input[0]]
         fits = all(
-            name in self.initializers and list(self.initializers[name].dims) == [width] and self.takers[name] == 1
+            name in self.initializers and list(self.initializers[name].dims) == [width] and len(self.takers[name]) == 1
             for name in held
         )
         return held if fits else []

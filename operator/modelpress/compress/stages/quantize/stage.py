@@ -105,6 +105,7 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     path = context.scratch / "model.onnx"
     bits = table_bits(settings)
     whole = graph.load(prepared.path)
+    tensors = {item.name: item for item in whole.graph.initializer}
     tables = [item for item in find(whole) if item.embedding and item.name not in excluded] if bits else []
     work = integers.static if engine(settings) is Engine.STATIC else integers.dynamic
     external = len(graph.files_of(prepared.path)) > 1
@@ -114,10 +115,8 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     if engine(settings) is Engine.DYNAMIC:
         to_unsigned(proto, spool)
     if fixed_point(settings):
-        floats = {item.name: item for item in graph.load(prepared.path).graph.initializer}
-        context.notes.append(f"{to_fixed_point(proto, floats)} scales are powers of two.")
+        context.notes.append(f"{to_fixed_point(proto, tensors)} scales are powers of two.")
     if bits and tables:
-        tensors = {item.name: item for item in whole.graph.initializer}
         stored = {
             item.name: Stored(item, nearest(item.rows(tensors), table_scheme(bits, item.shape[1], settings)))
             for item in tables
