@@ -94,8 +94,12 @@ class Keeper:
             await asyncio.sleep(INTERVAL)
 
     async def watch(self) -> None:
-        """Ask Triton and the proxy what they have, for ever; a pod that is to end is left alone."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+        """Ask Triton and the proxy what they have, for ever; a pod that is to end is left alone.
+
+        On a connection for each question: one that is kept would be a client that the drain waits for.
+        """
+        connector, timeout = aiohttp.TCPConnector(force_close=True), aiohttp.ClientTimeout(total=2.0)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             while True:
                 if not self._settings.stopping_file.exists():
                     await self.look()

@@ -73,6 +73,16 @@ async def test_a_pod_whose_end_is_called_off_serves_again(pods: list[Pod]) -> No
     await asyncio.to_thread(old.await_ready)
 
 
+async def test_a_pod_without_clients_is_drained_as_soon_as_no_node_leads_to_it(pods: list[Pod]) -> None:
+    """Nobody is waited for: the agent's own questions to the proxy keep no connection (aiohttp's live 15 s)."""
+    old, _ = pods
+    announced = time.monotonic()
+    old.announce_end()
+    await drained(old)
+    took = time.monotonic() - announced
+    assert DELAY <= took < DELAY + 5, f"{took:.1f} s"
+
+
 @pytest.mark.parametrize("told_after", [0.2, DELAY - 0.5])
 async def test_a_drained_pod_loses_no_request_however_late_nodes_are_told(pods: list[Pod], told_after: float) -> None:
     """Until they are told, clients that were asked to connect anew come back to the same pod."""

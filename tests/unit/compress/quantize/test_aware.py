@@ -70,7 +70,7 @@ def trained(module: type[nn.Module], context: Context, seed: int = 0, epochs: in
 
 def stored(model: ModuleModel, settings: Quantize, context: Context, folder: Path) -> tuple[GraphModel, GraphModel]:
     """Return the exported graph, and the quantized one."""
-    before = export(model, folder / "model.onnx", folder, None, 0)
+    before = export(model, folder / "exported" / "model.onnx", folder, None, 0)
     return before, quantize.run(before, settings, context)
 
 

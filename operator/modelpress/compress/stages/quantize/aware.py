@@ -26,6 +26,7 @@ from ..context import Context
 from ..naming import matching
 from . import convolutions, integers
 from .candidates import LEAST_ELEMENTS, LEAST_ROW, LEAST_WIDTH
+from .pairs import round_pairs
 from .rounding import Floats, nearest
 from .scheme import Engine, engine, fixed_point, matrix_scheme, table_bits, table_scheme, weights
 from .symmetric import others, symmetric
@@ -117,6 +118,8 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
         return _in_8_bits(int(isinstance(layer, TRANSPOSED)) if each else None, settings)
     if table and not grouped and table_bits(settings) is None:
         return _in_8_bits(None, settings)
+    if engine(settings) is Engine.DYNAMIC and not table:
+        return _in_pairs(each=each)
     if not grouped and not table:
         return _in_8_bits(0 if each else None, settings)
     rows, width = layer.weight.shape
@@ -135,6 +138,14 @@ def _in_8_bits(axis: int | None, settings: Quantize) -> Rounding:
     def rounding(values: Floats) -> Floats:
         codes, scales = symmetric(values, others(values.ndim, axis), fixed_point=fixed_point(settings))
         return np.asarray(codes * scales, np.float32)
+
+    return rounding
+
+
+def _in_pairs(*, each: bool) -> Rounding:
+    def rounding(values: Floats) -> Floats:
+        codes, scales = round_pairs(values.T, (len(values),) if each else ())
+        return np.asarray((codes * scales).T, np.float32)
 
     return rounding
 

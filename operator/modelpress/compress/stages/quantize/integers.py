@@ -1,8 +1,8 @@
 """8-bit activations, by onnxruntime's quantizer.
 
-Static is QDQ with signed activations and weights, dynamic has both unsigned in the end (unsigned.py): no kernel
-overflows on them, so every processor answers alike. Dynamic quantizes matrix products and LSTM; convolutions, whose
-dynamic kernel is slow, keep float arithmetic and only store their weights in 8 bits.
+Static is QDQ with signed activations and weights, dynamic has unsigned activations, and weights whose scales fit them
+(pairs.py): no kernel overflows, so every processor answers alike. Dynamic quantizes matrix products and LSTM;
+convolutions, whose dynamic kernel is slow, keep float arithmetic and only store their weights in 8 bits.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ GEMM_SUFFIX = "_MatMul"
 """What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
 DYNAMIC_TYPES = ("MatMul", "Gather", "LSTM")
 """Operators with 8-bit activations found at run time; onnxruntime turns Gemm into MatMul first."""
+MATRIX = 2
+"""Axes of a matrix."""
 METHODS: Mapping[QuantizeAlgorithm, Any] = MappingProxyType(
     {
         QuantizeAlgorithm.MIN_MAX: ort.CalibrationMethod.MinMax,
@@ -83,9 +85,16 @@ def static(
 
 
 def dynamic(
-    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], _context: Context, *, external: bool
+    model: GraphModel, target: Path, settings: Quantize, excluded: list[str], context: Context, *, external: bool
 ) -> None:
     """Write a graph whose matrix products find the ranges of activations at run time."""
+    stacks = _stacks(graph.load(model.path)) if per_channel(settings) else []
+    if left := [name for name in stacks if name not in excluded]:
+        context.warnings.append(
+            f"{', '.join(left)} multiply with stacks of matrices and stay in float: onnxruntime's integer kernel takes "
+            "them with granularity: Tensor alone."
+        )
+        excluded = [*excluded, *left]
     with sentences(), quiet():
         ort.quantize_dynamic(
             str(model.path),
@@ -97,3 +106,9 @@ def dynamic(
             use_external_data_format=external,
             extra_options={"MatMulConstBOnly": True},
         )
+
+
+def _stacks(proto: Any) -> list[str]:
+    """Return the products with constants of more than two axes."""
+    stacked = {item.name for item in proto.graph.initializer if len(item.dims) > MATRIX}
+    return [node.name for node in proto.graph.node if node.op_type == "MatMul" and node.input[1] in stacked]

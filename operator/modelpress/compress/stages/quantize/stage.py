@@ -31,7 +31,7 @@ from .recurrent import store_recurrent
 from .rounding import nearest
 from .scheme import Engine, engine, fixed_point, table_bits, table_scheme
 from .smoothing import smooth
-from .unsigned import to_unsigned
+from .pairs import fit_pairs
 from .weights import Work
 from .writing import Stored, Writer
 
@@ -113,7 +113,7 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     proto = graph.load(path)
     spool = Spool(context.scratch / "spool")
     if engine(settings) is Engine.DYNAMIC:
-        to_unsigned(proto, spool)
+        fit_pairs(proto, tensors, spool)
     if fixed_point(settings):
         context.notes.append(f"{to_fixed_point(proto, tensors)} scales are powers of two.")
     if bits and tables:
