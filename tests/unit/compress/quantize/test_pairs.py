@@ -40,7 +40,7 @@ def write(folder: Path, kind: str, *, stack: bool = False) -> GraphModel:
         weights = [weight("w", 1, 64, WIDTH), weight("r", 1, 64, 16)]
     else:
         turned = kind == "turned Gemm"
-        node = helper.make_node(kind.split()[-1], ["x", "w"], ["y"], name="dense")
+        node = helper.make_node(kind.rsplit(maxsplit=1)[-1], ["x", "w"], ["y"], name="dense")
         if turned:
             node.attribute.append(helper.make_attribute("transB", 1))
         matrix = (32, WIDTH) if turned else (WIDTH, 32)

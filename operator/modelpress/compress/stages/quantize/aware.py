@@ -118,10 +118,9 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
         return _in_8_bits(int(isinstance(layer, TRANSPOSED)) if each else None, settings)
     if table and not grouped and table_bits(settings) is None:
         return _in_8_bits(None, settings)
-    if engine(settings) is Engine.DYNAMIC and not table:
-        return _in_pairs(each=each)
     if not grouped and not table:
-        return _in_8_bits(0 if each else None, settings)
+        dynamic = engine(settings) is Engine.DYNAMIC
+        return _in_pairs(each=each) if dynamic else _in_8_bits(0 if each else None, settings)
     rows, width = layer.weight.shape
     if rows * width < LEAST_ELEMENTS or width < (LEAST_ROW if table else LEAST_WIDTH):
         return None

@@ -26,12 +26,12 @@ from .convolutions import store_convolutions
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
 from .mixing import Mixing
+from .pairs import fit_pairs
 from .preparing import prepare
 from .recurrent import store_recurrent
 from .rounding import nearest
 from .scheme import Engine, engine, fixed_point, table_bits, table_scheme
 from .smoothing import smooth
-from .pairs import fit_pairs
 from .weights import Work
 from .writing import Stored, Writer
 
