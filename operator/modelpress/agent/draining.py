@@ -10,14 +10,15 @@
 Nothing is lost by asking at once: who comes back before its node has heard is answered once more, and asked again. And
 a version that was sent back, which no Service leads to any more, is left by kept connections with their next answer.
 A client whose connection is idle all that time sees it closed; it has no request in flight.
-If `stopping` goes away again (Triton's container was restarted in its pod), the pod serves as before.
+If `stopping` goes away again (Triton's container was restarted in its pod), the pod serves as before. Both files go
+together, so that an end which is announced anew at once is not taken for the old one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 
@@ -46,9 +47,9 @@ class Drain:
         async with aiohttp.ClientSession() as session:
             admin = Admin(self._settings.ports.envoy_admin, session)
             while True:
-                await self._until_begun(True)
+                await _until(lambda: self.begun)
                 await self._drain(admin)
-                await self._until_begun(False)
+                await _until(lambda: not (self.begun and self._settings.drained_file.exists()))
                 log.info("the pod serves again")
                 await self._tell(admin.end_drain())
 
@@ -74,12 +75,13 @@ class Drain:
             self._settings.drained_file.touch()
             log.info("drained")
 
-    async def _until_begun(self, begun: bool) -> None:
-        while self.begun is not begun:  # noqa: ASYNC110 - another container's file
-            await asyncio.sleep(INTERVAL)
-
     async def _tell(self, call: Awaitable[None]) -> None:
         try:
             await call
         except _AWAY as error:
             log.warning("Envoy does not answer: %s", error)
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - another container's files
+        await asyncio.sleep(INTERVAL)
