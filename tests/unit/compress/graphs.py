@@ -1,4 +1,4 @@
-"""A small ONNX model: two convolutions, a batch normalization and a dense layer."""
+"""Small ONNX models: two convolutions, a batch normalization and a dense layer; a residual block."""
 
 from __future__ import annotations
 
@@ -66,3 +66,31 @@ def write(folder: Path, **options: Any) -> GraphModel:
 
 def images(count: int = 40) -> np.ndarray[Any, Any]:
     return np.random.default_rng(1).random((count, 3, 8, 8)).astype(np.float32)
+
+
+def write_residual(folder: Path) -> GraphModel:
+    """Write a block whose input two convolutions take, and whose answers are added."""
+    generator = np.random.default_rng(0)
+    shapes = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (8, 8, 1, 1)}
+    weights = [
+        numpy_helper.from_array(generator.standard_normal(shape).astype(np.float32) * 0.3, name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], name="stem", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], name="relu"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], name="way", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["r1", "w3"], ["c3"], name="shortcut"),
+        helper.make_node("Add", ["c2", "c3"], ["sum"], name="sum"),
+        helper.make_node("GlobalAveragePool", ["sum"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["scores"], name="flat"),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8])]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 8])]
+    made = helper.make_model(
+        helper.make_graph(nodes, "residual", inputs, outputs, weights), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    made.ir_version = 9
+    folder.mkdir(parents=True)
+    onnx.save(made, folder / "model.onnx")
+    return GraphModel(folder / "model.onnx", SIGNATURE)

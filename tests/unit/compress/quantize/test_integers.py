@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnxruntime.quantization import calibrate
 from tests.unit.compress.conftest import MakeContext
-from tests.unit.compress.graphs import SIGNATURE, images, write
+from tests.unit.compress.graphs import SIGNATURE, images, write, write_residual
 from tests.unit.compress.sources import samples_of
 
 from modelpress.api.reasons import Reason
@@ -59,6 +60,21 @@ def test_weights_become_integers_and_the_answers_stay_near(
     written = onnx.load(after.path)
     assert written.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     assert written.ir_version <= graph.IR_VERSION
+
+
+def test_what_several_operators_take_is_computed_in_integers_too(tmp_path: Path, make_context: MakeContext) -> None:
+    """A residual connection: what the first convolution makes is taken by the second, and added to its answer."""
+    before = write_residual(tmp_path / "in")
+    after = quantize.run(
+        before, settings(preset="INT8"), make_context({"calibration": samples_of({"image": images()})})
+    )
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(str(after.path), options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert operators.count("QLinearConv") == 3, operators
+    assert operators.count("QLinearAdd") == 1, operators
+    assert "Conv" not in operators
 
 
 def test_a_model_of_convolutions_alone_shrinks_under_the_dynamic_preset(

@@ -26,7 +26,7 @@ from ..context import Context
 from ..naming import matching
 from . import convolutions, integers
 from .candidates import LEAST_ELEMENTS, LEAST_ROW, LEAST_WIDTH
-from .pairs import round_pairs
+from .pairs import convolution_matrix, round_pairs
 from .rounding import Floats, nearest
 from .scheme import Engine, engine, fixed_point, matrix_scheme, table_bits, table_scheme, weights
 from .symmetric import others, symmetric
@@ -109,18 +109,12 @@ def _chosen(patterns: Any, nodes: dict[str, str]) -> set[str]:
 
 def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) -> Rounding | None:
     """Return how the weights of a layer are stored, None if they stay as they are."""
-    grouped = engine(settings) is Engine.GROUPS
-    each = grouped or integers.per_channel(settings)
-    table = isinstance(layer, TABLES)
     if isinstance(layer, CONVOLUTIONS):
-        if engine(settings) is not Engine.STATIC and layer.weight.numel() < convolutions.LEAST_ELEMENTS:
-            return None
-        return _in_8_bits(int(isinstance(layer, TRANSPOSED)) if each else None, settings)
-    if table and not grouped and table_bits(settings) is None:
-        return _in_8_bits(None, settings)
-    if not grouped and not table:
-        dynamic = engine(settings) is Engine.DYNAMIC
-        return _in_pairs(each=each) if dynamic else _in_8_bits(0 if each else None, settings)
+        return _of_convolution(layer, settings)
+    table = isinstance(layer, TABLES)
+    if engine(settings) is not Engine.GROUPS and not (table and table_bits(settings)):
+        each = integers.per_channel(settings) and not table
+        return _in_pairs(each=each) if _paired(settings) and not table else _in_8_bits(0 if each else None, settings)
     rows, width = layer.weight.shape
     if rows * width < LEAST_ELEMENTS or width < (LEAST_ROW if table else LEAST_WIDTH):
         return None
@@ -133,6 +127,21 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
     return lambda values: nearest(values, scheme).widened()
 
 
+def _of_convolution(layer: Any, settings: Quantize) -> Rounding | None:
+    static, transposed = engine(settings) is Engine.STATIC, isinstance(layer, TRANSPOSED)
+    if not static and layer.weight.numel() < convolutions.LEAST_ELEMENTS:
+        return None
+    each = engine(settings) is Engine.GROUPS or integers.per_channel(settings)
+    if static and _paired(settings) and not transposed:
+        return _in_pairs(each=each)
+    return _in_8_bits(int(transposed) if each else None, settings)
+
+
+def _paired(settings: Quantize) -> bool:
+    """Whether products are of unsigned activations."""
+    return engine(settings) is not Engine.GROUPS and not fixed_point(settings)
+
+
 def _in_8_bits(axis: int | None, settings: Quantize) -> Rounding:
     def rounding(values: Floats) -> Floats:
         codes, scales = symmetric(values, others(values.ndim, axis), fixed_point=fixed_point(settings))
@@ -142,9 +151,12 @@ def _in_8_bits(axis: int | None, settings: Quantize) -> Rounding:
 
 
 def _in_pairs(*, each: bool) -> Rounding:
+    """Return how weights [outputs, inputs, *kernel] are stored that meet unsigned activations."""
+
     def rounding(values: Floats) -> Floats:
-        codes, scales = round_pairs(values.T, (len(values),) if each else ())
-        return np.asarray((codes * scales).T, np.float32)
+        matrix, orders = convolution_matrix(values)
+        codes, scales = round_pairs(matrix, (len(values),) if each else (), orders)
+        return np.asarray((codes * scales).T.reshape(values.shape), np.float32)
 
     return rounding
 

@@ -1,8 +1,11 @@
 """8-bit activations, by onnxruntime's quantizer.
 
-Static is QDQ with signed activations and weights, dynamic has unsigned activations, and weights whose scales fit them
-(pairs.py): no kernel overflows, so every processor answers alike. Dynamic quantizes matrix products and LSTM;
-convolutions, whose dynamic kernel is slow, keep float arithmetic and only store their weights in 8 bits.
+Activations are unsigned, weights signed, with scales that no kernel overflows on (pairs.py), so every processor answers
+alike. Signed activations would be made unsigned by onnxruntime on x86, but for those that several operators take: there
+it would compute in float (1.32). Only fixed-point units want them, and zero in their middle.
+
+Static is QDQ. Dynamic quantizes matrix products and LSTM; convolutions, whose dynamic kernel is slow, keep float
+arithmetic and only store their weights in 8 bits.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ def static(
             quant_format=ort.QuantFormat.QDQ,
             op_types_to_quantize=list(STATIC_TYPES),
             per_channel=per_channel(settings),
-            activation_type=ort.QuantType.QInt8,
+            activation_type=ort.QuantType.QInt8 if fixed_point(settings) else ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
             nodes_to_exclude=[*excluded, *left_in_float(graph.load(model.path), STATIC_TYPES)],
             use_external_data_format=external,

@@ -1,86 +1,76 @@
-"""Scales of dynamic products, as wide as pairs of products need, so that every processor computes them exactly.
+"""8-bit codes of weights whose products, added in pairs, fit 16 bits: every processor computes them exactly.
 
-Activations whose ranges are found at run time are unsigned, weights beside them signed. x86 processors without VNNI
-multiply them for two inputs at once and add both products in 16 bits (VPMADDUBSW), which overflow from 128.5 steps of
-weight on. Unsigned weights are exact too, but with VNNI their kernel takes three times as long; weights of 7 bits, the
-usual way out ("reduce range"), lose a bit everywhere. Here the scale of a channel grows until its own largest pair
-fits: by a third where weights are spread evenly, by nothing where a single weight is the largest by far.
+Activations are unsigned, weights beside them signed. x86 processors without VNNI multiply them for two inputs at once
+and add both products in 16 bits (VPMADDUBSW), which overflow from 128.5 steps of weight on. Unsigned weights are exact
+too, but with VNNI their kernel takes three times as long; weights of 7 bits, the usual way out ("reduce range"), lose a
+bit everywhere. Here the scale of a channel grows until its own largest pair fits: by a third where weights are spread
+evenly, by nothing where a single weight is the largest by far. Pure numpy.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
 
-from ... import external
-from ...external import Spool
-from .fixed_point import SUFFIX
 from .rounding import Floats
 
-LSTM = MappingProxyType({1: 8, 2: 10})
-"""Weights among the inputs of DynamicQuantizeLSTM, each with its scale."""
-SCALE, TRANSPOSED = "_scale", re.compile(r"_Transposed(_\d+)?$")
-"""What onnxruntime appends to a weight's name for its scale, and where it turned a Gemm into a MatMul."""
+Codes = NDArray[np.int8]
+Order = NDArray[np.intp]
+"""Inputs as a kernel takes them: the first two are a pair, the next two, and so on."""
 GREATEST = 127
 """Steps that a pair may add up to."""
 
 
-def fit_pairs(proto: Any, floats: Mapping[str, Any], spool: Spool) -> None:
-    """Change weights and their scales in place; large ones lie in the spool until the graph is saved.
+def round_pairs(weights: Floats, shape: tuple[int, ...], orders: Sequence[Order] = ()) -> tuple[Codes, Floats]:
+    """Return codes of weights [..., inputs, outputs], and scales of that shape: for all, a leading slice, or a channel.
 
-    `floats`: the initializers of the graph before it was quantized, by name: weights are rounded anew from them.
+    In each of the orders (none given: as they stand) no pair of codes of one sign adds up to more than GREATEST: where
+    both were rounded up to more, the one that gained more is rounded down. So rounding again changes nothing.
     """
-    tensors = {item.name: item for item in proto.graph.initializer}
-    for weight in _weights(proto, floats):
-        codes, scale = tensors[weight.name], tensors[weight.scale]
-        if codes.data_type == TensorProto.INT8:
-            values = external.array(floats[weight.source])
-            matrix = values.swapaxes(-1, -2) if weight.turned else values
-            rounded, scales = round_pairs(matrix, tuple(scale.dims))
-            codes.CopyFrom(spool.tensor(numpy_helper.from_array(np.ascontiguousarray(rounded), codes.name)))
-            scale.CopyFrom(numpy_helper.from_array(scales, scale.name))
-
-
-def round_pairs(weights: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int8], Floats]:
-    """Return codes of weights [..., inputs, outputs], and scales of that shape, for a tensor, a slice or a channel.
-
-    No two codes at inputs 2n and 2n + 1 of one channel that have the same sign add up to more than GREATEST: where both
-    were rounded up to more, the one that gained more is rounded down. So rounding again changes nothing.
-    """
-    scales = np.asarray(_per_scale(_largest_pairs(weights), shape) / GREATEST, np.float32).reshape(shape)
+    orders = orders or (np.arange(weights.shape[-2]),)
+    largest = np.max([_largest(weights, order) for order in orders], axis=0)
+    scales = np.asarray(_per_scale(largest, shape) / GREATEST, np.float32).reshape(shape)
     scales = np.where(scales > 0, scales, np.float32(1))
     exact = weights / _along(scales, weights.ndim)
     codes = np.round(exact)
-    first, second = codes[..., 0:-1:2, :], codes[..., 1::2, :]
-    gained, other = first - exact[..., 0:-1:2, :], second - exact[..., 1::2, :]
-    for sign in (1, -1):
-        over = np.maximum(sign * first, 0) + np.maximum(sign * second, 0) > GREATEST
-        more = sign * gained >= sign * other
-        first[over & more] -= sign
-        second[over & ~more] -= sign
+    for order in orders:
+        first, second = order[0:-1:2], order[1::2]
+        left, right = codes[..., first, :], codes[..., second, :]
+        for sign in (1, -1):
+            over = np.maximum(sign * left, 0) + np.maximum(sign * right, 0) > GREATEST
+            more = sign * (left - exact[..., first, :]) >= sign * (right - exact[..., second, :])
+            left[over & more] -= sign
+            right[over & ~more] -= sign
+        codes[..., first, :], codes[..., second, :] = left, right
     return codes.astype(np.int8), scales
 
 
-def _largest_pairs(weights: Floats) -> Floats:
-    """Return the largest sum of two neighbours of one sign, [..., outputs]."""
-    largest = np.zeros((*weights.shape[:-2], weights.shape[-1]), np.float32)
-    first, second = weights[..., 0::2, :], weights[..., 1::2, :]
+def convolution_matrix(weight: Floats) -> tuple[Floats, tuple[Order, Order]]:
+    """Return a convolution's weight [outputs, inputs, *kernel] as [inputs * kernel, outputs], and its kernels' orders.
+
+    One takes all places of a channel, then the next channel; the other all channels of a place, then the next place.
+    """
+    outputs, inputs = weight.shape[:2]
+    matrix = weight.reshape(outputs, -1).T
+    places = np.arange(len(matrix))
+    return matrix, (places, places.reshape(inputs, -1).T.ravel())
+
+
+def _largest(weights: Floats, order: Order) -> Floats:
+    """Return the largest sum of a pair of one sign, [..., outputs]."""
+    found = np.zeros((*weights.shape[:-2], weights.shape[-1]), np.float32)
+    first, second = weights[..., order[0::2], :], weights[..., order[1::2], :]
     for sign in (1, -1):
         sums = np.maximum(sign * first, 0)
         sums[..., : second.shape[-2], :] += np.maximum(sign * second, 0)
-        largest = np.maximum(largest, sums.max(-2))
-    return largest
+        found = np.maximum(found, sums.max(-2))
+    return found
 
 
 def _per_scale(largest: Floats, shape: tuple[int, ...]) -> Floats:
-    """Return the largest of those that share a scale: all, those of a leading slice, or of a channel."""
+    """Return the largest of those that share a scale."""
     leading = 0 if int(np.prod(shape)) == 1 else len(shape)
     return np.asarray(largest.max(tuple(range(leading, largest.ndim))))
 
@@ -91,33 +81,3 @@ def _along(scales: Floats, rank: int) -> Floats:
         return scales.reshape(())
     of_channels = scales.ndim == rank - 1
     return np.expand_dims(scales, -2 if of_channels else (-2, -1))
-
-
-@dataclass(frozen=True)
-class _Weight:
-    """A weight that meets unsigned activations."""
-
-    name: str
-    scale: str
-    """Name of its scale."""
-    source: str
-    """What it is called in the graph in float."""
-    turned: bool
-    """Whether it is [outputs, inputs] there."""
-
-
-def _weights(proto: Any, floats: Collection[str]) -> Iterator[_Weight]:
-    """Yield every weight once."""
-    seen = set()
-    for node in proto.graph.node:
-        products = (
-            LSTM if node.op_type == "DynamicQuantizeLSTM" else {1: None} if node.op_type == "MatMulInteger" else {}
-        )
-        for place, scale in products.items():
-            name = node.input[place]
-            base = name.removesuffix(SUFFIX)
-            source = base if base in floats else TRANSPOSED.sub("", base)
-            if name not in seen:
-                seen.add(name)
-                turned = scale is not None or source != base
-                yield _Weight(name, base + SCALE if scale is None else node.input[scale], source, turned)

@@ -23,10 +23,10 @@ from ..naming import select
 from . import integers
 from .candidates import Candidate, find
 from .convolutions import store_convolutions
+from .exact import fit_pairs
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
 from .mixing import Mixing
-from .pairs import fit_pairs
 from .preparing import prepare
 from .recurrent import store_recurrent
 from .rounding import nearest
@@ -112,9 +112,9 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external=external)
     proto = graph.load(path)
     spool = Spool(context.scratch / "spool")
-    if engine(settings) is Engine.DYNAMIC:
+    if not fixed_point(settings):
         fit_pairs(proto, tensors, spool)
-    if fixed_point(settings):
+    else:
         context.notes.append(f"{to_fixed_point(proto, tensors)} scales are powers of two.")
     if bits and tables:
         stored = {
