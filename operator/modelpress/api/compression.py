@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -12,52 +10,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from .auto import Auto
 from .base import ApiType, Duration, rules
+from .compression_rules import NEEDS, QUANTIZES_LAST, each_recipe, quantizes_last
 from .data import CompressionData
 from .durations import seconds
-from .fields import Entrypoint, Name, Quantity, ResourceRequirements, SecretName
+from .fields import Quantity, ResourceRequirements, SecretName
+from .objective import Objective
 from .source import Source, SourceFormat
 from .stages import Stage
-from .stages.quantize import calibrated
-
-
-class Loss(StrEnum):
-    """What training makes small."""
-
-    CROSS_ENTROPY = "CrossEntropy"
-    MSE = "MSE"
-    COSINE = "Cosine"
-    CAUSAL_LM = "CausalLM"
-    ENTRYPOINT = "Entrypoint"
-
-
-class Objective(ApiType):
-    """What training makes small."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "(self.loss == 'Entrypoint') == has(self.entrypoint)",
-                "loss Entrypoint needs objective.entrypoint, as file:function, and no other loss takes one",
-            )
-        )
-    )
-
-    loss: Loss
-    """CrossEntropy: integer targets, and -100 where none is to be learned. Scores are [batch, classes], for tokens
-    [batch, tokens, classes], for nodes of a graph [nodes, classes], for images [batch, classes, height, width]; the
-    axis without which the shape of the targets is left counts the classes. MSE: mean squared error. Cosine: 1 - cosine
-    similarity over the last axis. CausalLM: cross-entropy of scores [batch, tokens, vocabulary] with the token after
-    each; targets are the tokens themselves, and -100 where none is to be learned. Entrypoint: what a function of the
-    source says."""
-    entrypoint: Entrypoint | None = None
-    """`file:function` of the source; `losses:loss` calls `loss(outputs, targets)` of `losses.py`, which returns the
-    mean over a batch as a tensor of one number. `outputs` and `targets` are mappings from the names of outputs to
-    tensors whose first axis counts samples; targets are those that the dataset has. It runs where the source's code
-    does, so `source.trustCode` is needed. Needed by loss Entrypoint. Default: none."""
-    output: Name | None = None
-    """Output that the loss is taken of, and that distill compares. Default: the loss is the sum over all outputs that
-    the training data has targets for, distill compares all of floating point; a loss of an entrypoint sees all of
-    them."""
+from .teachers import TEACHER_NAME, TEACHERS, UNKNOWN_TEACHER, teachers_of
 
 
 class Scratch(ApiType):
@@ -88,130 +48,6 @@ class JobSettings(ApiType):
 
 
 Stages = Annotated[tuple[Stage, ...], Field(max_length=16)]
-
-TEACHER_ROLE = "teacher."
-"""How the role of a teacher begins."""
-
-
-def _quantizes_last(stages: str) -> str:
-    return (
-        f"!{stages}.exists(stage, has(stage.quantize)) || has({stages}[{stages}.size() - 1].quantize)"
-        f" && {stages}.filter(stage, has(stage.quantize)).size() == 1"
-    )
-
-
-QUANTIZES_LAST = "quantize works on the exported graph: compression.stages may have it once, as the last stage"
-
-TEACHER_NAME = "^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$"
-UNKNOWN_TEACHER = "distill.teacher.name must be one of the names in compression.teachers"
-TEACHERS: tuple[tuple[str, str], ...] = (
-    (
-        f"!has(self.teachers) || self.teachers.all(name, name.matches('{TEACHER_NAME}'))",
-        "names in compression.teachers are small letters, digits and hyphens, at most 32",
-    ),
-    (
-        "!has(self.teachers)"
-        " || self.teachers.all(name, self.teachers[name].format in ['torch', 'transformers']"
-        " && !has(self.teachers[name].assets))",
-        "compression.teachers have format torch or transformers, and no assets: none are carried over",
-    ),
-    (
-        "!has(self.teachers) || !has(self.auto)",
-        "compression.teachers are named by distill stages, which auto chooses itself: leave teachers out",
-    ),
-)
-"""What is demanded of teachers: rules in CEL, with their messages."""
-
-NEEDS: tuple[tuple[Callable[[str], str], str], ...] = (
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.finetune))"
-            " || has(self.data) && has(self.data.train) && has(self.objective)"
-        ),
-        "a finetune stage needs compression.data.train and compression.objective",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.prune) && (has(stage.prune.recovery)"
-            " || has(stage.prune.importance) && stage.prune.importance in ['Taylor', 'LossChange']))"
-            " || has(self.data) && has(self.data.train) && has(self.objective)"
-        ),
-        "prune with recovery, or with importance Taylor or LossChange, needs compression.data.train and"
-        " compression.objective",
-    ),
-    (
-        lambda stages: f"!{stages}.exists(stage, has(stage.distill)) || has(self.data) && has(self.data.train)",
-        "a distill stage needs compression.data.train",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.distill) && (!has(stage.distill.alpha)"
-            " || stage.distill.alpha < 1.0)) || has(self.objective)"
-        ),
-        "distill with alpha below 1 needs compression.objective: alpha 1 learns from the teacher alone",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.distill) && has(stage.distill.student))"
-            f" || {stages}.filter(stage, has(stage.distill) && has(stage.distill.student)).size() == 1"
-            f" && has({stages}[0].distill) && has({stages}[0].distill.student)"
-        ),
-        "distill.student takes the place of the source's module: it belongs to the first stage, and to no other",
-    ),
-    (
-        lambda stages: (
-            f"{stages}.all(stage, !has(stage.distill) || !has(stage.distill.teacher)"
-            " || !has(stage.distill.teacher.name)"
-            " || has(self.teachers) && stage.distill.teacher.name in self.teachers)"
-        ),
-        UNKNOWN_TEACHER,
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.cut) && has(stage.cut.keep))"
-            " || has(self.data) && (has(self.data.calibration) || has(self.data.train))"
-        ),
-        "cut with keep needs compression.data.calibration or compression.data.train",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.finetune) && has(stage.finetune.labelSmoothing)"
-            " || has(stage.prune) && has(stage.prune.recovery) && has(stage.prune.recovery.labelSmoothing))"
-            " || has(self.objective) && self.objective.loss in ['CrossEntropy', 'CausalLM']"
-        ),
-        "labelSmoothing needs an objective with loss CrossEntropy or CausalLM",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.finetune) && has(stage.finetune.quantizationAware)"
-            " && stage.finetune.quantizationAware || has(stage.distill) && has(stage.distill.quantizationAware)"
-            f" && stage.distill.quantizationAware) || {stages}.exists(stage, has(stage.quantize)"
-            " && !has(stage.quantize.mixed)"
-            " && !(has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
-        ),
-        "quantizationAware trains for a quantize stage that rounds to nearest: without mixed, and without algorithm"
-        " GPTQ or AWQ",
-    ),
-    (
-        lambda stages: (
-            f"!{stages}.exists(stage, has(stage.quantize) && ({calibrated('stage.quantize')}"
-            " || has(stage.quantize.mixed)"
-            " || has(stage.quantize.algorithm) && stage.quantize.algorithm in ['GPTQ', 'AWQ']))"
-            " || has(self.data) && (has(self.data.calibration) || has(self.data.train))"
-        ),
-        "quantize with preset INT8 or calibrated activations, with mixed, and with algorithm GPTQ or AWQ needs"
-        " compression.data.calibration or compression.data.train",
-    ),
-)
-"""What stages need that stands beside them: rules in CEL on the stages that a variable holds, with their messages."""
-
-
-def each_recipe(rule: Callable[[str], str], compression: str = "self") -> str:
-    """Return, in CEL, that `rule` holds for the stages of every recipe in the variable `compression`."""
-    stages, ladder = f"{compression}.stages", f"{compression}.ladder"
-    return f"(!has({stages}) || {rule(stages)}) && (!has({ladder}) || {ladder}.all(rung, {rule('rung.stages')}))"
-
-
 TIMEOUT, SEARCH_TIME = "1h", "10m"
 """What `job.timeout` and `auto.maxTime` are if they are unset."""
 IN_TIME = (
@@ -224,7 +60,7 @@ TOO_LONG = f"auto.maxTime must be shorter than job.timeout, which is {TIMEOUT} i
 class Rung(ApiType):
     """One recipe of a ladder."""
 
-    model_config = ConfigDict(json_schema_extra=rules((_quantizes_last("self.stages"), QUANTIZES_LAST)))
+    model_config = ConfigDict(json_schema_extra=rules((quantizes_last("self.stages"), QUANTIZES_LAST)))
 
     stages: Stages
     """Steps of this recipe, in order, as in `compression.stages`."""
@@ -242,7 +78,7 @@ class Compression(ApiType):
             (IN_TIME, TOO_LONG),
             *TEACHERS,
             *((each_recipe(rule), message) for rule, message in NEEDS),
-            (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
+            (f"!has(self.stages) || {quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
     )
 
@@ -337,22 +173,6 @@ class Compression(ApiType):
         return [rung.stages for rung in self.ladder] if self.ladder is not None else [self.stages]
 
 
-def teachers_of(stages: Stages | None) -> set[str]:
-    """Return the names of the teachers that stages name."""
-    taught = [stage.distill.teacher for stage in stages or () if stage.distill is not None]
-    return {teacher.name for teacher in taught if teacher is not None and teacher.name is not None}
-
-
-def teacher_role(name: str) -> str:
-    """Return the role of a teacher among all that a spec reads: `train`, `test`, `teacher.large`."""
-    return f"{TEACHER_ROLE}{name}"
-
-
-def comes_from(digests: Mapping[str, str]) -> dict[str, str]:
-    """Return digests by role as an artifact's lineage has them: `data.train`, `teacher.large`."""
-    return {role if role.startswith(TEACHER_ROLE) else f"data.{role}": digests[role] for role in sorted(digests)}
-
-
 class Recipe(Compression):
     """One recipe, given or searched for, and what it may learn from."""
 
@@ -361,7 +181,7 @@ class Recipe(Compression):
             ("has(self.stages) != has(self.auto)", "a recipe has exactly one of stages, auto"),
             *TEACHERS,
             *((f"!has(self.stages) || {rule('self.stages')}", message) for rule, message in NEEDS),
-            (f"!has(self.stages) || {_quantizes_last('self.stages')}", QUANTIZES_LAST),
+            (f"!has(self.stages) || {quantizes_last('self.stages')}", QUANTIZES_LAST),
         )
     )
 

@@ -15,7 +15,6 @@ from enum import Enum
 from typing import Any
 
 from .base import ApiType
-from .compression import teacher_role
 from .data import CompressionData, Dataset
 from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
 from .evaluation import Evaluation, targets_of_test
@@ -25,6 +24,7 @@ from .serving import Serving
 from .source import Source
 from .spec import Artifacts, CompressedModelSpec
 from .stages import Stage
+from .teachers import teacher_role
 
 VERSION = 1
 """Goes into every hash. A new version means that everything is made again."""

@@ -7,7 +7,8 @@ from enum import StrEnum
 from pydantic import ConfigDict
 
 from .base import ApiType, Duration, Uri, rules
-from .compression import Compression, each_recipe
+from .compression import Compression
+from .compression_rules import each_recipe
 from .evaluation import Evaluation
 from .fields import SecretName
 from .rollout import Rollout

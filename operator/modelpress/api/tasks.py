@@ -8,9 +8,9 @@ from pydantic import Field
 
 from .auto import Auto
 from .base import ApiType, Digest
-from .compression import Objective
 from .data import Dataset
 from .evaluation import Evaluation, Metric
+from .objective import Objective
 from .source import Source
 from .stages import Stage
 from .verification import Compare

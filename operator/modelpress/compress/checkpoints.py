@@ -26,11 +26,11 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
-from modelpress.api.compression import teachers_of
 from modelpress.api.keys import canonical_json
 from modelpress.api.source import Source
 from modelpress.api.stages import Stage, Training
 from modelpress.api.tasks import CompressTask
+from modelpress.api.teachers import teachers_of
 from modelpress.store.digests import content_digest, hash_file
 
 from .errors import Judged

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from modelpress.api.compression import Loss, Objective
 from modelpress.api.defaults import integer_activations
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source
 from modelpress.api.stages import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from modelpress.api import keys
-from modelpress.api.compression import teacher_role
 from modelpress.api.data import CompressionData, Dataset
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.source import Source
 from modelpress.api.spec import CompressedModelSpec
+from modelpress.api.teachers import teacher_role
 from modelpress.control.draft import Draft
 from modelpress.render.installation import job_settings, store_settings
 

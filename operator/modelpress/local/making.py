@@ -7,7 +7,6 @@ from pathlib import Path
 
 from modelpress import __version__
 from modelpress.api import gates
-from modelpress.api.compression import comes_from, teacher_role
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
@@ -27,6 +26,7 @@ from modelpress.api.tasks import (
     PublishTask,
     ResolveTask,
 )
+from modelpress.api.teachers import comes_from, teacher_role
 from modelpress.store.manifest import REPORT_FILE
 from modelpress.store.report import Report
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelpress.api.compression import teacher_role
 from modelpress.api.data import CompressionData, Dataset
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.resources import CompressedModel, ModelArtifact
 from modelpress.api.tasks import Location, PinnedLocation
+from modelpress.api.teachers import teacher_role
 
 from .installation import Installation, store_settings
 

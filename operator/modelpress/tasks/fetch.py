@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelpress.api.compression import teacher_role
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import dataset_format
 from modelpress.api.reasons import Reason
@@ -24,6 +23,7 @@ from modelpress.api.tasks import (
     FetchTask,
     PinnedLocation,
 )
+from modelpress.api.teachers import teacher_role
 from modelpress.compress.datasets import count_leaks, group_digests, near_duplicates, row_digests, sample_columns
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer

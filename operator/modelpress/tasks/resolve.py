@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from modelpress.api.compression import teacher_role
 from modelpress.api.reasons import Reason
 from modelpress.api.results import ResolveResult
 from modelpress.api.tasks import Location, ResolveTask
+from modelpress.api.teachers import teacher_role
 from modelpress.store import transfer
 from modelpress.store.locations import open_place
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.support.exporter import one_table
 
-from modelpress.api.compression import Objective
+from modelpress.api.objective import Objective
 from modelpress.compress.datasets import Samples
 from modelpress.compress.stages.context import Context
 

@@ -13,8 +13,8 @@ from tests.unit.compress.sources import CASES, columns, model, samples_of
 from tests.unit.compress.transformers import Encoder, seeded
 from torch import nn
 
-from modelpress.api.compression import Loss, Objective
 from modelpress.api.defaults import with_defaults
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import TensorSpec
 from modelpress.api.stages import Cut, Distill, Prune

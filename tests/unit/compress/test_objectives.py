@@ -9,7 +9,7 @@ import pytest
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import columns, model, samples_of
 
-from modelpress.api.compression import Objective
+from modelpress.api.objective import Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Distill, Finetune, Prune
 from modelpress.compress.datasets import Samples

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.api.compression import Objective
+from modelpress.api.objective import Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source
 from modelpress.api.stages import Stage

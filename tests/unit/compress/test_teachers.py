@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import columns, layout, model, samples_of, task, write_data, write_source
 
-from modelpress.api.compression import Loss, Objective
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source
 from modelpress.api.stages import Distill

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelpress.api.auto import AutoObjective
-from modelpress.api.compression import Loss
+from modelpress.api.objective import Loss
 from modelpress.api.stages import (
     Cut,
     Distill,

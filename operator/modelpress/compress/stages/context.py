@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from modelpress.api.compression import Objective
+from modelpress.api.objective import Objective
 from modelpress.api.source import Source
 from modelpress.api.stages import Quantize
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from modelpress.api.compression import Loss, Objective
 from modelpress.api.defaults import EffectiveDistill
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Match
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from modelpress.api.compression import Loss, Objective
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 
 from ..datasets import Samples, is_ragged, rows_of

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelpress.api.compression import Loss, Objective
+from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
 
 from ..datasets import Samples, rows_of

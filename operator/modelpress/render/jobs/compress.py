@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelpress.api.compression import comes_from
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, of_the_source, targets_of_test, untested
@@ -25,6 +24,7 @@ from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
 from modelpress.api.source import Source
 from modelpress.api.tasks import PROGRESS_PORT, CompressTask, FetchTask, Location, PinnedLocation, PublishTask
+from modelpress.api.teachers import comes_from
 
 from ..installation import Installation, job_settings, store_settings
 from ..places import (

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from modelpress.api.auto import AutoObjective
-from modelpress.api.compression import Loss
+from modelpress.api.objective import Loss
 from modelpress.api.stages import Distill, Importance, Match, Prune, PruneStructure
 from modelpress.compress.search.budget import Budget
 from modelpress.compress.search.front import Point, choose, dominates, pareto
