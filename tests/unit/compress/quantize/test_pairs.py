@@ -160,6 +160,18 @@ def test_neighbours_of_opposite_signs_need_nothing() -> None:
     assert codes.T.tolist() == [[127, -127] * 8]
 
 
+@GRANULARITIES
+def test_stacks_of_matrices_in_a_static_graph_answer_as_before(
+    granularity: str, tmp_path: Path, make_context: MakeContext
+) -> None:
+    before = write(tmp_path / "in", "MatMul", stack=True)
+    settings = Quantize.model_validate({"preset": "INT8", "granularity": granularity})
+    after = quantize.run(before, settings, make_context({"calibration": samples_of(samples(before))}))
+    inputs = samples(before)
+    wanted, got = (graph.run(graph.open_session(item.path), inputs)["y"] for item in (before, after))
+    assert np.abs(got - wanted).mean() < 0.005 * np.abs(wanted).max()
+
+
 def test_stacks_of_matrices_share_a_scale(tmp_path: Path, make_context: MakeContext) -> None:
     before, context = write(tmp_path / "in", "MatMul", stack=True), make_context()
     after = quantize.run(before, Quantize.model_validate({"preset": "INT8_DYNAMIC", "granularity": "Tensor"}), context)

@@ -21,6 +21,8 @@ from .fixed_point import SUFFIX, WITH_BIAS
 from .pairs import convolution_matrix, round_pairs
 from .rounding import Floats
 
+MATRIX = 2
+"""Axes of a matrix."""
 LSTM = MappingProxyType({1: 8, 2: 10})
 """Weights among the inputs of DynamicQuantizeLSTM, each with its scale."""
 SCALE, TRANSPOSED = "_scale", re.compile(r"_Transposed(_\d+)?$")
@@ -36,27 +38,34 @@ class _Weight:
     operator: str
     """Of the node that takes it."""
     source: Any
-    """It as it was in float."""
+    """It as it was in float, None if the graph in float has none of its name."""
     float_turned: bool = False
     """Whether it is [outputs, inputs] in float."""
     codes_turned: bool = False
     """Whether its codes are."""
 
 
-def fit_pairs(proto: Any, floats: Mapping[str, Any], spool: Spool) -> None:
+def fit_pairs(proto: Any, floats: Mapping[str, Any], spool: Spool) -> list[str]:
     """Change weights, their scales and those of biases in place; large weights lie in the spool until it is saved.
 
-    `floats`: the initializers of the graph before it was quantized, by name.
+    `floats`: the initializers of the graph before it was quantized, by name. Return the names of weights that stay as
+    they are, since none of those is theirs.
     """
     tensors = {item.name: item for item in proto.graph.initializer}
     grown: dict[str, Floats] = {}
     done: set[str] = set()
+    unknown = []
     for weight in (*_of_dynamic(proto, tensors, floats), *_of_static(proto, tensors, floats)):
-        if weight.codes.name not in done and weight.codes.data_type == TensorProto.INT8:
-            done.add(weight.codes.name)
+        if weight.codes.name in done or weight.codes.data_type != TensorProto.INT8:
+            continue
+        done.add(weight.codes.name)
+        if weight.source is None:
+            unknown.append(weight.codes.name)
+        else:
             before = external.array(weight.scale)
             grown[weight.scale.name] = _fit(weight, spool) / np.where(before, before, 1)
     _move_biases(proto, tensors, grown)
+    return unknown
 
 
 def _fit(weight: _Weight, spool: Spool) -> Floats:
@@ -97,13 +106,15 @@ def _of_static(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any]
             source, turned = _source(made.input[0], floats)
             rows = any(item.name == "transB" and item.i for item in node.attribute)
             codes, scale = (tensors[name] for name in made.input[:2])
+            if node.op_type == "MatMul" and len(codes.dims) > MATRIX and len(scale.dims):
+                continue  # a stack with a scale for each input: it is widened, and multiplied in float
             yield _Weight(codes, scale, node.op_type, source, turned or rows, rows)
 
 
 def _source(codes: str, floats: Mapping[str, Any]) -> tuple[Any, bool]:
     """Return what a weight was in float, and whether onnxruntime turned it."""
     base = codes.removesuffix(SUFFIX)
-    return (floats[base], False) if base in floats else (floats[TRANSPOSED.sub("", base)], True)
+    return (floats[base], False) if base in floats else (floats.get(TRANSPOSED.sub("", base)), True)
 
 
 def _move_biases(proto: Any, tensors: Mapping[str, Any], grown: Mapping[str, Floats]) -> None:

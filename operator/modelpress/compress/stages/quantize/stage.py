@@ -112,9 +112,13 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     work(prepared, path, settings, sorted(excluded | {item.name for item in tables}), context, external=external)
     proto = graph.load(path)
     spool = Spool(context.scratch / "spool")
-    if not fixed_point(settings):
-        fit_pairs(proto, tensors, spool)
-    else:
+    unknown = [] if fixed_point(settings) else fit_pairs(proto, tensors, spool)
+    if unknown:
+        context.warnings.append(
+            f"{', '.join(unknown)} may overflow on processors without VNNI: onnxruntime's quantizer made them of no "
+            "weight of the graph."
+        )
+    if fixed_point(settings):
         context.notes.append(f"{to_fixed_point(proto, tensors)} scales are powers of two.")
     if bits and tables:
         stored = {
