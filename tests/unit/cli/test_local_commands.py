@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from tests.support.onnx_models import save_linear
 from tests.support.reports import full_facts, full_report
 
+from modelpress import __version__
 from modelpress.cli.main import main
 
 
@@ -44,6 +47,13 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert (found, "Traceback" in output) == (code, False)
     assert words in " ".join(output.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_runs_as_a_module_too() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "modelpress", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == f"modelpress, version {__version__}"
 
 
 def test_a_report_is_made_of_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

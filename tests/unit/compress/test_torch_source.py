@@ -122,6 +122,11 @@ def test_missing_weights_are_the_sources_fault(tmp_path: Path, source: Path) -> 
     assert "has no weights.safetensors: save the module's state there with safetensors.torch.save_file" in error.message
 
 
+def test_weights_of_another_name_are_pointed_at(tmp_path: Path, source: Path) -> None:
+    (source / "weights.safetensors").rename(source / "model.safetensors")
+    assert "if its state is in model.safetensors, call that weights.safetensors, or save" in judged(tmp_path).message
+
+
 @pytest.mark.parametrize(
     ("result", "words"),
     [

@@ -116,7 +116,9 @@ def _refuse_pickle(path: Path) -> None:
     pickles = sorted(item.name for item in path.parent.iterdir() if item.suffix in PICKLES)
     if pickles:
         raise Judged(Reason.PICKLE_REFUSED, f"{pickles[0]} is a pickle, which runs code when it is read: {CONVERT}.")
+    others = sorted(item.name for item in path.parent.iterdir() if item.suffix == path.suffix)
+    renamed = f"if its state is in {some(others)}, call that {path.name}, or " if others else ""
     raise Judged(
         Reason.SOURCE_INVALID,
-        f"The source has no {path.name}: save the module's state there with safetensors.torch.save_file.",
+        f"The source has no {path.name}: {renamed}save the module's state there with safetensors.torch.save_file.",
     )
