@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import auto, gcn, minilm_bytes, minilm_latency, page, residual, sensitivity, simplenet
+from . import auto, gcn, int8, minilm_bytes, minilm_latency, page, residual, sensitivity, simplenet
 from .protocol import Job, Row, machine
 
 ROWS: dict[str, Callable[[Job], Row]] = {
@@ -20,6 +20,7 @@ ROWS: dict[str, Callable[[Job], Row]] = {
     "residual": residual.measure,
     "minilm-bytes": minilm_bytes.measure,
     "minilm-latency": minilm_latency.measure,
+    "int8": int8.measure,
     "gcn": gcn.measure,
     "sensitivity": sensitivity.measure,
     "auto": auto.measure,

@@ -41,8 +41,8 @@ def prepared(original: Path, folder: Path) -> Path:
     return folder / "ready.onnx"
 
 
-def static(original: Path, calibration: Columns, folder: Path) -> Path:
-    """QDQ, a scale per channel."""
+def static(original: Path, calibration: Columns, folder: Path, *, unsigned: bool = False) -> Path:
+    """QDQ, a scale per channel; activations are signed unless one asks otherwise."""
     ready, target = prepared(original, folder), folder / "static.onnx"
     quantize_static(
         str(ready),
@@ -50,7 +50,7 @@ def static(original: Path, calibration: Columns, folder: Path) -> Path:
         Reader(ready, calibration),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
         weight_type=QuantType.QInt8,
     )
     return stripped(target)

@@ -36,12 +36,12 @@ class Residual(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Turn images (batch, 1, 8, 8) with values in 0…1 into scores (batch, classes)."""
+        """Turn images (batch, 1, height, width) with values in 0…1 into scores (batch, classes)."""
         hidden = self.blocks(torch.relu(self.stem_norm(self.stem(image))))
         scores: torch.Tensor = self.head(hidden.mean((2, 3)))
         return scores
 
 
-def build(classes: int = 10) -> nn.Module:
+def build(classes: int = 10, width: int = 16) -> nn.Module:
     """Return an untrained net; `source.entrypoint` names this function."""
-    return Residual(classes)
+    return Residual(classes, width)
