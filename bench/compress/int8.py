@@ -25,7 +25,9 @@ from .protocol import Contestant, Job, Row, bytes_of, digest, interleave, millis
 from .statistics import loss_of, speedup
 
 RECIPE, CLASSES, WIDTH, EPOCHS, ENLARGED = "int8", 10, 64, 2, 4
-REACH, BEYOND, LOSS = 3.0, 4.0, 0.005
+ALIKE = 0.95
+"""What share of the fastest one's speed counts as the same: the bounds of two runs are further apart."""
+BEYOND, LOSS = 3.0, 0.005
 
 
 def measure(job: Job) -> Row:
@@ -50,9 +52,11 @@ def measure(job: Job) -> Row:
     right = {
         name: one.run(None, {"image": test["image"]})[0].argmax(1) == test["label"] for name, one in sessions.items()
     }
+    faster_by = {name: speedup(times["original"], found) for name, found in times.items()}
+    fastest = max(found.point for name, found in faster_by.items() if name in others)
     contestants, kept = [], {"reach": False, "beyond": False}
     for name, path in paths.items():
-        faster = speedup(times["original"], times[name])
+        faster = faster_by[name]
         loss = loss_of((right["original"].astype(float) - right[name])[None])
         figures: dict[str, float | str] = {
             "p50, ms": milliseconds(times[name]),
@@ -64,13 +68,13 @@ def measure(job: Job) -> Row:
             "bytes": bytes_of(path),
         }
         if name == RECIPE and loss.bound <= LOSS:
-            kept = {"reach": faster.bound >= REACH, "beyond": faster.bound >= BEYOND}
+            kept = {"reach": faster.point >= ALIKE * fastest, "beyond": faster.bound >= BEYOND}
         contestants.append(Contestant(name, figures, name == RECIPE))
     return Row(
         name="int8",
         title="Residual net in 8 bits, p50 of one image, one thread",
-        reach="3x at a loss of at most 0.5 points",
-        beyond="4x",
+        reach="as fast as the fastest of the others, at a loss of at most 0.5 points",
+        beyond="3x",
         contestants=contestants,
         reached=kept["reach"],
         surpassed=kept["beyond"],

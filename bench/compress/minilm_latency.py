@@ -17,6 +17,7 @@ from .statistics import speedup
 
 RECIPE = "minilm-fast"
 LENGTHS = (16, 32, 128)
+IN_TURN = 5
 REACH, COSINE = 3.0, 0.992
 BEYOND, COSINE_BEYOND = 4.0, 0.985
 
@@ -35,6 +36,9 @@ def measure(job: Job) -> Row:
     judge = Judge(product.original, texts)
     calls = {length: _calls(paths, length) for length in LENGTHS}
     times = {length: interleave(found, job.blocks) for length, found in calls.items()}
+    ours = {length: {name: found[name] for name in ("original", RECIPE)} for length, found in calls.items()}
+    busy = {length: interleave(found, job.blocks, IN_TURN) for length, found in ours.items()}
+    ratios = [f"{speedup(found['original'], found[RECIPE]).point:.2f}" for found in busy.values()]
     contestants, bounds, cosine = [], [], 0.0
     for name, path in paths.items():
         likeness = judge.compare(path)
@@ -62,6 +66,7 @@ def measure(job: Job) -> Row:
         surpassed=min(bounds) >= BEYOND and cosine >= COSINE_BEYOND,
         remarks=[
             f"{job.blocks} interleaved blocks at each length; bounds are lower bounds of the median ratio.",
+            f"With {IN_TURN} calls in a turn, as on a busy server, {RECIPE} is {', '.join(ratios)} times as fast.",
             "torchao's times are of torch, as are its speedups; it cannot write these weights to ONNX.",
         ],
     )

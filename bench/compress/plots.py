@@ -26,7 +26,7 @@ AXES = {
     "residual": Axis("MACs, times fewer", None, 2.5, 4),
     "minilm-bytes": Axis("ratio", None, 5.5, 6.5),
     "minilm-latency": Axis("speedup at 32", "bound at 32", 3, 4),
-    "int8": Axis("speedup", "bound", 3, 4),
+    "int8": Axis("speedup", "bound", None, 3),
     "gcn": Axis("speedup", "bound", 2, 4),
     "sensitivity": Axis("passes a layer", None, 1.5, 0.5),
     "auto": Axis("ratio", None),

@@ -95,10 +95,11 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def interleave(calls: Mapping[str, Callable[[], object]], blocks: int) -> dict[str, NDArray[Any]]:
+def interleave(calls: Mapping[str, Callable[[], object]], blocks: int, in_turn: int = 1) -> dict[str, NDArray[Any]]:
     """Return the seconds of each call, [blocks, 2]: in every block all in order, then all in reverse (ABBA).
 
-    The order begins one further in each block, so that nobody always comes first.
+    The order begins one further in each block, so that nobody always comes first. With several calls `in_turn` it is
+    the median of those: the first finds the caches full of another's weights, the others as a busy server finds them.
     """
     names = list(calls)
     for call in calls.values():
@@ -110,10 +111,14 @@ def interleave(calls: Mapping[str, Callable[[], object]], blocks: int) -> dict[s
         order = names[turn:] + names[:turn]
         for round_, sequence in enumerate((order, order[::-1])):
             for name in sequence:
-                start = time.perf_counter()
-                calls[name]()
-                found[name][block, round_] = time.perf_counter() - start
+                found[name][block, round_] = np.median([_timed(calls[name]) for _ in range(in_turn)])
     return found
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def milliseconds(seconds: NDArray[Any]) -> float:
