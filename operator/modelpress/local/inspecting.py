@@ -22,22 +22,12 @@ from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
 from modelpress.compress.models import Medium
 from modelpress.compress.stages import STAGES
+from modelpress.compress.stages.quantize.stage import CODES
 from modelpress.store.manifest import FILE_NAME
 
 from .asking import AskedError
 
 DENSE_AND_SUCH = ("dense", "convolution", "table", "recurrent")
-QUANTIZED = frozenset(
-    {
-        "ConvInteger",
-        "DequantizeLinear",
-        "DynamicQuantizeLSTM",
-        "MatMulInteger",
-        "MatMulNBits",
-        "QLinearConv",
-        "QLinearMatMul",
-    }
-)
 ALREADY = "its weights are quantized already: take the original"
 CALIBRATED = frozenset({"INT8"})
 """Presets that find ranges of activations ahead of time, and so need data."""
@@ -161,7 +151,7 @@ def _graph(path: Path) -> Inspection:
         _possibilities(
             SourceFormat.ONNX,
             Counter(FAMILIES[layer.operator] for layer in layers),
-            quantized=bool(QUANTIZED & {node.op_type for node in model.graph.node}),
+            quantized=any(item.data_type in CODES and len(item.dims) > 1 for item in model.graph.initializer),
         ),
         (f"IR {model.ir_version}, operator sets: {opsets}",),
     )

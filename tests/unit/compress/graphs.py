@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from modelpress.api.source import TensorSpec
@@ -94,3 +95,12 @@ def write_residual(folder: Path) -> GraphModel:
     folder.mkdir(parents=True)
     onnx.save(made, folder / "model.onnx")
     return GraphModel(folder / "model.onnx", SIGNATURE)
+
+
+def executed(path: Path, folder: Path) -> list[str]:
+    """Return the operators that a session carries out, of a graph that it optimizes."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node]

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnxruntime.quantization import calibrate
 from tests.unit.compress.conftest import MakeContext
-from tests.unit.compress.graphs import SIGNATURE, images, write, write_residual
+from tests.unit.compress.graphs import SIGNATURE, executed, images, write, write_residual
 from tests.unit.compress.sources import samples_of
 
 from modelpress.api.reasons import Reason
@@ -68,10 +67,7 @@ def test_what_several_operators_take_is_computed_in_integers_too(tmp_path: Path,
     after = quantize.run(
         before, settings(preset="INT8"), make_context({"calibration": samples_of({"image": images()})})
     )
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(str(after.path), options, providers=["CPUExecutionProvider"])
-    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    operators = executed(after.path, tmp_path)
     assert operators.count("QLinearConv") == 3, operators
     assert operators.count("QLinearAdd") == 1, operators
     assert "Conv" not in operators

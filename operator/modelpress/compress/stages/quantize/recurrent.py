@@ -1,8 +1,4 @@
-"""Weights of recurrent layers stored in 8 bits and widened before use: smaller, with float arithmetic.
-
-They are widened by a Cast and a Mul, which sessions fold away: the kernels want constant weights, and behind a
-DequantizeLinear they took 10 to 20 times as long for eight samples.
-"""
+"""Weights of recurrent layers stored in 8 bits and widened before use: smaller, with float arithmetic."""
 
 from __future__ import annotations
 
@@ -10,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-from ... import external, graph
-from .symmetric import symmetric
+from ... import graph
+from .widening import widening
 
 OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
 INPUTS = (1, 2)
@@ -34,7 +30,7 @@ def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
             names = {place: node.input[place] for place in INPUTS if node.input[place] in weights}
             for place, name in names.items():
                 if name not in done:
-                    nodes += _widening(proto, weights[name])
+                    nodes += widening(proto, weights[name], (-1,))
                     done[name] = nodes[-1].output[0]
                 node.input[place] = done[name]
             counts[node.op_type] += bool(names)
@@ -42,15 +38,3 @@ def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
     if done:
         graph.replace_nodes(proto, nodes, done)
     return +counts
-
-
-def _widening(proto: Any, tensor: Any) -> list[Any]:
-    """Add the int8 form of a weight, and return the nodes that widen it."""
-    values = external.array(tensor)
-    codes, scale = symmetric(values, (-1,))
-    stored, scales, wide, widened = (f"{tensor.name}_{end}" for end in ("int8", "scale", "wide", "widened"))
-    proto.graph.initializer.extend([numpy_helper.from_array(codes, stored), numpy_helper.from_array(scale, scales)])
-    return [
-        helper.make_node("Cast", [stored], [wide], name=wide, to=TensorProto.FLOAT),
-        helper.make_node("Mul", [wide, scales], [widened], name=widened),
-    ]
