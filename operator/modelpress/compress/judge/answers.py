@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
-from .agreement import near
+from .agreement import same
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -73,20 +73,7 @@ def ask(model: Answering, inputs: Arrays, rows: slice) -> Arrays:
     return answers
 
 
-def agreeing(original: Arrays, result: Arrays, highest: Mapping[str, bool]) -> Array:
-    """Return for each sample whether all outputs are the same answer.
-
-    `highest` says for each output whether its answer is the place of the highest score; else it is its values.
-    """
-    same: Array | None = None
-    for name, expected in original.items():
-        given = result[name]
-        if given.shape != expected.shape:
-            here: Array = numpy.zeros(len(expected), bool)
-        elif highest.get(name) and expected.ndim > 1:
-            here = numpy.asarray(expected.argmax(axis=-1) == given.argmax(axis=-1))
-        else:
-            here = near(expected, given)
-        whole = here.reshape(len(expected), -1).all(axis=1)
-        same = numpy.asarray(whole) if same is None else same & whole
-    return numpy.asarray(same)
+def agreeing(original: Arrays, result: Arrays, kinds: Mapping[str, str]) -> Array:
+    """Return for each sample whether all outputs are the same answer, each by its kind of sameness."""
+    alike = [same(expected, result[name], {"kind": kinds[name]}) for name, expected in original.items()]
+    return numpy.asarray(numpy.all(alike, axis=0))

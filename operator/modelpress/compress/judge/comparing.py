@@ -79,7 +79,7 @@ def compare_answers(
     original's answers stand for later runs, None: nowhere. Raises Judged.
     """
     scorers = tuple(scorers)
-    highest = _highest(original, scorers)
+    kinds = _kinds(original, scorers)
     agreed, largest = 0, 0.0
     with answers_of(original, samples, kept, most) as original_answers:
         for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
@@ -89,20 +89,25 @@ def compare_answers(
                 column = scorer.metric.target
                 truth = samples.columns[column] if column else samples.targets.get(scorer.output)
                 scorer.add(before[scorer.output], after[scorer.output], None if truth is None else rows_of(truth, rows))
-            agreed += int(agreeing(before, after, highest).sum())
+            agreed += int(agreeing(before, after, kinds).sum())
             extremes = (float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values())
             largest = max(largest, *extremes)
     return Comparison(scorers, agreed / samples.count, largest)
 
 
-def _highest(model: Model, scorers: Iterable[Scorer]) -> dict[str, bool]:
-    """Return for each output whether its answer is the highest score: metrics count classes in it, or it has 2 axes."""
-    kinds: dict[str, set[bool]] = {}
+def _kinds(model: Model, scorers: Iterable[Scorer]) -> dict[str, str]:
+    """Return for each output when two answers are the same: by what metrics ask of it, or by its axes."""
+    metrics: dict[str, set[MetricType]] = {}
     for scorer in scorers:
         if scorer.metric.type is not MetricType.AGREEMENT:
-            kinds.setdefault(scorer.output, set()).add(scorer.metric.type in OF_CLASSES)
-    unmeasured = {
-        tensor.name: tensor.dtype.startswith("float") and len(tensor.shape) == 2 and tensor.shape[-1] not in {-1, 1}
-        for tensor in model.outputs
-    }
-    return unmeasured | {name: True in found for name, found in kinds.items()}
+            metrics.setdefault(scorer.output, set()).add(scorer.metric.type)
+    found = {}
+    for tensor in model.outputs:
+        asked = metrics.get(tensor.name, set())
+        axes = tensor.shape
+        scores = tensor.dtype.startswith("float") and len(axes) == 2 and axes[-1] not in {-1, 1}
+        if (asked & OF_CLASSES and len(axes) > 1 and axes[-1] != 1) or (scores and not asked):
+            found[tensor.name] = "argmax"
+        else:
+            found[tensor.name] = "cosine" if MetricType.COSINE in asked else "allclose"
+    return found

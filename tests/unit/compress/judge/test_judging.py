@@ -93,6 +93,17 @@ def test_layers_that_cannot_be_told_are_a_warning_and_no_figure_is_lost(
     assert report.figures.metrics[0].samples == 70
 
 
+def test_vectors_that_are_judged_by_their_cosine_are_the_same_where_they_point_the_same_way(out: Path) -> None:
+    longer = WEIGHT * 1.3
+    save_linear(out / "compressed", longer)
+    own = Dataset(uri="s3://data/test.npz", targets={})
+    agreements = [
+        judged(out, test=own, metrics=(Metric(name="alike", type=kind),))[0].figures.agreement
+        for kind in (MetricType.COSINE, MetricType.MSE)
+    ]
+    assert agreements == [1, 0]
+
+
 def test_without_test_data_sizes_latency_and_agreement_are_measured(out: Path) -> None:
     report, answers = judged(out, test=None, metrics=())
     assert report.figures.metrics == () and report.samples == 0
