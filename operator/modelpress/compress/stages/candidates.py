@@ -10,6 +10,7 @@ import torch
 import torch_pruning
 from torch import nn
 
+from .exchanging import Dependent, exchanged, order
 from .selecting import least
 
 LEAST_OF_GROUPED = 2
@@ -124,6 +125,18 @@ class ChannelGroup:
             order = torch.argsort(owners, stable=True)
             found.append((item.dep.target.module, torch.as_tensor(item.idxs)[order].view(self.width, -1)))
         return found
+
+    def exchanged(self, seed: int) -> Any:
+        """Exchange channels in all layers for a while: a context manager. Raises UnknownError.
+
+        Where the layers agree on the order of their channels, the module answers as before.
+        """
+        items = (self.group[position] for position in range(len(self.group)))
+        outgoing = self.graph.is_out_channel_pruning_fn
+        layers = [
+            Dependent(item.dep.target.module, outgoing(item.dep.handler), item.idxs, item.root_idxs) for item in items
+        ]
+        return exchanged(layers, order(self.width, self.parts, seed))
 
     def _mean(self, score: torch.Tensor) -> torch.Tensor:
         return score.detach().view(self.parts, -1).mean(dim=0).cpu()

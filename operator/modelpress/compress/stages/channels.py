@@ -2,7 +2,7 @@
 
 Which may is tried out, not guessed: on a copy of the module each group of dependent layers is cut in turn, and a group
 after which forward fails or answers in another shape is left alone. So outputs are never pruned, nor is what a fixed
-reshape depends on.
+reshape depends on. Nor are channels that forward puts into another order than torch-pruning follows them in.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Pruning:
         layers = {name for name, _ in model.module.named_modules() if name}
         self.asked = select(settings.ignore, layers, "layer", nested=True)
         self.fixed = self.asked
+        self.mixed = set[str]()
         self.amount = settings.amount or PruneAmount()
         self.counted = next((key for key in self._counts() if getattr(self.amount, key) is not None), None)
         self.total = self._counts()[self.counted](model.module) if self.counted is not None else 0
@@ -65,6 +66,9 @@ class Pruning:
         """
         cutter = Cutter(self.model, self.settings, self.inputs)
         self.fixed = fixed_layers(cutter, self.fixed)  # anew: a grouped convolution may have become a depthwise one
+        if mixed := cutter.mixed_up(copy.deepcopy(self.model.module), self.fixed):
+            self.mixed |= mixed
+            self.fixed = fixed_layers(cutter, self.fixed | mixed)
         with tracing(self.model.module):
             found = cutter.candidates(self.model.module, self.fixed)
         ranks = importances(found, self.settings.importance, self.model, self.context)
@@ -94,9 +98,14 @@ class Pruning:
 
     def end(self) -> None:
         """Say what was left alone."""
-        left = sorted(self.fixed - self.asked)
+        left = sorted(self.fixed - self.asked - self.mixed)
         if left:
             self.context.notes.append(f"Left alone, because the outputs depend on their width: {', '.join(left[:8])}.")
+        if self.mixed:
+            self.context.notes.append(
+                "Left alone, because forward puts their channels into another order than that in which the next layer "
+                f"is followed: {', '.join(sorted(self.mixed)[:8])}."
+            )
 
     def _counts(self) -> dict[str, Count]:
         return {

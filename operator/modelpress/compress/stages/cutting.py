@@ -24,9 +24,12 @@ from ..errors import Judged
 from ..models import ModuleModel
 from . import heads
 from .candidates import Candidate, ChannelGroup
+from .exchanging import UnknownError
 from .selecting import kept_of_all, kept_of_layers, rounded
 
 GLOBAL = "Global"
+ALIKE = 1e-3
+"""Greatest difference of answers that the order of sums explains, relative to the size of the answers."""
 ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers that may lose channels of their own; what depends on them follows."""
 
@@ -90,6 +93,27 @@ class Cutter:
                     return layers
         return set()
 
+    def mixed_up(self, module: nn.Module, ignored: set[str]) -> set[str]:
+        """Return the layers whose channels others count in another order, so that removing them would mix them up.
+
+        What draws random numbers in forward cannot be judged so, and is taken to be in order.
+        """
+        with tracing(module):
+            found = [item for item in self.candidates(module, ignored) if isinstance(item, ChannelGroup)]
+        before, mixed = self._answers(module), set[str]()
+        if not _alike(before, self._answers(module)):
+            return mixed
+        for number, item in enumerate(found):
+            if item.layers & mixed or item.width == 1:
+                continue
+            try:
+                with item.exchanged(number):
+                    if not _alike(before, self._answers(module)):
+                        mixed |= item.layers
+            except UnknownError:
+                continue
+        return mixed
+
     def fits(self, module: nn.Module) -> bool:
         """Whether forward works and answers in the shapes of the untouched module."""
         try:
@@ -128,10 +152,24 @@ class Cutter:
         usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
         return [*(item for item in channels if item is not None), *usable]
 
+    def _answers(self, module: nn.Module) -> list[torch.Tensor]:
+        module.eval()
+        with torch.no_grad():
+            found = ModuleModel(module, self.model.signature).call(self.inputs)
+        return [item.double() for item in found if item.is_floating_point()]
+
     def _shapes(self, module: nn.Module) -> list[torch.Size]:
         module.eval()
         with torch.no_grad():
             return [output.shape for output in ModuleModel(module, self.model.signature).call(self.inputs)]
+
+
+def _alike(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> bool:
+    """Whether answers are the same but for rounding."""
+    return all(
+        float(torch.nan_to_num(other - one).norm()) <= ALIKE * max(float(torch.nan_to_num(one).norm()), ALIKE)
+        for one, other in zip(before, after, strict=True)
+    )
 
 
 def _flatten(outputs: Any) -> list[torch.Tensor]:
