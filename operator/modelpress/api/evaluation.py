@@ -123,15 +123,15 @@ class MeasuredOn(StrEnum):
     SERVING_RUNTIME = "ServingRuntime"
 
 
+NOT_NEGATIVE = "value must not be negative: the goal says already whether it is a loss or a gain"
+
+
 class Gate(ApiType):
     """A demand on one figure. Without it being met, nothing is served."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (
-                "self.goal == 'Threshold' || self.value >= 0.0",
-                "value must not be negative: the goal says already whether it is a loss or a gain",
-            ),
+            ("self.goal == 'Threshold' || self.value >= 0.0", NOT_NEGATIVE),
             (
                 "!has(self.measuredOn) || self.measuredOn == 'Compression'"
                 " || self.metric != 'size' && (self.metric != 'latency' || self.goal == 'Threshold')",

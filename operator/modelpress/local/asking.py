@@ -21,9 +21,11 @@ from modelpress.api.data import CompressionData, Dataset
 from modelpress.api.defaults import dataset_format, with_defaults
 from modelpress.api.evaluation import (
     LATENCY_METRIC,
+    NOT_NEGATIVE,
     NOT_SERVED,
     SIZE_METRIC,
     Evaluation,
+    Goal,
     MeasuredOn,
     of_the_source,
 )
@@ -44,7 +46,12 @@ TASKS = {
 """What a transformer with such a class is used for."""
 SHOWN = 3
 """Mistakes in a file that are told at once."""
-WORDS = {"extra_forbidden": "there is no such field"}
+WORDS = {
+    "extra_forbidden": "there is no such field",
+    "tuple_type": "Input should be a list",
+    "model_type": "Input should be a mapping",
+    "dict_type": "Input should be a mapping",
+}
 """What is said of a mistake in place of the parser's own words, by its kind."""
 LEARNING = ("train", "validation", "calibration")
 
@@ -245,12 +252,26 @@ def _checked(asked: Asked) -> Asked:
         if gate.metric not in {SIZE_METRIC, LATENCY_METRIC, *names}:
             known = ", ".join([SIZE_METRIC, LATENCY_METRIC, *names])
             raise AskedError(f"evaluation.gates: no metric is called {gate.metric}; there are {known}.")
+        if gate.goal is not Goal.THRESHOLD and gate.value < 0:
+            raise AskedError(f"evaluation.gates, {gate.metric}: {NOT_NEGATIVE}.")
+    _check_outputs(asked, evaluation)
     for role, dataset in asked.datasets().items():
         try:
             dataset_format(dataset)
         except ValueError as error:
             raise AskedError(f"{role} data: {error}.") from error
     return asked
+
+
+def _check_outputs(asked: Asked, evaluation: Evaluation) -> None:
+    """Raise AskedError if a metric is of an output that the source has not: the judge would say so at the very end."""
+    outputs = [output.name for output in asked.spec.source.outputs or ()]
+    for metric in evaluation.metrics or ():
+        if outputs and metric.output is not None and metric.output not in outputs:
+            raise AskedError(
+                f"evaluation.metrics, {metric.name}: output is {metric.output}, the model has the outputs "
+                f"{', '.join(outputs)}."
+            )
 
 
 def _format(path: Path) -> str:

@@ -53,6 +53,16 @@ def test_the_epoch_that_is_best_on_validation_data_is_kept(make_context: MakeCon
     assert "Stopped after epoch 3" in " ".join(context.notes)
 
 
+def test_training_that_makes_it_worse_says_so(make_context: MakeContext) -> None:
+    data, found = samples("Normalized"), model("Normalized")
+    context = make_context({"train": data, "validation": data}, "CrossEntropy")
+    finetune.run(found, settings(epochs=20), context)
+    assert not context.warnings
+    finetune.run(found, settings(epochs=1, learningRate=10), context)
+    assert "CrossEntropy worse" in context.warnings[0]
+    assert "lower finetune.learningRate" in context.warnings[0]
+
+
 def test_the_same_seed_gives_the_same_weights(make_context: MakeContext) -> None:
     found = []
     for _ in range(2):
@@ -159,7 +169,7 @@ def test_augmented_training_sees_each_sample_in_many_forms(make_context: MakeCon
     finetune.run(found, settings(epochs=2, batchSize=96, augment={"noise": 0.1, "flip": "Horizontal"}), context)
     original = torch.from_numpy(samples("Residual").inputs["image"])
     trained = [item for item in seen if len(item) == 96]
-    assert sum(torch.equal(item, original) for item in trained) == 2  # validation, once an epoch, is as it is
+    assert sum(torch.equal(item, original) for item in trained) == 3  # validation, first and once an epoch
     assert len(trained) == 4
 
 

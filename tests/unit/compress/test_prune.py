@@ -228,3 +228,12 @@ def test_an_amount_that_leaves_nothing_of_a_layer_is_refused(
         prune.run(found, settings, make_context())
     assert caught.value.reason is Reason.RECIPE_INVALID
     assert words in caught.value.message
+
+
+def test_weights_that_are_computed_are_refused_with_what_to_do(make_context: MakeContext) -> None:
+    found = model("Wave")
+    module: Any = found.module
+    torch.nn.utils.parametrizations.weight_norm(module.layers[2])
+    with pytest.raises(Judged, match=r"through layers\.2, whose .*remove_parametrizations") as caught:
+        prune.run(found, channel({"channels": 0.5}), make_context())
+    assert caught.value.reason is Reason.STAGE_FAILED

@@ -75,6 +75,19 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
             whole(evaluation={"gates": [{"metric": "top5", "goal": "Threshold", "value": 1}]}),
             "no metric is called top5",
         ),
+        (
+            whole(evaluation={"gates": [{"metric": "size", "goal": "MaxDegradation", "value": -1}]}),
+            "gates, size: value must not be negative",
+        ),
+        (
+            whole(
+                source=SPEC["source"] | {"outputs": [{"name": "kind"}, {"name": "amount"}]},
+                evaluation=SPEC["evaluation"] | {"metrics": [{"name": "mse", "type": "mse", "output": "sum"}]},
+            ),
+            "metrics, mse: output is sum, the model has the outputs kind, amount",
+        ),
+        (whole(compression={"stages": {"fuse": {}}}), "compression.stages: Input should be a list"),
+        (whole(compression={"stages": ["fuse"]}), "compression.stages.0: Input should be a mapping"),
         (whole(evaluation={"test": {"uri": "test.bin"}}), "test data: the ending"),
         (whole(evaluation=OWN), "metrics, cost: .*set source.trustCode to true"),
         (whole(source={"uri": "a/model.onnx", "format": "onnx", "trustCode": True}, evaluation=OWN), "into one folder"),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch_pruning
 from torch import nn
+from torch.nn.utils import parametrize
 from torch_pruning.pruner.function import BasePruningFunc
 
 from modelpress.api.defaults import EffectivePrune
@@ -200,5 +201,11 @@ def _lost(module: nn.Module, error: Exception) -> str:
         kind = type(cell[1]).__name__
         advice = "prune with structure Unstructured, or cut whole blocks."
         return f"Channels cannot be followed through {cell[0]}, of the kind {kind}: {advice}"
+    bound = next((name for name, layer in module.named_modules() if parametrize.is_parametrized(layer)), None)
+    if bound is not None:
+        return (
+            f"Channels cannot be followed through {bound}, whose weight is computed (weight_norm, say): save the "
+            "module after torch.nn.utils.parametrize.remove_parametrizations, or prune with structure Unstructured."
+        )
     told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return f"The dependencies between layers cannot be traced for channel pruning: {told}"

@@ -31,6 +31,8 @@ from .quantize import aware
 
 Outputs = tuple[torch.Tensor, ...]
 """Outputs of one call in the order of the signature, all with a first axis that counts samples."""
+WORSE = 1.5
+"""Times the loss on validation data before training: if the best epoch has more, a person should know."""
 
 
 class Criterion(Protocol):
@@ -129,6 +131,7 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.share(step, steps))
         best, best_epoch, state = math.inf, 0, None
         first = last = math.nan
+        start = self._score(validation) if validation is not None else math.inf
         for epoch in range(1, epochs + 1):
             last = self._epoch(samples, optimizer, schedule, epoch)
             first = last if epoch == 1 else first
@@ -148,6 +151,11 @@ class Trainer:
         if state is not None:
             module.load_state_dict(state)
             context.notes.append(f"Epoch {best_epoch} was kept, with {best:.4g} on the validation data.")
+            if best > start * WORSE:
+                context.warnings.append(
+                    f"Training made the validation data's {self.criterion.name} worse, from {start:.4g} to {best:.4g}: "
+                    f"lower {self.stage}.learningRate, or give it more epochs."
+                )
 
     def share(self, step: int, steps: int) -> float:
         """Return which share of the learning rate holds in a step."""
