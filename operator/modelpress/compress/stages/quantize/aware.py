@@ -54,8 +54,8 @@ def rounded(model: ModuleModel, settings: Quantize, context: Context) -> Iterato
     if not roundings:
         raise Judged(
             Reason.STAGE_FAILED,
-            "quantizationAware found no layer that the quantize stage will store in fewer bits: look at its targets "
-            "and ignore, or leave quantizationAware out.",
+            "quantizationAware found no layer that the quantize stage will store in fewer bits and that shares its "
+            "weights with no other: look at its targets and ignore, or leave quantizationAware out.",
         )
     layers = {name: model.module.get_submodule(name) for name in roundings}
     names = {f"{name}.{WEIGHT}": f"{name}.{ORIGINAL}" for name in layers}
