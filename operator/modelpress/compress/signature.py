@@ -87,7 +87,9 @@ def _example(
     kind = type_of(spec)
     if data is not None and len(data[spec.name]):
         column = data[spec.name]
-        return np.resize(column[:batch], (batch, *column.shape[1:])).astype(kind) if batched else column[0].astype(kind)
+        if not batched:
+            return np.asarray(column[0], kind)  # of an input without axes it is a number
+        return np.resize(column[:batch], (batch, *column.shape[1:])).astype(kind)
     shape = [size if isinstance(size, int) else batch if size == BATCH else free for size in spec.shape or ()]
     if kind.kind == "f":
         return generator.random(shape).astype(kind)

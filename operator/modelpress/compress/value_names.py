@@ -1,4 +1,4 @@
-"""Names of the values of an ONNX graph: inputs and outputs get the user's, whatever the exporter called inner ones."""
+"""Names of the values of an ONNX graph: inputs and outputs get the user's, and no two meet, whoever adds some."""
 
 from __future__ import annotations
 
@@ -39,6 +39,31 @@ def rename(model: Any, names: Mapping[str, str]) -> None:
                     values[index] = names.get(name, name)
         for item in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
             item.name = names.get(item.name, item.name)
+
+
+def keep_apart(model: Any) -> None:
+    """Rename inner values that are called as another value or node with an underscore and more behind, in place.
+
+    Whoever adds a scale to `weight` calls it `weight_scale`, and would take one that the model has for its own.
+    """
+    ends = {item.name for item in (*model.graph.input, *model.graph.output)}
+    values = {name for graph in _graphs(model.graph) for name in _defined(graph) if name}
+    taken = values | {node.name for graph in _graphs(model.graph) for node in graph.node}
+    stems = {stem for name in ends for stem in _stems(name)}
+    apart: dict[str, str] = {}
+    for name in sorted(values - ends):
+        if name in stems or not taken.isdisjoint(_stems(name)):
+            number = len(apart)
+            while (free := f"{number}:{name}") in taken:
+                number += 1
+            taken.add(free)
+            apart[name] = free
+    rename(model, apart)
+
+
+def _stems(name: str) -> Iterator[str]:
+    """Yield what stands before each underscore."""
+    return (name[:place] for place, letter in enumerate(name) if letter == "_")
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

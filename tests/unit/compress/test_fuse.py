@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from tests.unit.compress.conftest import MakeContext
@@ -92,3 +93,19 @@ def test_a_graph_whose_convolution_is_used_elsewhere_too_is_left_alone(
     context = make_context()
     fuse_graph.run(GraphModel(found.path, SIGNATURE), Fuse(), context)
     assert context.warnings
+
+
+def test_a_bias_with_an_axis_more_than_channels_is_folded_too(tmp_path: Path) -> None:
+    proto = onnx.load(write(tmp_path / "in").path)
+    dense = next(node for node in proto.graph.node if node.op_type == "Gemm")
+    bias = next(item for item in proto.graph.initializer if item.name == dense.input[2])
+    bias.dims.insert(0, 1)
+    dense.output[0] = "raw"
+    names = ["raw", "scale5", "shift5", "mean5", "variance5"]
+    proto.graph.node.append(onnx.helper.make_node("BatchNormalization", names, ["scores"], name="last"))
+    five = np.linspace(0.5, 2, 5, dtype=np.float32)
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(five, name) for name in names[1:])
+    wanted = graph.run(ort.InferenceSession(proto.SerializeToString()), {"image": images(3)})["scores"]
+    assert fuse_graph.fold(proto) == ["norm into conv1", "last into dense"]
+    got = graph.run(ort.InferenceSession(proto.SerializeToString()), {"image": images(3)})["scores"]
+    np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-5)

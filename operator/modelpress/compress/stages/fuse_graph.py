@@ -77,7 +77,7 @@ def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:
     shape[axis] = -1
     bias = np.zeros_like(mean)
     if len(layer.input) > 2 and layer.input[2]:
-        bias = np.broadcast_to(external.array(weights[layer.input[2]]).astype(np.float64), mean.shape)
+        bias = np.broadcast_to(external.array(weights[layer.input[2]]).astype(np.float64).reshape(-1), mean.shape)
     name = f"{norm.output[0]}_bias"
     new_bias = numpy_helper.from_array(((bias - mean) * factor + shift).astype(weight.dtype), name)
     weights[layer.input[1]].CopyFrom(

@@ -183,4 +183,4 @@ def test_with_a_scale_for_each_channel_stacks_stay_in_float(tmp_path: Path, make
     before, context = write(tmp_path / "in", "MatMul", stack=True), make_context()
     with pytest.raises(Judged, match="stored no weight as integers"):
         quantize.run(before, Quantize.model_validate({"preset": "INT8_DYNAMIC"}), context)
-    assert context.warnings[0].startswith("dense multiply with stacks of matrices and stay in float")
+    assert context.warnings[0].startswith("dense multiply with stacks of matrices and compute in float")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from .plain import factors
+
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 HANDING_ON = frozenset({"Conv", "ConvTranspose", "Gemm"})
 """Products whose answers are handed on in 8 bits. What follows a MatMul is the stream of a transformer."""
@@ -26,7 +28,8 @@ def left_in_float(proto: Any, kinds: Collection[str]) -> Iterator[str]:
     for node in proto.graph.node:
         given = [name for name in node.input if name and name not in constants]
         if node.op_type in PRODUCTS or node.op_type == TABLE:
-            integer = len(given) < len([name for name in node.input[:2] if name])
+            integer = any(name in constants for name in node.input[:2])
+            integer &= not (node.op_type == "Gemm" and factors(node))
             handing_on = integer and node.op_type in HANDING_ON
         else:
             integer = handing_on = all(name in narrow for name in given) and node.op_type in {*kinds, *BOUNDED}

@@ -56,7 +56,7 @@ def fit_pairs(proto: Any, floats: Mapping[str, Any], spool: Spool) -> list[str]:
     done: set[str] = set()
     unknown = []
     for weight in (*_of_dynamic(proto, tensors, floats), *_of_static(proto, tensors, floats)):
-        if weight.codes.name in done or weight.codes.data_type != TensorProto.INT8:
+        if weight.codes.name in done or weight.codes.data_type != TensorProto.INT8 or 0 in weight.codes.dims:
             continue
         done.add(weight.codes.name)
         if weight.source is None:
@@ -106,8 +106,6 @@ def _of_static(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any]
             source, turned = _source(made.input[0], floats)
             rows = any(item.name == "transB" and item.i for item in node.attribute)
             codes, scale = (tensors[name] for name in made.input[:2])
-            if node.op_type == "MatMul" and len(codes.dims) > MATRIX and len(scale.dims):
-                continue  # a stack with a scale for each input: it is widened, and multiplied in float
             yield _Weight(codes, scale, node.op_type, source, turned or rows, rows)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from ... import external
 from .rounding import Floats, power_of_two
@@ -32,7 +32,7 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
     biases = {
         node.input[2]: (node.input[0], node.input[1])
         for node in proto.graph.node
-        if node.op_type in WITH_BIAS and len(node.input) > 2 and node.input[2] in widening
+        if node.op_type in WITH_BIAS and len(node.input) > 2 and _constant(node.input[2], widening, tensors)
     }
     before = {
         node.input[1]: external.array(tensors[node.input[1]])
@@ -52,7 +52,8 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
         values = external.array(codes)
         if values.dtype == np.int8:
             source = floats.get(codes.name.removesuffix(SUFFIX))
-            real = _widened(values, old, node) if source is None else external.array(source)
+            exact = source is not None and source.data_type == TensorProto.FLOAT  # else it was rounded before
+            real = external.array(source) if exact else _widened(values, old, node)
             values = np.clip(np.round(real / _along(new, node, values.ndim)), LOWEST, HIGHEST).astype(np.int8)
         else:
             values = np.round(values * (old.astype(np.float64) / new)).astype(values.dtype)
@@ -60,6 +61,10 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
     for name, scales in after.items():
         tensors[name].CopyFrom(numpy_helper.from_array(scales.reshape(before[name].shape), name))
     return len(after)
+
+
+def _constant(name: str, widening: Mapping[str, Any], tensors: Mapping[str, Any]) -> bool:
+    return name in widening and widening[name].input[0] in tensors
 
 
 def _widened(values: Any, scales: Floats, node: Any) -> Floats:

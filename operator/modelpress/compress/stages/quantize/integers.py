@@ -10,7 +10,7 @@ arithmetic and only store their weights in 8 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -65,6 +65,7 @@ def static(
             f"quantize with {needs_calibration(settings)} needs compression.data.calibration or "
             "compression.data.train.",
         )
+    excluded = [*excluded, *_left(graph.load(model.path), settings, excluded, context, STATIC_TYPES)]
     with sentences(), quiet():
         ort.quantize_static(
             str(model.path),
@@ -90,13 +91,7 @@ def dynamic(
     model: GraphModel, target: Path, settings: Quantize, excluded: list[str], context: Context, *, external: bool
 ) -> None:
     """Write a graph whose matrix products find the ranges of activations at run time."""
-    stacks = _stacks(graph.load(model.path)) if per_channel(settings) else []
-    if left := [name for name in stacks if name not in excluded]:
-        context.warnings.append(
-            f"{', '.join(left)} multiply with stacks of matrices and stay in float: onnxruntime's integer kernel takes "
-            "them with granularity: Tensor alone."
-        )
-        excluded = [*excluded, *left]
+    excluded = [*excluded, *_left(graph.load(model.path), settings, excluded, context, DYNAMIC_TYPES)]
     with sentences(), quiet():
         ort.quantize_dynamic(
             str(model.path),
@@ -110,7 +105,26 @@ def dynamic(
         )
 
 
-def _stacks(proto: Any) -> list[str]:
-    """Return the products with constants of more than two axes."""
-    stacked = {item.name for item in proto.graph.initializer if len(item.dims) > MATRIX}
-    return [node.name for node in proto.graph.node if node.op_type == "MatMul" and node.input[1] in stacked]
+def _left(
+    proto: Any, settings: Quantize, excluded: Collection[str], context: Context, kinds: Collection[str]
+) -> list[str]:
+    """Return the nodes of these kinds that onnxruntime cannot compute in integers; warnings say so of large ones."""
+    tensors = {item.name: item for item in proto.graph.initializer}
+    takers = graph.consumers(proto)
+    left: dict[str, list[str]] = {}
+    for node in proto.graph.node:
+        if node.name not in excluded and node.op_type in kinds:
+            axes = len(tensors[node.input[1]].dims) if node.op_type == "MatMul" and node.input[1] in tensors else MATRIX
+            if axes < MATRIX:
+                left.setdefault("", []).append(node.name)
+            elif per_channel(settings) and axes > MATRIX:
+                left.setdefault("multiply with stacks of matrices", []).append(node.name)
+            elif per_channel(settings) and node.op_type == "LSTM" and any(len(takers[w]) > 1 for w in node.input[1:3]):
+                left.setdefault("share their weights", []).append(node.name)
+    for what, names in left.items():
+        if what:
+            context.warnings.append(
+                f"{', '.join(names)} {what} and compute in float: onnxruntime's integer kernel takes them with "
+                "granularity: Tensor alone."
+            )
+    return [name for names in left.values() for name in names]

@@ -8,29 +8,37 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnx
 import onnx.version_converter
 import onnxruntime
-from onnxruntime.quantization.fusions import ReplaceUpsampleWithResize
-from onnxruntime.quantization.onnx_model import ONNXModel
+from onnx import helper
 
 from modelpress.api.reasons import Reason
 
 from ... import external, graph
 from ...errors import Judged
+from ...value_names import keep_apart
+from .plain import plain_products
 
-LEAST_OPSET = 11
-"""The oldest operator set that can be quantized."""
+LEAST_OPSET = 13
+"""The oldest operator set that can be quantized: from there on a channel can have a scale of its own."""
+WITH_COORDINATES = 11
+"""The oldest operator set whose Resize says where samples lie; onnx's converter mistakes those of older ones."""
+OLD_COORDINATES = MappingProxyType({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})
+LEAST_IR = 4
+"""The oldest format whose weights are no inputs."""
 
 
 def prepare(source: Path, target: Path, scratch: Path) -> None:
-    """Infer shapes and fold what is constant. Old shapes go first: the exporter's contradict later ones."""
+    """Infer shapes, fold constants, keep names apart. Old shapes go first: the exporter's contradict later ones."""
     proto = graph.load(source)
     _raise_opset(proto)
     del proto.graph.value_info[:]
     name_nodes(proto)
+    plain_products(proto)
     bare, folded = scratch / "bare" / "model.onnx", target.with_name("folded.onnx")
     graph.save(proto, bare)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,18 +52,41 @@ def prepare(source: Path, target: Path, scratch: Path) -> None:
     with sentences():
         onnxruntime.InferenceSession(str(bare), options, providers=["CPUExecutionProvider"])
         shutil.rmtree(bare.parent)
+        _keep_apart(folded)
         onnx.shape_inference.infer_shapes_path(str(folded), str(target))
     folded.unlink()
 
 
+def _keep_apart(path: Path) -> None:
+    """Rename values that new ones would meet, in the file."""
+    proto = onnx.load(path, load_external_data=False)
+    keep_apart(proto)
+    onnx.save(proto, path)
+
+
 def _raise_opset(proto: Any) -> None:
-    """Bring old operator sets up to what can be quantized, in place. Their Upsample becomes Resize first."""
+    """Bring old operator sets up to what can be quantized, in place. Their Upsample becomes Resize."""
     opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), LEAST_OPSET)
     if opset >= LEAST_OPSET:
         return
     external.bring_in(proto)
-    ReplaceUpsampleWithResize(ONNXModel(proto), opset).apply()
-    proto.CopyFrom(onnx.version_converter.convert_version(proto, LEAST_OPSET))
+    proto.ir_version = max(proto.ir_version, LEAST_IR)
+    try:
+        proto.CopyFrom(onnx.version_converter.convert_version(proto, LEAST_OPSET))
+    except Exception as error:  # the converter raises RuntimeError, IndexError and its own
+        text = " ".join(str(error).split("` failed: ")[-1].split())[:400]
+        raise Judged(
+            Reason.STAGE_FAILED,
+            f"quantize needs operator set {LEAST_OPSET}, and the graph has {opset} and cannot be converted ({text}): "
+            f"export it with opset_version={graph.OPSET}.",
+        ) from error
+    if opset < WITH_COORDINATES:
+        for node in proto.graph.node:
+            if node.op_type == "Resize":
+                kept = [item for item in node.attribute if item.name not in OLD_COORDINATES]
+                del node.attribute[:]
+                node.attribute.extend(kept)
+                node.attribute.extend(helper.make_attribute(*item) for item in OLD_COORDINATES.items())
 
 
 def name_nodes(proto: Any) -> None:

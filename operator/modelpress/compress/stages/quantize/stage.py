@@ -207,9 +207,11 @@ def _why_none(proto: Any) -> str:
     others = sorted(onnx.TensorProto.DataType.Name(kind).lower() for kind in kinds & OTHER_FLOATS)
     if others:
         return f"its weights are of {' and '.join(others)}, and only float32 is quantized: take the model in float32"
+    if any(attribute.HasField("g") for node in proto.graph.node for attribute in node.attribute):
+        return "what If, Loop and Scan hold stays as it is, and outside of them nothing has constant weights"
     return (
         "the graph has no matrix product, embedding, convolution or recurrent layer with constant weights, or all are "
-        "ignored"
+        "ignored, too small, or of a form that no integer operator takes"
     )
 
 

@@ -96,7 +96,7 @@ class Work:
     def round(self, candidates: Iterable[Candidate], schemes: Mapping[str, Scheme]) -> dict[str, Stored]:
         """Round every candidate; those that share an activation together."""
         found: dict[str, Stored] = {}
-        known: dict[tuple[str, Scheme], Rounded] = {}
+        known: dict[tuple[str, bool, bool, Scheme], Rounded] = {}
         takers: dict[str, list[Candidate]] = {}
         for item in candidates:
             takers.setdefault(item.activation, []).append(item)
@@ -116,7 +116,7 @@ class Work:
                 }
             for item in group:
                 if item.name not in found:
-                    key = (item.weight, schemes[item.name])
+                    key = (item.weight, item.embedding, item.transposed, schemes[item.name])
                     known[key] = known.get(key) or self._one(item, schemes[item.name])
                     found[item.name] = Stored(item, known[key])
             done = len(found) / max(sum(counts.values()), 1)

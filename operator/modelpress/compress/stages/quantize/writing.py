@@ -174,10 +174,11 @@ class Writer:
 
 
 def _base(item: Stored) -> str:
-    """Return what names of new tensors begin with: the same for nodes that share a weight."""
+    """Return what names of new tensors begin with: the same for nodes that take a weight in the same way."""
     scheme = item.rounded.grid.scheme
     own = f"_{item.candidate.name}" if item.factors is not None else ""
-    return f"{item.candidate.weight}_{scheme.bits}_{scheme.group}{own}"
+    way = "_table" if item.candidate.embedding else "" if item.candidate.transposed else "_rows"
+    return f"{item.candidate.weight}_{scheme.bits}_{scheme.group}{way}{own}"
 
 
 def _padded(codes: Codes, group: int, filler: int) -> Codes:
