@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -76,3 +77,23 @@ def test_distance_is_relative_to_the_greatest_answer_or_one(
     wanted: list[float], got: list[float], expected: float
 ) -> None:
     assert distance(np.array(wanted, np.float32), np.array(got, np.float32)) == pytest.approx(expected)
+
+
+class Twice(nn.Module):
+    """A module that calls one layer twice, as ALBERT does, and another that is as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Linear(32, 32)
+        self.other = nn.Linear(32, 32)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Three axes, so that weights become constants that are transposed."""
+        return self.other(torch.relu(self.shared(torch.relu(self.shared(values)))))
+
+
+def test_weights_of_a_layer_that_is_called_twice_lie_in_the_file_once(tmp_path: Path) -> None:
+    signature = Signature((TensorSpec(name="x", shape=("batch", 3, 32)),), (TensorSpec(name="y"),))
+    found = export(ModuleModel(Twice(), signature), tmp_path / "model.onnx", tmp_path, None, 0)
+    matrices = [item for item in onnx.load(found.path).graph.initializer if list(item.dims) == [32, 32]]
+    assert len(matrices) == 2
