@@ -172,6 +172,12 @@ def truncated(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def without_a_part(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    parts = {"one": "model-00001-of-00002.safetensors", "two": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+
+
 def with_a_dense_module(folder: Path) -> None:
     (folder / "modules.json").write_text('[{"path": "", "type": "a.Transformer"}, {"path": "2", "type": "a.Dense"}]')
 
@@ -190,7 +196,8 @@ def with_a_dense_module(folder: Path) -> None:
         (configured(model_type=None), Reason.SOURCE_INVALID, "names no model_type"),
         (configured(vocab_size=70), Reason.WEIGHTS_DO_NOT_FIT, "weight is [90, 16] and should be [70, 16]"),
         (without_a_layer, Reason.WEIGHTS_DO_NOT_FIT, "missing: encoder.layer.0."),
-        (truncated, Reason.SOURCE_INVALID, "does not load as AutoModel"),
+        (truncated, Reason.SOURCE_INVALID, "model.safetensors cannot be read"),
+        (without_a_part, Reason.SOURCE_INVALID, "files that are not in the folder: model-00002-of-00002.safetensors."),
         (with_a_dense_module, Reason.SOURCE_INVALID, "names Dense"),
         (lambda folder: (folder / "config.json").unlink(), Reason.SOURCE_INVALID, "has no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), Reason.SOURCE_INVALID, "no readable JSON"),
@@ -211,6 +218,21 @@ def test_a_task_that_the_model_was_not_trained_for_is_refused(tmp_path: Path) ->
     with pytest.raises(Judged, match=r"missing: classifier.bias, classifier.weight.*Choose the task") as caught:
         transformers_source.load(source("TextClassification"), tmp_path, tmp_path)
     assert caught.value.reason is Reason.WEIGHTS_DO_NOT_FIT
+
+
+def test_a_head_that_no_model_of_the_kind_has_is_refused_in_few_words(tmp_path: Path) -> None:
+    write(tmp_path, "SentenceEmbedding")
+    configured(model_type="vit", architectures=["ViTForImageClassification"])(tmp_path)
+    with pytest.raises(Judged, match=r"for a vit, and config.json says .* ViTForImageClassification: choose") as caught:
+        transformers_source.load(source("TextClassification"), tmp_path, tmp_path)
+    assert len(caught.value.message) < 300
+
+
+def test_a_model_of_images_asks_for_its_inputs(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(tmp_path)
+    with pytest.raises(Judged, match="A vit takes pixel_values, and source.inputs has input_ids, attention_mask: name"):
+        transformers_source.load(source("FeatureExtraction"), tmp_path, tmp_path)
 
 
 def test_an_output_that_the_task_has_not_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from modelpress.api.reasons import Reason
 from modelpress.api.source import Source, TensorSpec
@@ -42,6 +43,8 @@ ASSETS = (
     "chat_template.jinja",
 )
 """Files that clients need to make inputs of text and words of answers."""
+NO_HEAD = "Unrecognized configuration class"
+"""How transformers begins to say that a kind of model has no such head."""
 CONVERT = "where you trust it, load it with transformers and write it again with model.save_pretrained(folder)"
 
 
@@ -61,6 +64,13 @@ def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
                 f"source.outputs names {spec.name}: a transformer with task {source.task} answers {head.output}.",
             )
     model = _pretrained(folder, head.auto_class)
+    wanted = str(getattr(model, "main_input_name", INPUTS[0]))
+    if wanted not in {spec.name for spec in signature.inputs}:
+        raise Judged(
+            Reason.INVALID_SPEC,
+            f"A {model.config.model_type} takes {wanted}, and source.inputs has "
+            f"{', '.join(spec.name for spec in signature.inputs)}: name its inputs there, with dtype and shape.",
+        )
     module = Transformer(model, head, pooling, tuple(spec.name for spec in signature.inputs)).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
@@ -101,8 +111,7 @@ def check_folder(folder: Path) -> None:
             f"{CONFIG} has a quantization_config: the weights are compressed already; name the original model.",
         )
     if any((folder / name).is_file() for name in WEIGHTS):
-        for path in sorted(folder.glob("*.safetensors")):
-            refuse_hollow(path)
+        check_weights(folder)
         return
     pickles = sorted(item.name for item in folder.glob(PICKLES))
     if pickles:
@@ -110,11 +119,39 @@ def check_folder(folder: Path) -> None:
     raise Judged(Reason.SOURCE_INVALID, f"The source has no {WEIGHTS[0]}: save the model with save_pretrained.")
 
 
+def check_weights(folder: Path) -> None:
+    """Raise Judged with SourceInvalid unless every file of weights is there, and whole."""
+    index = folder / WEIGHTS[1]
+    parts = read_json(index).get("weight_map", {}) if index.is_file() else {}
+    lacking = sorted({name for name in parts.values() if not (folder / name).is_file()})
+    if lacking and not (folder / WEIGHTS[0]).is_file():
+        raise Judged(
+            Reason.SOURCE_INVALID,
+            f"{index.name} names files that are not in the folder: {some(lacking)}. Bring them along.",
+        )
+    for path in sorted(folder.glob("*.safetensors")):
+        refuse_hollow(path)
+        try:
+            with safe_open(path, framework="pt", device="cpu"):
+                pass
+        except (SafetensorError, OSError, ValueError) as error:
+            raise Judged(
+                Reason.SOURCE_INVALID,
+                f"{path.name} cannot be read ({' '.join(str(error).split())}): upload it again, it may be truncated.",
+            ) from error
+
+
 def _known(kind: str) -> bool:
     """Return whether transformers can build such a model."""
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - takes seconds, and is needed by this format alone
 
     return kind in CONFIG_MAPPING
+
+
+def _trained(folder: Path) -> str:
+    """Return what the folder says that its weights are, for the end of a sentence."""
+    named = read_json(folder / CONFIG).get("architectures")
+    return f", and {CONFIG} says that the weights are those of {', '.join(map(str, named))}" if named else ""
 
 
 def _inputs(source: Source) -> tuple[TensorSpec, ...]:
@@ -147,6 +184,12 @@ def _pretrained(folder: Path, auto_class: str) -> Any:
         raise
     except Exception as error:  # transformers raises whatever its parts raise
         text = " ".join(str(error).split())[:500]
+        if text.startswith(NO_HEAD):
+            raise Judged(
+                Reason.SOURCE_INVALID,
+                f"transformers has no {auto_class} for a {read_json(folder / CONFIG)['model_type']}{_trained(folder)}: "
+                "choose another source.task, or source.format torch with an entrypoint that builds the model.",
+            ) from error
         raise Judged(
             Reason.SOURCE_INVALID, f"The folder does not load as {auto_class}: {type(error).__name__}: {text}"
         ) from error
@@ -164,7 +207,8 @@ def _pretrained(folder: Path, auto_class: str) -> Any:
         raise Judged(
             Reason.WEIGHTS_DO_NOT_FIT,
             f"The weights do not fit {type(model).__name__}, which {auto_class} builds of {CONFIG}: "
-            f"{'; '.join(problems)}. Choose the task that the model was trained for, and its own {CONFIG}.",
+            f"{'; '.join(problems)}{_trained(folder)}. Choose the task that the model was trained for, and its own "
+            f"{CONFIG}; for another head use source.format torch with an entrypoint that builds the model.",
         )
     model.config.use_cache = False
     return model
