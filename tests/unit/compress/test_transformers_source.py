@@ -231,7 +231,9 @@ def test_a_head_that_no_model_of_the_kind_has_is_refused_in_few_words(tmp_path: 
 def test_a_model_of_images_asks_for_its_inputs(tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(tmp_path)
-    with pytest.raises(Judged, match="A vit takes pixel_values, and source.inputs has input_ids, attention_mask: name"):
+    with pytest.raises(
+        Judged, match=r"A vit takes pixel_values, and source.inputs has input_ids, attention_mask: name"
+    ):
         transformers_source.load(source("FeatureExtraction"), tmp_path, tmp_path)
 
 

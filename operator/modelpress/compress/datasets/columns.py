@@ -52,7 +52,8 @@ class Columns:
             return array
         kind = array[0].dtype.kind if is_ragged(array) else array.dtype.kind
         if kind not in "buif":
-            raise _invalid(self.path, f"column {name!r} holds {array.dtype}, not numbers: convert it")
+            held = "text" if kind in "UT" else array.dtype
+            raise _invalid(self.path, f"column {name!r} holds {held}, not numbers: convert it")
         if array.ndim == 0:
             raise _invalid(self.path, f"column {name!r} is a single number, not one value for each sample")
         return array
@@ -181,6 +182,8 @@ def _open_jsonl(path: Path) -> Columns:
             if texts:
                 raise _invalid(path, f"column {name!r} is text in the lines before {number}, and not there")
             value = numpy.asarray(row[name])
+            if value.dtype.kind == "O":
+                raise _invalid(path, f"column {name!r} has no number and no text in line {number}: fill or drop it")
             if values and value.ndim != values[0].ndim:
                 shapes = f"{list(value.shape)}, the lines before {list(values[0].shape)}"
                 raise _invalid(path, f"column {name!r} has shape {shapes} in line {number}")

@@ -123,6 +123,9 @@ def _samples(
     opened: Columns, tokenizer: Tokenizer, parts: list[list[str]], length: int, width: int | None
 ) -> Mapping[str, Ids]:
     """Return the columns of samples that are cut to `length`, and filled up to `width` or to the longest."""
+    own = int(tokenizer.encoder.num_special_tokens_to_add(len(parts) > 1))
+    if length <= own:
+        raise _invalid(opened, f"text.length is {length}, and the tokenizer adds {own} tokens of its own: raise it")
     texts: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
     found = [
         encoding

@@ -88,7 +88,16 @@ def test_samples_of_one_group_are_told_by_text_or_numbers(tmp_path: Path, file_f
 
 def test_text_where_numbers_are_wanted_is_refused(tmp_path: Path) -> None:
     dataset = save(tmp_path, "jsonl", {"image": numpy.array(["a", "bc"])})
-    assert "not numbers" in refused(tmp_path, dataset).message
+    assert "holds text, not numbers" in refused(tmp_path, dataset).message
+
+
+@pytest.mark.parametrize("value", ["null", "[1, null]", '{"one": 1}'])
+def test_a_line_without_a_value_is_named(tmp_path: Path, value: str) -> None:
+    dataset = save(tmp_path, "jsonl", {"image": IMAGES})
+    with next(tmp_path.glob("*.jsonl")).open("a") as file:
+        file.write(f'{{"image": {value}}}\n')
+    line = len(IMAGES) + 1
+    assert f"column 'image' has no number and no text in line {line}: fill" in refused(tmp_path, dataset).message
 
 
 def test_flat_lists_take_the_shape_of_the_input(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_what_is_missing_is_said(folder: Path) -> None:
         samples(folder, column="words")
     with pytest.raises(Judged, match="'label' holds int64, not one text"):
         samples(folder, column="label")
+    with pytest.raises(Judged, match=r"text.length is 1, and the tokenizer adds \d tokens of its own"):
+        samples(folder, length=1)
     (folder / "source" / "tokenizer.json").unlink()
     with pytest.raises(Judged, match=r"brings no tokenizer.json") as caught:
         samples(folder)
