@@ -220,6 +220,21 @@ def test_a_task_that_the_model_was_not_trained_for_is_refused(tmp_path: Path) ->
     assert caught.value.reason is Reason.WEIGHTS_DO_NOT_FIT
 
 
+def test_a_classifier_that_pools_by_weights_of_its_own_keeps_them(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = transformers.DebertaV2ForSequenceClassification(transformers.DebertaV2Config(**sizes, vocab_size=90))
+    model.eval().save_pretrained(tmp_path)
+    tokens = torch.arange(6).reshape(1, 6)
+    found = transformers_source.load(source("TextClassification"), tmp_path, tmp_path)
+    inputs = {"input_ids": tokens.numpy(), "attention_mask": np.ones((1, 6), np.int64)}
+    np.testing.assert_allclose(found.run(inputs)["logits"], model(tokens).logits.detach().numpy(), atol=1e-5)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(Judged, match=r"missing: pooler.dense.bias, pooler.dense.weight"):
+        transformers_source.load(source("TextClassification"), tmp_path, tmp_path)
+
+
 def test_a_head_that_no_model_of_the_kind_has_is_refused_in_few_words(tmp_path: Path) -> None:
     write(tmp_path, "SentenceEmbedding")
     configured(model_type="vit", architectures=["ViTForImageClassification"])(tmp_path)

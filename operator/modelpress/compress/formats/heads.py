@@ -27,10 +27,12 @@ class Head:
     """Whether hidden states are pooled to one vector a text."""
 
 
+BARE = "AutoModel"
+"""Builds models without a head."""
 HEADS: Mapping[SourceTask, Head] = MappingProxyType(
     {
-        SourceTask.FEATURE_EXTRACTION: Head("AutoModel", "last_hidden_state"),
-        SourceTask.SENTENCE_EMBEDDING: Head("AutoModel", "embedding", pooled=True),
+        SourceTask.FEATURE_EXTRACTION: Head(BARE, "last_hidden_state"),
+        SourceTask.SENTENCE_EMBEDDING: Head(BARE, "embedding", pooled=True),
         SourceTask.TEXT_CLASSIFICATION: Head("AutoModelForSequenceClassification", "logits"),
         SourceTask.TOKEN_CLASSIFICATION: Head("AutoModelForTokenClassification", "logits"),
         SourceTask.MASKED_LM: Head("AutoModelForMaskedLM", "logits"),

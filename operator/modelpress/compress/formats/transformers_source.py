@@ -20,7 +20,7 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature
 from .files import refuse_hollow
-from .heads import HEADS, Transformer
+from .heads import BARE, HEADS, Transformer
 from .pooling import Pooling, read_json
 from .weights import some
 
@@ -193,9 +193,10 @@ def _pretrained(folder: Path, auto_class: str) -> Any:
         raise Judged(
             Reason.SOURCE_INVALID, f"The folder does not load as {auto_class}: {type(error).__name__}: {text}"
         ) from error
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # no task's answer comes from it
-    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(told["missing_keys"])
+    if auto_class == BARE and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # no answer of hidden states comes from it; a classifier of DeBERTa's is another matter
+        missing = [name for name in missing if not name.startswith("pooler.")]
     other = [
         f"{name} is {list(given)} and should be {list(wanted)}"
         for name, given, wanted in sorted(told["mismatched_keys"])
