@@ -160,27 +160,23 @@ def test_neighbours_of_opposite_signs_need_nothing() -> None:
     assert codes.T.tolist() == [[127, -127] * 8]
 
 
-@GRANULARITIES
-def test_stacks_of_matrices_in_a_static_graph_answer_as_before(
-    granularity: str, tmp_path: Path, make_context: MakeContext
-) -> None:
+@pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC"])
+def test_stacks_of_matrices_share_a_scale(preset: str, tmp_path: Path, make_context: MakeContext) -> None:
     before = write(tmp_path / "in", "MatMul", stack=True)
-    settings = Quantize.model_validate({"preset": "INT8", "granularity": granularity})
-    after = quantize.run(before, settings, make_context({"calibration": samples_of(samples(before))}))
+    context = make_context({"calibration": samples_of(samples(before))})
+    after = quantize.run(before, Quantize.model_validate({"preset": preset, "granularity": "Tensor"}), context)
     inputs = samples(before)
     wanted, got = (graph.run(graph.open_session(item.path), inputs)["y"] for item in (before, after))
     assert np.abs(got - wanted).mean() < 0.005 * np.abs(wanted).max()
-
-
-def test_stacks_of_matrices_share_a_scale(tmp_path: Path, make_context: MakeContext) -> None:
-    before, context = write(tmp_path / "in", "MatMul", stack=True), make_context()
-    after = quantize.run(before, Quantize.model_validate({"preset": "INT8_DYNAMIC", "granularity": "Tensor"}), context)
-    assert [largest_pair(codes) <= LARGEST_SUM for codes in products(after.path)] == [True] * 3
     assert not context.warnings
 
 
-def test_with_a_scale_for_each_channel_stacks_stay_in_float(tmp_path: Path, make_context: MakeContext) -> None:
-    before, context = write(tmp_path / "in", "MatMul", stack=True), make_context()
+@pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC"])
+def test_with_a_scale_for_each_channel_stacks_stay_in_float(
+    preset: str, tmp_path: Path, make_context: MakeContext
+) -> None:
+    before = write(tmp_path / "in", "MatMul", stack=True)
+    context = make_context({"calibration": samples_of(samples(before))})
     with pytest.raises(Judged, match="stored no weight as integers"):
-        quantize.run(before, Quantize.model_validate({"preset": "INT8_DYNAMIC"}), context)
+        quantize.run(before, Quantize.model_validate({"preset": preset}), context)
     assert context.warnings[0].startswith("dense multiply with stacks of matrices and compute in float")

@@ -21,8 +21,6 @@ from .fixed_point import SUFFIX, WITH_BIAS
 from .pairs import convolution_matrix, round_pairs
 from .rounding import Floats
 
-MATRIX = 2
-"""Axes of a matrix."""
 LSTM = MappingProxyType({1: 8, 2: 10})
 """Weights among the inputs of DynamicQuantizeLSTM, each with its scale."""
 SCALE, TRANSPOSED = "_scale", re.compile(r"_Transposed(_\d+)?$")
@@ -122,7 +120,9 @@ def _move_biases(proto: Any, tensors: Mapping[str, Any], grown: Mapping[str, Flo
     for node in proto.graph.node:
         bias = widening.get(node.input[2]) if node.op_type in WITH_BIAS and len(node.input) > 2 else None
         weight = widening.get(node.input[1]) if bias is not None else None
-        if bias is None or weight is None or weight.input[1] not in grown or bias.input[0] in done:
+        if bias is None or weight is None or bias.input[0] not in tensors or bias.input[0] in done:
+            continue
+        if weight.input[1] not in grown:
             continue
         done.add(bias.input[0])
         codes, scale = (tensors[name] for name in bias.input[:2])

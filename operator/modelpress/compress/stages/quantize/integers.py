@@ -27,7 +27,6 @@ from ...quantize_settings import needs_calibration
 from ..context import Context
 from .calibration import Pieces
 from .elementwise import left_in_float
-from .exact import MATRIX
 from .preparing import quiet, sentences
 from .scheme import fixed_point
 
@@ -40,6 +39,8 @@ GEMM_SUFFIX = "_MatMul"
 """What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
 DYNAMIC_TYPES = ("MatMul", "Gather", "LSTM")
 """Operators with 8-bit activations found at run time; onnxruntime turns Gemm into MatMul first."""
+MATRIX = 2
+"""Axes of a matrix."""
 METHODS: Mapping[QuantizeAlgorithm, Any] = MappingProxyType(
     {
         QuantizeAlgorithm.MIN_MAX: ort.CalibrationMethod.MinMax,
