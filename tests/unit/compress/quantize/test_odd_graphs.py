@@ -15,6 +15,7 @@ from tests.unit.compress.sources import samples_of
 from modelpress.api.source import Source
 from modelpress.api.stages import Quantize
 from modelpress.compress import graph
+from modelpress.compress.errors import Judged
 from modelpress.compress.formats import onnx_source
 from modelpress.compress.stages import quantize
 
@@ -201,3 +202,12 @@ def test_an_input_without_axes_is_a_number(tmp_path: Path, make_context: MakeCon
         before, Quantize.model_validate({"preset": "INT8"}), make_context({"calibration": samples_of(inputs)})
     )
     assert not floats(onnx.load(after.path))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_weights_without_numbers_are_named(preset: str, tmp_path: Path, make_context: MakeContext) -> None:
+    broken = numpy_helper.to_array(weight("w", WIDTH, WIDTH)).copy()
+    broken[3, 1] = np.nan
+    made = model(VALUES, [node("MatMul", "x w", "y")], [numpy_helper.from_array(broken, "w")])
+    with pytest.raises(Judged, match="The weight w of the graph's MatMul holds NaN or infinity: check the source"):
+        check(made, preset, tmp_path, make_context)

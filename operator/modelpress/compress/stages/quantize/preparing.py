@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.version_converter
 import onnxruntime
-from onnx import helper
+from onnx import TensorProto, helper
 
 from modelpress.api.reasons import Reason
 
@@ -28,13 +29,18 @@ LEAST_OPSET = 13
 WITH_COORDINATES = 11
 """The oldest operator set whose Resize says where samples lie; onnx's converter mistakes those of older ones."""
 OLD_COORDINATES = MappingProxyType({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})
+WITH_WEIGHTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
 LEAST_IR = 4
 """The oldest format whose weights are no inputs."""
 
 
 def prepare(source: Path, target: Path, scratch: Path) -> None:
-    """Infer shapes, fold constants, keep names apart. Old shapes go first: the exporter's contradict later ones."""
+    """Infer shapes, fold constants, keep names apart. Old shapes go first: the exporter's contradict later ones.
+
+    Raises Judged: NotFinite for weights that hold no numbers, StageFailed for a graph that cannot be prepared.
+    """
     proto = graph.load(source)
+    _check_finite(proto)
     _raise_opset(proto)
     del proto.graph.value_info[:]
     name_nodes(proto)
@@ -55,6 +61,18 @@ def prepare(source: Path, target: Path, scratch: Path) -> None:
         _keep_apart(folded)
         onnx.shape_inference.infer_shapes_path(str(folded), str(target))
     folded.unlink()
+
+
+def _check_finite(proto: Any) -> None:
+    """Raise Judged if a weight holds NaN or infinity. Other constants may: masks are made of it."""
+    tensors = {item.name: item for item in proto.graph.initializer if item.data_type == TensorProto.FLOAT}
+    for node in proto.graph.node:
+        for name in node.input if node.op_type in WITH_WEIGHTS else ():
+            if name in tensors and not np.isfinite(external.array(tensors[name])).all():
+                raise Judged(
+                    Reason.NOT_FINITE,
+                    f"The weight {name} of the graph's {node.op_type} holds NaN or infinity: check the source.",
+                )
 
 
 def _keep_apart(path: Path) -> None:
