@@ -211,3 +211,18 @@ def test_weights_without_numbers_are_named(preset: str, tmp_path: Path, make_con
     made = model(VALUES, [node("MatMul", "x w", "y")], [numpy_helper.from_array(broken, "w")])
     with pytest.raises(Judged, match="The weight w of the graph's MatMul holds NaN or infinity: check the source"):
         check(made, preset, tmp_path, make_context)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_weight_that_is_not_square_is_taken_both_ways(preset: str, tmp_path: Path, make_context: MakeContext) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Gemm", "a w", "y", transB=1)]
+    check(model(VALUES, nodes, [weight("w", WIDTH, 3 * WIDTH)]), preset, tmp_path, make_context)
+
+
+def test_a_graph_that_was_quantized_before_answers_as_before(tmp_path: Path, make_context: MakeContext) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "y")]
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    once.mkdir()
+    twice.mkdir()
+    quantized, _ = check(model(VALUES, nodes, [weight("w", WIDTH, WIDTH)]), "INT8", once, make_context)
+    check(quantized, "INT8", twice, make_context)

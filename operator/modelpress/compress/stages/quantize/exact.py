@@ -50,6 +50,7 @@ def fit_pairs(proto: Any, floats: Mapping[str, Any], spool: Spool) -> list[str]:
     they are, since none of those is theirs.
     """
     tensors = {item.name: item for item in proto.graph.initializer}
+    floats = {name: item for name, item in floats.items() if item.data_type == TensorProto.FLOAT}
     grown: dict[str, Floats] = {}
     done: set[str] = set()
     unknown = []
@@ -104,7 +105,14 @@ def _of_static(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any]
             source, turned = _source(made.input[0], floats)
             rows = any(item.name == "transB" and item.i for item in node.attribute)
             codes, scale = (tensors[name] for name in made.input[:2])
-            yield _Weight(codes, scale, node.op_type, source, turned or rows, rows)
+            outputs = 0 if rows or node.op_type == "Conv" else len(codes.dims) - 1
+            if not len(scale.dims) or _axis(made) == outputs:  # else it is widened, and multiplied in float
+                yield _Weight(codes, scale, node.op_type, source, turned or rows, rows)
+
+
+def _axis(widening: Any) -> int:
+    """Return the axis along which scales differ."""
+    return next((int(item.i) for item in widening.attribute if item.name == "axis"), 1)
 
 
 def _source(codes: str, floats: Mapping[str, Any]) -> tuple[Any, bool]:
