@@ -170,6 +170,11 @@ def consumers(model: Any) -> dict[str, list[Any]]:
     return found
 
 
+def turned(node: Any) -> bool:
+    """Whether a Gemm's weight is [outputs, inputs]."""
+    return any(item.name == "transB" and item.i for item in node.attribute)
+
+
 def _all_inputs(node: Any) -> Iterable[str]:
     """Inputs of a node, and whatever its subgraphs take."""
     yield from node.input

@@ -72,7 +72,7 @@ def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:
     if layer.op_type == "ConvTranspose":
         axis = 1
     elif layer.op_type == "Gemm":
-        axis = 0 if any(item.name == "transB" and item.i for item in layer.attribute) else 1
+        axis = 0 if graph.turned(layer) else 1
     shape = [1] * weight.ndim
     shape[axis] = -1
     bias = np.zeros_like(mean)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ... import external
+from ... import external, graph
 from .rounding import Floats
 
 LEAST_ELEMENTS = 256
@@ -66,7 +66,7 @@ def find(proto: Any) -> Iterator[Candidate]:
         if tensor is None or len(tensor.dims) != 2 or not _able(node, attributes, ranks):
             continue
         shape = (int(tensor.dims[0]), int(tensor.dims[1]))
-        transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes.get("transB", 0))
+        transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not graph.turned(node))
         rows = (shape[1], shape[0]) if transposed else shape
         if rows[0] * rows[1] < LEAST_ELEMENTS or rows[1] < (LEAST_ROW if place == 0 else LEAST_WIDTH):
             continue

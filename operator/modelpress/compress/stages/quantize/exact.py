@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from ... import external
+from ... import external, graph
 from ...external import Spool
-from .fixed_point import SUFFIX, WITH_BIAS
+from .fixed_point import SUFFIX, WITH_BIAS, axis_of, widenings
 from .pairs import convolution_matrix, round_pairs
 from .rounding import Floats
 
@@ -98,21 +98,16 @@ def _of_dynamic(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any
 
 
 def _of_static(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any]) -> Iterator[_Weight]:
-    widening = _widening(proto)
+    widening = widenings(proto)
     for node in proto.graph.node:
         made = widening.get(node.input[1]) if node.op_type in ("MatMul", "Gemm", "Conv") else None
         if made is not None and made.input[0] in tensors:
             source, turned = _source(made.input[0], floats)
-            rows = any(item.name == "transB" and item.i for item in node.attribute)
+            rows = graph.turned(node)
             codes, scale = (tensors[name] for name in made.input[:2])
             outputs = 0 if rows or node.op_type == "Conv" else len(codes.dims) - 1
-            if not len(scale.dims) or _axis(made) == outputs:  # else it is widened, and multiplied in float
+            if not len(scale.dims) or axis_of(made) == outputs:  # else it is widened, and multiplied in float
                 yield _Weight(codes, scale, node.op_type, source, turned or rows, rows)
-
-
-def _axis(widening: Any) -> int:
-    """Return the axis along which scales differ."""
-    return next((int(item.i) for item in widening.attribute if item.name == "axis"), 1)
 
 
 def _source(codes: str, floats: Mapping[str, Any]) -> tuple[Any, bool]:
@@ -123,7 +118,7 @@ def _source(codes: str, floats: Mapping[str, Any]) -> tuple[Any, bool]:
 
 def _move_biases(proto: Any, tensors: Mapping[str, Any], grown: Mapping[str, Floats]) -> None:
     """Have biases, whose scales are products of those of inputs and weights, keep their value."""
-    widening = _widening(proto)
+    widening = widenings(proto)
     done: set[str] = set()
     for node in proto.graph.node:
         bias = widening.get(node.input[2]) if node.op_type in WITH_BIAS and len(node.input) > 2 else None
@@ -139,8 +134,3 @@ def _move_biases(proto: Any, tensors: Mapping[str, Any], grown: Mapping[str, Flo
         codes.CopyFrom(numpy_helper.from_array(moved, codes.name))
         widened = np.asarray(external.array(scale) * factor, np.float32)
         scale.CopyFrom(numpy_helper.from_array(widened.reshape(tuple(scale.dims)), scale.name))
-
-
-def _widening(proto: Any) -> dict[str, Any]:
-    """Return the nodes that make floats of codes, by what they make."""
-    return {node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"}

@@ -28,7 +28,7 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
     `floats` are the initializers of the graph before it was quantized, by name.
     """
     tensors = {item.name: item for item in proto.graph.initializer}
-    widening = {node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"}
+    widening = widenings(proto)
     biases = {
         node.input[2]: (node.input[0], node.input[1])
         for node in proto.graph.node
@@ -63,6 +63,16 @@ def to_fixed_point(proto: Any, floats: Mapping[str, Any]) -> int:
     return len(after)
 
 
+def widenings(proto: Any) -> dict[str, Any]:
+    """Return the nodes that make floats of codes, by what they make."""
+    return {node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"}
+
+
+def axis_of(widening: Any) -> int:
+    """Return the axis along which its scales differ."""
+    return next((int(item.i) for item in widening.attribute if item.name == "axis"), 1)
+
+
 def _constant(name: str, widening: Mapping[str, Any], tensors: Mapping[str, Any]) -> bool:
     return name in widening and widening[name].input[0] in tensors
 
@@ -75,7 +85,6 @@ def _along(scales: Floats, node: Any, rank: int) -> Floats:
     """Return scales of a tensor, or of its slices along an axis, so that they can be multiplied with it."""
     if scales.size == 1:
         return scales.reshape(())
-    axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
     shape = [1] * rank
-    shape[axis] = -1
+    shape[axis_of(node)] = -1
     return scales.reshape(shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from ... import external
+from ... import external, graph
 from .rounding import Floats
 
 FACTORS = {"alpha": 1, "beta": 2}
@@ -52,5 +52,4 @@ def factors(node: Any) -> list[Any]:
 
 def _width(node: Any, weight: Any) -> int:
     """Return the number of outputs of a Gemm."""
-    turned = any(item.name == "transB" and item.i for item in node.attribute)
-    return int(weight.dims[0 if turned else 1])
+    return int(weight.dims[0 if graph.turned(node) else 1])

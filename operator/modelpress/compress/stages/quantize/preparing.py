@@ -68,7 +68,8 @@ def _check_finite(proto: Any) -> None:
     tensors = {item.name: item for item in proto.graph.initializer if item.data_type == TensorProto.FLOAT}
     for node in proto.graph.node:
         for name in node.input if node.op_type in WITH_WEIGHTS else ():
-            if name in tensors and not np.isfinite(external.array(tensors[name])).all():
+            tensor = tensors.pop(name, None)  # a weight that several nodes take is read once
+            if tensor is not None and not np.isfinite(external.array(tensor)).all():
                 raise Judged(
                     Reason.NOT_FINITE,
                     f"The weight {name} of the graph's {node.op_type} holds NaN or infinity: check the source.",
