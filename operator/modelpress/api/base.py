@@ -46,6 +46,9 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """A plain number between 0 and 1, both excluded."""
 
+Names = Annotated[tuple[str, ...], Field(max_length=64)]
+"""Names of layers or nodes, or `re:<regular expression>`."""
+
 Digest = Annotated[str, Field(pattern=r"^(sha256|listing-sha256):[0-9a-f]{64}$")]
 """A digest with its scheme: `sha256:` over content, `listing-sha256:` over the store's own checksums."""
 

@@ -37,6 +37,7 @@ from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
 from .stages import (
     Distill,
+    Factorize,
     FeaturePair,
     Finetune,
     Granularity,
@@ -73,6 +74,13 @@ class EffectivePrune(Prune):
     scope: Literal["Global", "Layer"] = "Layer"
     steps: int = 1
     reconstruct: bool = False
+    round_to: int = 1
+    ignore: tuple[str, ...] = ()
+
+
+class EffectiveFactorize(Factorize):
+    """Factorize without gaps. `targets` None: all layers that become smaller."""
+
     round_to: int = 1
     ignore: tuple[str, ...] = ()
 
@@ -275,6 +283,7 @@ class EffectiveRollout(Rollout):
 EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
     {
         Prune: EffectivePrune,
+        Factorize: EffectiveFactorize,
         Finetune: EffectiveFinetune,
         Distill: EffectiveDistill,
         Quantize: EffectiveQuantize,
@@ -305,6 +314,8 @@ EFFECTIVE: Mapping[type[ApiType], type[ApiType]] = MappingProxyType(
 
 @overload
 def with_defaults(value: Prune) -> EffectivePrune: ...
+@overload
+def with_defaults(value: Factorize) -> EffectiveFactorize: ...
 @overload
 def with_defaults(value: Finetune) -> EffectiveFinetune: ...
 @overload

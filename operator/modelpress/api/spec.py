@@ -77,9 +77,8 @@ class CompressedModelSpec(ApiType):
         json_schema_extra=rules(
             (
                 f"self.source.format in ['torch', 'transformers'] || {each_recipe(_graph_alone, 'self.compression')}",
-                "prune, cut, distill and finetune work on a torch module: with source.format onnx or torch-export,"
-                " compression.stages"
-                " may have fuse and quantize",
+                "prune, cut, factorize, distill and finetune work on a torch module: with source.format onnx or"
+                " torch-export, compression.stages may have fuse and quantize",
             ),
             (
                 f"self.source.format == 'torch' || {each_recipe(_builds_nothing, 'self.compression')}",

@@ -17,7 +17,7 @@ from torch import nn
 
 from modelpress.api.reasons import Reason
 
-from . import bags, duplicates, external, graph, recurrent
+from . import bags, duplicates, external, graph, propagation, recurrent
 from .errors import Judged
 from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
@@ -72,6 +72,7 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
         raise Judged(Reason.EXPORT_FAILED, _explain(error, folder)) from error
     proto.ir_version = min(proto.ir_version, graph.IR_VERSION)
     duplicates.merge(proto)
+    propagation.narrow(proto)
     name_ends(proto, [spec.name for spec in model.signature.inputs], [spec.name for spec in model.signature.outputs])
     _name_axes(proto, model.signature)
     name_after_modules(proto, WRAPPED)

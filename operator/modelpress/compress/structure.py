@@ -17,6 +17,7 @@ from torch import nn
 from .models import ModuleModel
 from .stages.blocks import Blocks
 from .stages.multihead import FewerHeads
+from .stages.thin import Factorized
 
 MASK = "mask:"
 """Prefix of masks among the tensors."""
@@ -133,6 +134,7 @@ OURS: Mapping[str, Callable[[Any], nn.Module]] = MappingProxyType(
     {
         "torch.nn.modules.linear.Identity": lambda _present: nn.Identity(),
         f"{FewerHeads.__module__}.{FewerHeads.__qualname__}": FewerHeads.of,
+        f"{Factorized.__module__}.{Factorized.__qualname__}": Factorized.of,
     }
 )
 """Classes that stages put into the place of the source's, and how each is made of what stood there."""

@@ -88,7 +88,7 @@ def test_the_largest_ladder_there_may_be_can_be_judged(server: ApiServer) -> Non
         (
             [MILD, [{"finetune": {"epochs": 1}}]],
             {"source": {"uri": "s3://models/digits.onnx", "format": "onnx"}},
-            "prune, cut, distill and finetune work on a torch module",
+            "prune, cut, factorize, distill and finetune work on a torch module",
         ),
     ],
 )

@@ -63,7 +63,7 @@ REFUSED = {
     "two keys in one stage": (
         "compression.stages.0",
         {"fuse": {}, "finetune": {"epochs": 3}},
-        "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, cut, distill, finetune",
+        "spec.compression.stages[0]: Invalid value: each stage has exactly one key: prune, cut, factorize, distill,",
     ),
     "no key in a stage": (
         "compression.stages.0",
@@ -96,6 +96,11 @@ REFUSED = {
         "compression.stages.0",
         {"cut": {"blocks": "layers", "keep": 2, "remove": [0]}},
         "spec.compression.stages[0].cut: Invalid value: cut has exactly one of keep, remove",
+    ),
+    "factorize with a rank and an error": (
+        "compression.stages.0",
+        {"factorize": {"rank": 8, "error": 0.1}},
+        "spec.compression.stages[0].factorize: Invalid value: factorize has exactly one of rank, parameters, error",
     ),
     "temperature of a cosine": (
         "compression.stages.0",
@@ -344,7 +349,7 @@ def test_is_refused_with_a_message_that_names_the_field(server: ApiServer, case:
 def test_a_graph_takes_no_stage_for_modules(server: ApiServer, ending: str, source_format: str) -> None:
     spec = {**SPEC, "source": {"uri": f"s3://models/digits.{ending}", "format": source_format}}
     refusal = apply(server, model(NAME, spec), "--dry-run=server")
-    assert "prune, cut, distill and finetune work on a torch module" in refusal
+    assert "prune, cut, factorize, distill and finetune work on a torch module" in refusal
     spec["compression"] = {"stages": [{"fuse": {}}, {"quantize": {"preset": "INT8_DYNAMIC"}}]}
     assert apply(server, model(NAME, spec), "--dry-run=server") == ""
 

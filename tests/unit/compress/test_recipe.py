@@ -18,6 +18,7 @@ MSE = {"loss": "MSE"}
 WORKS_ON = {
     "prune": (Medium.MODULE,),
     "cut": (Medium.MODULE,),
+    "factorize": (Medium.MODULE,),
     "distill": (Medium.MODULE,),
     "finetune": (Medium.MODULE,),
     "fuse": (Medium.MODULE, Medium.GRAPH),

@@ -2,6 +2,7 @@
 
 from .cut import Cut
 from .distill import Distill, FeaturePair, Match, SourceModule, Teacher
+from .factorize import Factorize
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Importance, Prune, PruneAmount, PruneStructure
@@ -25,6 +26,7 @@ __all__ = [
     "Augment",
     "Cut",
     "Distill",
+    "Factorize",
     "FeaturePair",
     "Finetune",
     "Flip",

@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from ..base import ApiType, rules
-
-Names = Annotated[tuple[str, ...], Field(max_length=64)]
-"""Names of nodes, or `re:<regular expression>`."""
+from ..base import ApiType, Names, rules
 
 
 class QuantizePreset(StrEnum):

@@ -9,12 +9,13 @@ from pydantic import ConfigDict, model_validator
 from ..base import ApiType, rules
 from .cut import Cut
 from .distill import Distill
+from .factorize import Factorize
 from .finetune import Finetune
 from .fuse import Fuse
 from .prune import Prune
 from .quantize import Quantize
 
-STAGE_KINDS = ("prune", "cut", "distill", "finetune", "fuse", "quantize")
+STAGE_KINDS = ("prune", "cut", "factorize", "distill", "finetune", "fuse", "quantize")
 
 
 class Stage(ApiType):
@@ -23,9 +24,9 @@ class Stage(ApiType):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.prune), has(self.cut), has(self.distill), has(self.finetune), has(self.fuse),"
-                " has(self.quantize)].filter(set, set).size() == 1",
-                "each stage has exactly one key: prune, cut, distill, finetune, fuse or quantize",
+                "[has(self.prune), has(self.cut), has(self.factorize), has(self.distill), has(self.finetune),"
+                " has(self.fuse), has(self.quantize)].filter(set, set).size() == 1",
+                "each stage has exactly one key: prune, cut, factorize, distill, finetune, fuse or quantize",
             )
         )
     )
@@ -34,6 +35,8 @@ class Stage(ApiType):
     """Remove weights or channels. Works on the torch module."""
     cut: Cut | None = None
     """Remove whole blocks. Works on the torch module."""
+    factorize: Factorize | None = None
+    """Put two thin layers in the place of one. Works on the torch module."""
     distill: Distill | None = None
     """Train what is left to answer as the source does. Works on the torch module."""
     finetune: Finetune | None = None

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..models import Medium
-from . import cut, distill, finetune, fuse, fuse_graph, prune, quantize
+from . import cut, distill, factorize, finetune, fuse, fuse_graph, prune, quantize
 
 Run = Callable[[Any, Any, Any], Any]
 """(model, settings of the stage, context) → model of the same medium."""
@@ -16,6 +16,7 @@ STAGES: Mapping[str, Mapping[Medium, Run]] = MappingProxyType(
     {
         "prune": {Medium.MODULE: prune.run},
         "cut": {Medium.MODULE: cut.run},
+        "factorize": {Medium.MODULE: factorize.run},
         "distill": {Medium.MODULE: distill.run},
         "finetune": {Medium.MODULE: finetune.run},
         "fuse": {Medium.MODULE: fuse.run, Medium.GRAPH: fuse_graph.run},

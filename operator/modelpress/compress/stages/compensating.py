@@ -18,7 +18,6 @@ from modelpress.api.reasons import Reason
 from ..errors import Judged
 from ..formats.entrypoint import Guard
 from ..models import ModuleModel
-from ..signature import Arrays
 from . import layer_inputs
 from .candidates import Candidate
 from .context import Context
@@ -26,10 +25,6 @@ from .portions import portions
 
 SHARE = 64
 """At a time, the cheapest of so many channels goes: one of 64, two of 128."""
-WIDEST = 2**13
-"""Most columns of a layer's inputs whose products are held: 512 MiB."""
-BUDGET = 2**27
-"""Numbers of such products that are gathered in one run through the data: 1 GiB."""
 RIDGE = 1e-3
 """Of the mean square of a layer's inputs."""
 
@@ -60,8 +55,10 @@ def importances(candidates: Sequence[Candidate], model: ModuleModel, context: Co
         return sum(known[name].weight[0].numel() ** 2 for name, _ in takers)
 
     with Guard(context.source, "forward on the calibration data"):
-        for portion in portions([_takers(item, known) for item in candidates], need, BUDGET):
-            squares = _squares(sorted({name for item in portion for name, _ in item}), model, data, context.seed)
+        for portion in portions([_takers(item, known) for item in candidates], need, layer_inputs.BUDGET):
+            squares = layer_inputs.squares(
+                sorted({name for item in portion for name, _ in item}), model, data, context.seed
+            )
             for item in portion:
                 consumers = [_consumer(known[name], inputs, squares[name]) for name, inputs in item]
                 found.append(eliminate(consumers) if consumers else torch.ones(1))
@@ -89,28 +86,13 @@ def _takers(candidate: Candidate, known: Mapping[str, layer_inputs.Layer]) -> li
             "name it in ignore, or rank by L2.",
         )
     widest = max(known[name].weight[0].numel() for name, _ in takers)
-    if widest > WIDEST:
+    if widest > layer_inputs.WIDEST:
         raise Judged(
             Reason.RECIPE_INVALID,
             f"prune with importance Reconstruction: {takers[0][0]} takes {widest:,} numbers at once, at most "
-            f"{WIDEST:,} can be looked at; name {candidate.name} in ignore, or rank by L2.",
+            f"{layer_inputs.WIDEST:,} can be looked at; name {candidate.name} in ignore, or rank by L2.",
         )
     return takers
-
-
-def _squares(names: Sequence[str], model: ModuleModel, data: Arrays, seed: int) -> dict[str, torch.Tensor]:
-    """Return X'X of what layers take, by name; of one that is never called, zeros."""
-    known = layer_inputs.layers(model.module)
-    found = {name: torch.zeros([known[name].weight[0].numel()] * 2, dtype=torch.float64) for name in names}
-    with layer_inputs.watched(model.module, names) as seen:
-        for inputs, _ in layer_inputs.side_by_side(model, [model.module], data):
-            for name in names:
-                for taken, _ in seen[name]:
-                    rows = layer_inputs.rows(known[name], taken)
-                    rows = rows[layer_inputs.chosen(taken, len(rows), inputs, seed)]
-                    found[name] += rows.T @ rows
-                seen[name].clear()
-    return found
 
 
 def _consumer(layer: layer_inputs.Layer, inputs: torch.Tensor, square: torch.Tensor) -> Consumer:

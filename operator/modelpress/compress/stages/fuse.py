@@ -19,6 +19,7 @@ from ..export import distance
 from ..models import ModuleModel
 from ..signature import Array, example
 from .context import Context
+from .sharing import layers_that_share
 
 SAMPLES = 2
 TOLERANCE = 1e-3
@@ -58,7 +59,7 @@ def pairs(model: ModuleModel, inputs: dict[str, Array]) -> list[tuple[str, str]]
     found: list[tuple[str, str]] = []
     count: dict[str, int] = {}
     alive: list[torch.Tensor] = []  # ids stay unique while the tensors live
-    shared = _shared_parameters(model.module)
+    shared = layers_that_share(model.module)
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
@@ -82,14 +83,6 @@ def pairs(model: ModuleModel, inputs: dict[str, Array]) -> list[tuple[str, str]]
         for handle in handles:
             handle.remove()
     return [(layer, norm) for layer, norm in found if count[layer] == count[norm] == 1 and layer not in shared]
-
-
-def _shared_parameters(module: nn.Module) -> set[str]:
-    """Return the names of layers whose weight another layer has too."""
-    seen: dict[int, list[str]] = {}
-    for name, item in module.named_parameters(remove_duplicate=False):
-        seen.setdefault(id(item), []).append(name.rpartition(".")[0])
-    return {name for names in seen.values() if len(names) > 1 for name in names}
 
 
 def _fold(layer: Any, norm: Any) -> nn.Module | None:

@@ -20,6 +20,10 @@ MASK = "attention_mask"
 """Input of transformers that is zero at padding: those positions say nothing about real ones."""
 ROWS = 2**12
 """Most rows of one layer that are taken of one call: images have many that are alike."""
+WIDEST = 2**13
+"""Most columns of a layer's inputs whose products are held: 512 MiB."""
+BUDGET = 2**27
+"""Numbers of such products that are gathered in one run through the data: 1 GiB."""
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 """Layers that answer products of their weights with rows of what they take."""
@@ -102,3 +106,18 @@ def side_by_side(
         with torch.no_grad():
             outputs = [ModuleModel(module, model.signature).call(inputs) for module in modules]
         yield inputs, outputs
+
+
+def squares(names: Sequence[str], model: ModuleModel, data: Arrays, seed: int) -> dict[str, torch.Tensor]:
+    """Return X'X of what layers take, by name, [columns, columns]; of one that is never called, zeros."""
+    known = layers(model.module)
+    found = {name: torch.zeros([known[name].weight[0].numel()] * 2, dtype=torch.float64) for name in names}
+    with watched(model.module, names) as seen:
+        for inputs, _ in side_by_side(model, [model.module], data):
+            for name in names:
+                for taken, _ in seen[name]:
+                    numbers = rows(known[name], taken)
+                    numbers = numbers[chosen(taken, len(numbers), inputs, seed)]
+                    found[name] += numbers.T @ numbers
+                seen[name].clear()
+    return found
