@@ -68,6 +68,8 @@ def _of_integers(graph: Graph, name: str, weight: Array, node: Any) -> Array | N
         axis = 0 if node.op_type == "ConvInteger" else -1
         zero = node.input[3] if len(node.input) > 3 else ""
         return _dequantized(graph, weight, scale, zero, axis) if scale else None
+    if node.op_type == "MatMulIntegerToFloat":
+        return _dequantized(graph, weight, node.input[3], node.input[5], -1)
     if node.op_type == "MatMulNBits":
         return _blocks(graph, weight, node)
     if node.op_type == "Gather" and (scale := row_scale(graph, node)):

@@ -28,6 +28,7 @@ from .fixed_point import to_fixed_point
 from .mixed import FLOAT
 from .mixing import Mixing
 from .preparing import prepare
+from .products import take_over_biases
 from .recurrent import store_recurrent
 from .rounding import nearest
 from .scheme import Engine, engine, fixed_point, table_bits, table_scheme
@@ -131,6 +132,8 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
         _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
     else:
         _recurrent(proto, chosen, context)
+        if not fixed_point(settings):
+            take_over_biases(proto)
     return proto
 
 
