@@ -54,11 +54,12 @@ async def test_an_object_is_made_and_later_rounds_write_nothing(bench: Bench) ->
 
 
 async def test_a_restarted_operator_writes_nothing_but_what_is_needed(bench: Bench) -> None:
-    async with bench.operator():
+    async with bench.operator() as operator:
         await bench.want(
             "steady", apply=[{"manifest": tiny.config_map("kept", a="1")}], events=[["Normal", "Ready", "All is well."]]
         )
         await bench.settled("steady")
+        await quiet(bench, operator)
     bench.log.writes.clear()
     async with bench.operator() as operator:
         await bench.until(operator.objects.models, "the model to be listed")
