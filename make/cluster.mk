@@ -1,6 +1,6 @@
 # The ground: a Kubernetes on this machine, our images on it, a store in it. See tests/cluster/README.md.
 
-.PHONY: set-up cluster cluster-down cluster-delete cluster-status images store
+.PHONY: set-up cluster cluster-down cluster-delete cluster-status images store upload
 
 set-up: # all of it, slow parts side by side
 	@$(GROUND) all
@@ -23,3 +23,9 @@ images: cluster ## build our images and hand them to the cluster; names in .clus
 
 store: cluster ## an S3 store in the cluster
 	@$(GROUND) store
+
+FROM ?=
+AS ?=
+
+upload: $(VENV) ## put a model of yours into the demo's store; FROM=folder with source/ and data/, AS=name
+	@$(RUN) examples/demo/upload.py --kubeconfig "$(or $(KUBECONFIG_IN),.cluster/kubeconfig)" --name "$(AS)" "$(or $(FROM),$(error FROM is missing: the folder that holds source/ and data/))"
