@@ -67,7 +67,7 @@ def plan(
     steps: list[Step] = []
     medium = start
     for position, stage in enumerate(stages, 1):
-        able = works_on[stage.kind]
+        able = _able(stage, works_on)
         if medium not in able:
             medium = Medium.GRAPH
         if medium not in able:
@@ -82,6 +82,13 @@ def plan(
     if objective is not None:
         _check_objective(objective, source)
     return steps
+
+
+def _able(stage: Stage, works_on: Mapping[str, Collection[Medium]]) -> Collection[Medium]:
+    """Return what a stage works on; attention is fused in the graph alone."""
+    if stage.fuse is not None and stage.fuse.attention:
+        return (Medium.GRAPH,)
+    return works_on[stage.kind]
 
 
 def _check_objective(objective: Objective, source: Source) -> None:

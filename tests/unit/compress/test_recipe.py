@@ -33,6 +33,7 @@ HALF = {"structure": "Channel", "amount": {"channels": 0.5}}
 SINGLE = {"structure": "Unstructured", "amount": {"sparsity": 0.5}}
 AWARE = {"finetune": {"epochs": 1, "quantizationAware": True}}
 FUSE: dict[str, Any] = {"fuse": {}}
+ATTENTION = {"fuse": {"attention": True}}
 
 
 def quantize(**fields: Any) -> dict[str, Any]:
@@ -82,10 +83,15 @@ def test_fuse_works_on_the_graph_after_quantize_and_for_onnx() -> None:
     assert planned([FUSE], torch=False)[0].medium is Medium.GRAPH
 
 
+def test_attention_is_fused_in_the_graph() -> None:
+    assert [step.medium for step in planned([FUSE, ATTENTION, INT8])] == [Medium.MODULE, Medium.GRAPH, Medium.GRAPH]
+
+
 @pytest.mark.parametrize(
     ("stages", "options", "words"),
     [
         ([INT8, PRUNE], {}, "put prune before quantize"),
+        ([ATTENTION, PRUNE], {}, "put prune before fuse"),
         ([PRUNE], {"torch": False}, "use source.format torch"),
         ([FINETUNE], {"torch": False}, "use source.format torch"),
         ([INT8, DYNAMIC], {}, "Stages 1 and 2 both quantize"),

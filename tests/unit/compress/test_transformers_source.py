@@ -81,6 +81,15 @@ def test_every_task_answers_as_transformers_does(task: str, tmp_path: Path) -> N
     np.testing.assert_allclose(answer, expected(model, task, inputs), atol=1e-5)
 
 
+@pytest.mark.parametrize("task", MODELS)
+def test_a_mask_of_padding_is_added_as_it_comes_unless_tokens_see_those_before_them_alone(
+    task: str, tmp_path: Path
+) -> None:
+    write(tmp_path, task)
+    module: Any = transformers_source.load(source(task), tmp_path, tmp_path).module
+    assert module.adds_mask == (task != "CausalLM")
+
+
 EXPORTED = ("SentenceEmbedding", "CausalLM")
 """Every kind of answer and of mask; the others are for longer runs."""
 

@@ -10,3 +10,8 @@ class Fuse(ApiType):
 
     Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
+
+    attention: bool | None = None
+    """Whether attention is computed by one operator that never holds all scores (Dao et al. 2022, arXiv:2205.14135)
+    where no position of a request is masked; where one is, as before. Works on the exported graph; before quantize.
+    Default: false."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +41,12 @@ HEADS: Mapping[SourceTask, Head] = MappingProxyType(
 )
 
 
+MASK = "attention_mask"
+"""Input that is 1 where a text has tokens, 0 where it is padded."""
+TEXTS, TOKENS, ENOUGH_IDS = 2, 5, 50
+NEAR = 1e-4
+
+
 class Transformer(nn.Module):
     """A model of transformers that takes its inputs by position and answers one named tensor."""
 
@@ -50,12 +56,55 @@ class Transformer(nn.Module):
         self.head = head
         self.pooling = pooling
         self.inputs = inputs
+        self.adds_mask = False
+        """Whether the model is given what is added to its scores instead of the mask: that is four operations in the
+        exported graph, and thirty where transformers makes it."""
 
     def forward(self, *values: torch.Tensor) -> dict[str, torch.Tensor]:
         """Take tensors in the order of `inputs`, (batch, sequence) each; return the answer by its name."""
         named: dict[str, Any] = dict(zip(self.inputs, values, strict=True))
+        mask = named.get(MASK)
+        if self.adds_mask:
+            named[MASK] = added(named[MASK])
         answer = self.model(**named, return_dict=True)
         if not self.head.pooled:
             return {self.head.output: getattr(answer, self.head.output)}
-        hidden = answer.last_hidden_state
-        return {self.head.output: self.pooling(hidden, named.get("attention_mask"))}
+        return {self.head.output: self.pooling(answer.last_hidden_state, mask)}
+
+
+def added(mask: torch.Tensor) -> torch.Tensor:
+    """Return what a mask (batch, sequence) adds to scores, (batch, 1, 1, sequence): 0, or the least number there is."""
+    return (1 - mask[:, None, None, :].float()) * torch.finfo(torch.float32).min
+
+
+def simplify_mask(module: Transformer, ids: int) -> None:
+    """Have the model take what is added to its scores, if it answers padded texts alike then; not if tokens see those
+    before them alone.
+
+    `ids`: so many ids of tokens it knows.
+    """
+    if set(module.inputs) < {"input_ids", MASK}:
+        return
+    generator = torch.Generator().manual_seed(0)
+    shape = (TEXTS, TOKENS)
+    asked = {name: torch.zeros(shape, dtype=torch.int64) for name in module.inputs}
+    asked["input_ids"] = torch.randint(0, min(ids, ENOUGH_IDS), shape, generator=generator)
+    asked[MASK] = torch.ones(shape, dtype=torch.int64)
+    asked[MASK][-1, TOKENS // 2 :] = 0
+    values = [asked[name] for name in module.inputs]
+    expected = _answer(module, values)
+    module.adds_mask = True
+    got = _answer(module, values)
+    module.adds_mask = expected is not None and got is not None and torch.allclose(expected, got, atol=NEAR, rtol=NEAR)
+
+
+def _answer(module: Transformer, values: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return the answer, None if the model takes no such mask."""
+    try:
+        with torch.no_grad():
+            found: torch.Tensor = module(*values)[module.head.output]
+    except MemoryError:
+        raise
+    except Exception:  # transformers raises whatever its parts raise
+        return None
+    return found

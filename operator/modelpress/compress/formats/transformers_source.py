@@ -20,7 +20,7 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature
 from .files import refuse_hollow
-from .heads import BARE, HEADS, Transformer
+from .heads import BARE, HEADS, Transformer, simplify_mask
 from .pooling import Pooling, read_json
 from .weights import some
 
@@ -74,6 +74,7 @@ def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
     module = Transformer(model, head, pooling, tuple(spec.name for spec in signature.inputs)).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
+    simplify_mask(module, int(getattr(model.config, "vocab_size", 1)))
     return ModuleModel(module, signature)
 
 

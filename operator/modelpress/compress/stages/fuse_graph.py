@@ -1,4 +1,4 @@
-"""Stage fuse on a graph: BatchNormalization folded into the Conv, ConvTranspose or Gemm before it."""
+"""Stage fuse on a graph: BatchNormalization folded into the Conv, ConvTranspose or Gemm before it; attention."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from modelpress.api.stages import Fuse
 
 from .. import external, graph
 from ..models import GraphModel
+from . import fuse_attention
 from .context import Context
 
 EPSILON = 1e-5
 
 
-def run(model: GraphModel, _settings: Fuse, context: Context) -> GraphModel:
+def run(model: GraphModel, settings: Fuse, context: Context) -> GraphModel:
     """Write a graph with everything folded that can be; nothing to fold is worth a warning."""
     proto = graph.load(model.path)
     done = fold(proto)
     if done:
         context.notes.append(f"Folded {len(done)}: {', '.join(done[:8])}{' …' if len(done) > 8 else ''}.")
-    else:
+    elif not settings.attention:
         context.warnings.append("There was no batch normalization to fold.")
-    path = context.scratch / "model.onnx"
-    graph.save(proto, path)
-    return replace(model, path=path)
+    result = replace(model, path=context.scratch / "model.onnx")
+    graph.save(proto, result.path)
+    return fuse_attention.run(result, context) if settings.attention else result
 
 
 def fold(proto: Any) -> list[str]:

@@ -1,0 +1,103 @@
+"""Stage fuse with `attention`: found in the graph, replaced, and verified by the answers, with and without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from modelpress.api.reasons import Reason
+
+from .. import graph
+from ..errors import Judged
+from ..export import distance
+from ..models import GraphModel
+from ..signature import Array, example
+from . import attention
+from .context import Context
+
+SAMPLES = 2
+TOLERANCE = 1e-3
+MASK = "mask"
+"""In the names of inputs that are zero where a request has nothing."""
+
+
+def run(model: GraphModel, context: Context) -> GraphModel:
+    """Write a graph whose attention is computed by one operator, where that is faster.
+
+    Raises Judged with StageFailed if it answers differently.
+    """
+    proto = _with_shapes(model)
+    found = attention.find(proto)
+    whole, padded = _questions(model, context)
+    conditions = attention.conditions(found)
+    always = _never(proto, conditions, whole, context)
+    chosen = [item for item in found if item.mask not in always]
+    if not chosen:
+        why = "each has positions masked whatever is asked" if found else "there is none of a form that is known"
+        context.warnings.append(f"No attention was fused: {why}.")
+        return model
+    attention.replace(proto, chosen)
+    target = replace(model, path=context.scratch / "attention" / "model.onnx")
+    graph.save(proto, target.path)
+    _compare(model, target, (whole, padded))
+    masked = sum(bool(item.mask) for item in chosen)
+    context.notes.append(
+        f"Attention was fused {len(chosen)} times"
+        f"{f', in {masked} of them where a request masks nothing' if masked else ''}."
+    )
+    return target
+
+
+def _with_shapes(model: GraphModel) -> Any:
+    """Return the graph with what can be known of shapes; large weights stay where they lie."""
+    shaped = model.path.with_name("shaped.onnx")
+    onnx.shape_inference.infer_shapes_path(str(model.path), str(shaped), data_prop=True)
+    proto = graph.load(shaped)
+    shaped.unlink()
+    return proto
+
+
+def _questions(model: GraphModel, context: Context) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return a request without padding, and one whose last sample is half padding."""
+    whole = example(model.signature, SAMPLES, context.seed, context.calibration())
+    padded = dict(whole)
+    for name, value in whole.items():
+        if MASK in name and value.ndim > 1:
+            whole[name] = np.ones_like(value)
+            padded[name] = np.ones_like(value)
+            padded[name][-1, ..., value.shape[-1] // 2 :] = 0
+    return whole, padded
+
+
+def _never(proto: Any, conditions: dict[str, list[Any]], asked: dict[str, Array], context: Context) -> set[str]:
+    """Return the masks that mask something even where nothing is padded: each token sees those before it alone."""
+    if not conditions:
+        return set()
+    looking = onnx.ModelProto.FromString(proto.SerializeToString())
+    attention.add_conditions(looking, conditions)
+    made = {mask: nodes[-1].output[0] for mask, nodes in conditions.items()}
+    looking.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in made.values())
+    path = context.scratch / "conditions" / "model.onnx"
+    graph.save(looking, path)
+    answers = graph.run(graph.open_session(path, once=True), asked)
+    return {mask for mask, name in made.items() if not answers[name]}
+
+
+def _compare(before: GraphModel, after: GraphModel, questions: Sequence[dict[str, Array]]) -> None:
+    """Raise Judged with StageFailed if the graphs answer differently."""
+    sessions = [graph.open_session(item.path, once=True) for item in (before, after)]
+    for asked in questions:
+        expected, got = (graph.run(session, asked) for session in sessions)
+        for name, value in expected.items():
+            difference = distance(value, got[name])
+            if difference > TOLERANCE:
+                raise Judged(
+                    Reason.STAGE_FAILED,
+                    f"With its attention fused the graph answers {name} differently, by {difference:.2g}: leave "
+                    "fuse.attention out.",
+                )
