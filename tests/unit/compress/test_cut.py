@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from tests.unit.compress import sources
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import samples_of
@@ -141,3 +142,42 @@ def test_a_forward_that_counts_its_blocks_is_named_and_nothing_else(make_context
     with pytest.raises(Judged, match=r"without blocks 1 of blocks failed.*four blocks") as caught:
         cut.run(seeded(Counting), Cut(blocks="blocks", remove=(1,)), make_context())
     assert caught.value.reason is Reason.STAGE_FAILED
+
+
+@pytest.mark.parametrize("settings", [{"remove": [0]}, {"keep": 2}])
+def test_blocks_that_stay_keep_the_mask_that_a_config_lists_by_position(
+    settings: dict[str, Any], make_context: MakeContext
+) -> None:
+    """Gemma looks up by a block's position whether it sees all tokens or the nearest few."""
+    torch.manual_seed(0)
+    config = transformers.Gemma2Config(
+        vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, sliding_window=3, use_cache=False,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"], attn_implementation="eager",
+    )  # fmt: skip
+    inner = transformers.Gemma2ForCausalLM(config)
+    for block in inner.model.layers:
+        block.self_attn.o_proj.weight.data.mul_(20)
+    inner.model.layers[0].self_attn.o_proj.weight.data.mul_(1e-4)  # the first to go
+    inner.model.layers[0].mlp.down_proj.weight.data.mul_(1e-4)
+
+    class Scores(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.inner(input_ids=ids).logits
+            return found
+
+    tokens = TensorSpec(name="ids", dtype="int64", shape=("batch", "sequence"))
+    found = ModuleModel(Scores().eval(), Signature((tokens,), (TensorSpec(name="scores"),)))
+    data = samples_of({"ids": np.random.default_rng(0).integers(0, 50, (8, 12))})
+    first = inner.model.layers[0]
+    passing = first.register_forward_hook(lambda _block, given, _answer: given[0])
+    expected = found.run(data.inputs)["scores"]
+    passing.remove()
+    cut.run(found, Cut.model_validate({"blocks": "inner.model.layers", **settings}), make_context({"train": data}))
+    assert first not in list(inner.model.layers)
+    assert np.allclose(found.run(data.inputs)["scores"], expected, atol=1e-5)
+    assert inner.config.layer_types == ["full_attention", "sliding_attention"]
