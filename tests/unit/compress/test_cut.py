@@ -144,6 +144,38 @@ def test_a_forward_that_counts_its_blocks_is_named_and_nothing_else(make_context
     assert caught.value.reason is Reason.STAGE_FAILED
 
 
+def test_blocks_that_matter_at_padding_alone_go_first(make_context: MakeContext) -> None:
+    class Adds(nn.Module):
+        def __init__(self, word: float, padding: float) -> None:
+            super().__init__()
+            self.word, self.padding = nn.Parameter(torch.tensor(word)), nn.Parameter(torch.tensor(padding))
+
+        def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return tokens + torch.where(mask != 0, self.word, self.padding)[..., None]
+
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(10, 4)
+            self.blocks = nn.ModuleList([Adds(0.0, 9.0), Adds(1.0, 0.0), Adds(2.0, 0.0)])
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            tokens: torch.Tensor = self.table(ids)
+            for block in self.blocks:
+                tokens = block(tokens, mask)
+            return tokens
+
+    given = tuple(
+        TensorSpec(name=name, dtype="int64", shape=("batch", "sequence")) for name in ("input_ids", "attention_mask")
+    )
+    found = ModuleModel(Words().eval(), Signature(given, (TensorSpec(name="hidden"),)))
+    mask = (np.arange(6) < np.arange(1, 7)[:, None]).astype(np.int64)
+    data = samples_of({"input_ids": mask * 3, "attention_mask": mask})
+    context = make_context({"calibration": data})
+    cut.run(found, Cut(blocks="blocks", keep=2), context)
+    assert "Without block 0 the outputs change least, by 0 " in context.notes[0]
+
+
 @pytest.mark.parametrize("settings", [{"remove": [0]}, {"keep": 2}])
 def test_blocks_that_stay_keep_the_mask_that_a_config_lists_by_position(
     settings: dict[str, Any], make_context: MakeContext

@@ -20,6 +20,7 @@ from ..models import ModuleModel
 from ..signature import Array, Arrays, calls, example
 from .blocks import Blocks
 from .context import Context
+from .padding import at_words
 
 PIECE = 32
 """Samples of one forward."""
@@ -113,9 +114,8 @@ def least(
 
 
 def _outputs(model: ModuleModel, data: Arrays) -> list[list[Array]]:
-    """Return the floating-point outputs of all samples, in pieces."""
-    pieces = (model.run(inputs) for inputs in calls(data, model.signature, PIECE))
-    return [[value for value in piece.values() if value.dtype.kind == "f"] for piece in pieces]
+    """Return the floating-point outputs of all samples, in pieces, without those at padding."""
+    return [at_words(model.run(inputs), inputs) for inputs in calls(data, model.signature, PIECE)]
 
 
 def _change(expected: list[list[Array]], got: list[list[Array]]) -> float:
