@@ -26,12 +26,12 @@ def words(inputs: Mapping[str, Values], shape: Sequence[int]) -> Values | None:
     mask = inputs.get(MASK)
     if mask is None or len(shape) != AXES or tuple(mask.shape) != tuple(shape[:-1]):
         return None
-    return mask != 0 if bool((mask != 0).any()) else None  # type: ignore[return-value]
+    return mask != 0 if bool((mask != 0).any()) else None
 
 
 def kept(values: Values, where: Values | None) -> Values:
     """Return the answers to words one after the other, [words, numbers]; all as they are if nothing says where."""
-    return values if where is None else values[where]  # type: ignore[index, return-value]
+    return values if where is None else values[where]
 
 
 def at_words(answers: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Array]:
