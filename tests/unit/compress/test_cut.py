@@ -144,6 +144,81 @@ def test_a_forward_that_counts_its_blocks_is_named_and_nothing_else(make_context
     assert caught.value.reason is Reason.STAGE_FAILED
 
 
+class Beside(nn.Module):
+    """Each block has a normalization in a list of its own, before or after it."""
+
+    def __init__(self, before: bool) -> None:
+        super().__init__()
+        self.before = before
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.norms = nn.ModuleList(nn.LayerNorm(4) for _ in range(3))
+        for norm in self.norms:
+            nn.init.normal_(norm.weight)
+
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        for block, norm in zip(self.blocks, self.norms, strict=False):
+            row = row + (block(norm(row)) if self.before else norm(block(row)))
+        return row
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_blocks_that_would_be_given_what_belongs_to_others_are_told(before: bool, make_context: MakeContext) -> None:
+    def model() -> tuple[ModuleModel, Any]:
+        torch.manual_seed(0)
+        module = Beside(before).eval()
+        given = Signature((TensorSpec(name="row", shape=("batch", 4)),), (TensorSpec(name="scores"),))
+        return ModuleModel(module, given), module
+
+    data = samples_of({"row": np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)})
+    found, module = model()
+    block, norm = module.blocks[2], module.norms[2]
+    context = make_context({"train": data})
+    cut.run(found, Cut(blocks="blocks", remove=[1]), context)
+    assert "does not call norms.2 any more" in context.warnings[0]
+    context = make_context({"train": data})
+    cut.run(found, Cut(blocks="norms", remove=[1]), context)
+    assert not context.warnings
+    assert (module.blocks[1], module.norms[1]) == (block, norm)
+
+    context = make_context({"train": data})
+    cut.run(model()[0], Cut(blocks="blocks", remove=[1, 2]), context)
+    assert not context.warnings
+
+
+class Counted(nn.Module):
+    """It needs its blocks by name or by number."""
+
+    def __init__(self, number: int | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.number = number
+
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        if self.number is None and not any(block.out_features == 4 and block.bias[0] == 7 for block in self.blocks):
+            raise RuntimeError("where is the first block?")
+        for number in range(self.number or len(self.blocks)):
+            row = self.blocks[number](row)
+        return row
+
+
+def test_a_block_that_forward_cannot_do_without_stays_and_others_go(make_context: MakeContext) -> None:
+    def model(number: int | None) -> ModuleModel:
+        module = Counted(number)
+        module.blocks[0].bias.data.fill_(7)
+        given = Signature((TensorSpec(name="row", shape=("batch", 4)),), (TensorSpec(name="scores"),))
+        return ModuleModel(module.eval(), given)
+
+    context = make_context({"train": samples_of({"row": np.ones((8, 4), np.float32)})})
+    found = model(None)
+    module: Any = found.module
+    first = module.blocks[0]
+    cut.run(found, Cut(blocks="blocks", keep=1), context)
+    assert list(module.blocks) == [first]
+    with pytest.raises(Judged, match="forward without block 2 of blocks failed: IndexError") as caught:
+        cut.run(model(3), Cut(blocks="blocks", keep=2), context)
+    assert caught.value.reason is Reason.STAGE_FAILED
+
+
 def test_blocks_that_matter_at_padding_alone_go_first(make_context: MakeContext) -> None:
     class Adds(nn.Module):
         def __init__(self, word: float, padding: float) -> None:

@@ -79,6 +79,20 @@ class Blocks:
                 )
         return problems
 
+    def called(self, inputs: Arrays) -> set[nn.Module]:
+        """Run once; return the modules that forward calls."""
+        found: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _arguments: found.add(module))
+            for module in self.model.module.modules()
+        ]
+        try:
+            self.model.run(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
     def remove(self, positions: Sequence[int]) -> None:
         """Remove blocks in place; those of an nn.ModuleList are numbered anew. Masks follow their weights."""
         masks = {id(self.model.module.get_parameter(name)): mask for name, mask in self.model.masks.items()}
