@@ -113,6 +113,14 @@ def test_an_output_that_the_model_has_not_is_named(make_context: MakeContext) ->
     assert caught.value.reason is Reason.RECIPE_INVALID
 
 
+def test_a_module_that_takes_no_gradient_is_named_as_such(make_context: MakeContext) -> None:
+    found = model("Single")
+    found.module.requires_grad_(requires_grad=False)
+    with pytest.raises(Judged, match="finetune has nothing to train") as caught:
+        finetune.run(found, settings(), make_context({"train": samples("Single")}, "CrossEntropy"))
+    assert caught.value.reason is Reason.RECIPE_INVALID
+
+
 @pytest.mark.parametrize(
     ("more", "shares"),
     [

@@ -125,7 +125,14 @@ class Trainer:
     def train(self, samples: Samples, validation: Samples | None, context: Context) -> None:
         """Run the epochs; leave the best weights in the module."""
         module, epochs, patience = self.model.module, self.settings.epochs, self.settings.patience
-        parameters = [item for item in module.parameters() if item.requires_grad] + self.criterion.parameters()
+        parameters = [item for item in module.parameters() if item.requires_grad]
+        if not parameters:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"{self.stage} has nothing to train: the source builds a module none of whose parameters takes a "
+                "gradient (requires_grad). Leave the stage out, or have the entrypoint set it.",
+            )
+        parameters += self.criterion.parameters()
         optimizer = torch.optim.AdamW(parameters, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
         steps = epochs * max(1, math.ceil(samples.count / self.settings.batch_size))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.share(step, steps))
