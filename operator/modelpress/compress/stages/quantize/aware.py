@@ -24,6 +24,7 @@ from ...errors import Judged
 from ...models import ModuleModel
 from ..context import Context
 from ..naming import matching
+from ..turned import turned
 from . import convolutions, integers
 from .candidates import LEAST_ELEMENTS, LEAST_ROW, LEAST_WIDTH
 from .pairs import convolution_matrix, round_pairs
@@ -42,7 +43,6 @@ ORIGINAL = f"parametrizations.{WEIGHT}.original"
 COMPUTED = "compute their weights (weight_norm, say)"
 SHARED = "share their weights"
 """Why a layer is not trained as it will be stored, after its name."""
-TURNED = "transformers.pytorch_utils.Conv1D"
 LEVELS = 255
 """Steps of an 8-bit activation."""
 
@@ -112,16 +112,11 @@ def _roundings(module: nn.Module, settings: Quantize) -> tuple[dict[str, Roundin
 
 def _nodes(name: str, layer: nn.Module) -> list[str]:
     """Return what the exported graph may call the node of a layer; nothing for a layer of another kind."""
-    if isinstance(layer, nn.Linear) or _turned(layer):
+    if isinstance(layer, nn.Linear) or turned(layer):
         return [f"{name}.MatMul", f"{name}.Gemm"]
     if isinstance(layer, CONVOLUTIONS):
         return [f"{name}.ConvTranspose" if isinstance(layer, TRANSPOSED) else f"{name}.Conv"]
     return [f"{name}.Gather"] if isinstance(layer, TABLES) else []
-
-
-def _turned(layer: nn.Module) -> bool:
-    """Whether it is GPT-2's Linear, whose weight lies [inputs, outputs]; its class is not worth importing its home."""
-    return f"{type(layer).__module__}.{type(layer).__qualname__}" == TURNED
 
 
 def _chosen(patterns: Any, nodes: dict[str, str]) -> set[str]:
@@ -132,9 +127,9 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
     """Return how the weights of a layer are stored, None if they stay as they are."""
     if isinstance(layer, CONVOLUTIONS):
         return _of_convolution(layer, settings)
-    shape = layer.weight.shape[::-1] if _turned(layer) else layer.weight.shape
+    shape = layer.weight.shape[::-1] if turned(layer) else layer.weight.shape
     rounding = _of_matrix(name, layer, shape, settings, nodes)
-    if rounding is None or not _turned(layer):
+    if rounding is None or not turned(layer):
         return rounding
     return lambda values: np.ascontiguousarray(rounding(np.ascontiguousarray(values.T)).T)
 
