@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.unit.compress.conftest import MakeContext
-from tests.unit.compress.sources import CASES, columns, model, samples_of
+from tests.unit.compress.sources import CASES, SAMPLES, columns, model, samples_of
 from torch import nn
 
 from modelpress.api.defaults import with_defaults
@@ -48,19 +48,23 @@ def test_the_epoch_that_is_best_on_validation_data_is_kept(make_context: MakeCon
     train = samples("Single")
     other = samples_of(train.inputs, {"scores": 1 - train.targets["scores"]})
     context = make_context({"train": train, "validation": other}, "CrossEntropy")
-    finetune.run(model("Single"), settings(epochs=6, patience=2), context)
-    assert "Epoch 1 was kept" in " ".join(context.notes)
-    assert "Stopped after epoch 3" in " ".join(context.notes)
+    found: Any = model("Single")
+    found.module.second.bias.data.copy_(torch.tensor([3.0, -3.0]))  # wrong on both: at first they get better together
+    finetune.run(found, settings(epochs=6, patience=2, learningRate=0.2), context)
+    assert "Epoch 2 was kept" in " ".join(context.notes)
+    assert "Stopped after epoch 4" in " ".join(context.notes)
 
 
-def test_training_that_makes_it_worse_says_so(make_context: MakeContext) -> None:
+def test_training_that_makes_nothing_better_leaves_what_stood_before_and_says_so(make_context: MakeContext) -> None:
     data, found = samples("Normalized"), model("Normalized")
     context = make_context({"train": data, "validation": data}, "CrossEntropy")
     finetune.run(found, settings(epochs=20), context)
     assert not context.warnings
+    before = {name: value.clone() for name, value in found.module.state_dict().items()}
     finetune.run(found, settings(epochs=1, learningRate=10), context)
-    assert "CrossEntropy worse" in context.warnings[0]
+    assert "CrossEntropy was not smaller on the validation data after training" in context.warnings[0]
     assert "lower finetune.learningRate" in context.warnings[0]
+    assert all(torch.equal(value, before[name]) for name, value in found.module.state_dict().items())
 
 
 def test_the_same_seed_gives_the_same_weights(make_context: MakeContext) -> None:
@@ -89,6 +93,32 @@ def test_a_last_batch_of_one_sample_does_not_upset_batch_normalization(make_cont
         {name: value[:17] for name, value in all_samples.targets.items()},
     )
     finetune.run(model("Normalized"), settings(), make_context({"train": few}, "CrossEntropy"))
+
+
+def test_every_sample_is_learned_from_when_they_come_one_by_one(make_context: MakeContext) -> None:
+    seen: list[int] = []
+    found = model("Wave")
+    found.module.layers[3] = nn.Identity()  # normalization needs more than one
+    found.module.register_forward_pre_hook(
+        lambda module, inputs: seen.append(len(inputs[0])) if module.training else None
+    )
+    finetune.run(found, settings(epochs=2, batchSize=1), make_context({"train": samples("Wave")}, "MSE"))
+    assert seen == [1] * 2 * SAMPLES
+
+
+def test_an_output_that_the_model_has_not_is_named(make_context: MakeContext) -> None:
+    context = make_context({"train": samples("Single")}, "CrossEntropy", "kind")
+    with pytest.raises(Judged, match=r"objective\.output is kind, the model has the outputs scores") as caught:
+        finetune.run(model("Single"), settings(), context)
+    assert caught.value.reason is Reason.RECIPE_INVALID
+
+
+def test_a_module_that_takes_no_gradient_is_named_as_such(make_context: MakeContext) -> None:
+    found = model("Single")
+    found.module.requires_grad_(requires_grad=False)
+    with pytest.raises(Judged, match="finetune has nothing to train") as caught:
+        finetune.run(found, settings(), make_context({"train": samples("Single")}, "CrossEntropy"))
+    assert caught.value.reason is Reason.RECIPE_INVALID
 
 
 @pytest.mark.parametrize(

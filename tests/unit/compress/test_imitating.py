@@ -23,6 +23,7 @@ from modelpress.compress.models import ModuleModel
 from modelpress.compress.signature import Signature
 from modelpress.compress.stages import distill, imitating, prune
 from modelpress.compress.stages.context import Context
+from modelpress.compress.stages.features import Features
 from modelpress.compress.stages.imitating import TeacherLoss, divergence
 
 ROWS = 40
@@ -201,3 +202,47 @@ def test_both_outputs_of_a_pruned_model_come_nearer_to_the_teachers(make_context
         errors[output] = float(np.square(got["amount"] - wanted["amount"]).mean())
         assert bool(context.warnings) is (output is None)
     assert errors[None] < 0.2 * errors["kind"]
+
+
+class Words(nn.Module):
+    """Scores of each token; what is answered to padding is `junk`."""
+
+    def __init__(self, junk: float) -> None:
+        super().__init__()
+        self.table, self.inner, self.junk = nn.Embedding(20, 6), nn.Linear(6, 6), junk
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        padding = (mask == 0)[..., None] * self.junk
+        found: torch.Tensor = self.inner(self.table(ids) + padding) + padding
+        return found
+
+
+@pytest.mark.parametrize("match", ["Logits", "MSE", "Cosine"])
+def test_nothing_is_learned_of_what_the_teacher_answers_to_padding(match: str) -> None:
+    names = ("input_ids", "attention_mask")
+    signature = Signature(
+        tuple(TensorSpec(name=name, dtype="int64", shape=("batch", "sequence")) for name in names),
+        (TensorSpec(name="scores"),),
+    )
+
+    def words(seed: int, junk: float) -> ModuleModel:
+        torch.manual_seed(seed)
+        return ModuleModel(Words(junk).eval(), signature)
+
+    generator = np.random.default_rng(0)
+    ids, mask = generator.integers(0, 20, (8, 5)), (np.arange(5) < generator.integers(1, 6, (8, 1))).astype(np.int64)
+    data = samples_of({"input_ids": ids, "attention_mask": mask})
+    inputs = {name: torch.from_numpy(column) for name, column in data.inputs.items()}
+    settings = with_defaults(
+        Distill.model_validate({"epochs": 1, "alpha": 1, "match": match, "features": [{"layer": "inner"}]})
+    )
+    losses = []
+    for junk in (0.0, 50.0):
+        student, teacher = words(1, junk), words(2, 0.0)
+        features = Features(student.module, teacher.module, settings.features or ())
+        found = TeacherLoss(signature, teacher, settings, features=features)
+        outputs = student.call(inputs)
+        found.check(inputs, outputs, data, "train")
+        losses.append(found.loss(inputs, student.call(inputs), data, np.arange(8)).item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[0] > 0.01

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import CASES, columns, model, samples_of
+from transformers.pytorch_utils import Conv1D
 
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Prune
@@ -207,6 +208,16 @@ def test_two_of_every_four_neighbours_become_zero(importance: str, make_context:
         if importance == "L2":
             whole = before[name].movedim(1, -1).reshape(-1, 4).abs()
             assert (groups.abs().sum(1) >= whole.topk(2, 1).values.sum(1) - 1e-6).all()
+
+
+def test_two_of_four_neighbours_are_inputs_where_weights_lie_the_other_way_round(make_context: MakeContext) -> None:
+    """GPT-2's layers hold [inputs, outputs]."""
+    found = model("Digits")
+    module: Any = found.module
+    module.classifier[0] = Conv1D(24, 32)
+    prune.run(found, Prune.model_validate({"structure": "SemiStructured2x4"}), make_context())
+    rows = found.module.get_parameter("classifier.0.weight").detach().T
+    assert ((rows.reshape(-1, 4) != 0).sum(1) == 2).all()
 
 
 @pytest.mark.parametrize(

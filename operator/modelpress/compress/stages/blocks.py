@@ -1,10 +1,14 @@
-"""A list of blocks inside a module, and the module without some of them. Runs tenants' code (forward)."""
+"""A list of blocks inside a module, and the module without some of them. Runs tenants' code (forward).
+
+What transformers look up by a block's position while they run (`config.layer_types[i]`: which mask and which rotation
+it gets) goes with the block: those that stay would otherwise be given their neighbours'.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +19,11 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import Arrays, describe
 from .naming import select
+
+Item = TypeVar("Item")
+
+BY_POSITION = ("layer_types", "layers_block_type", "layer_rope_theta")
+"""Lists of a transformer's config that forward reads by a block's position. Others are read while it is built."""
 
 
 class Blocks:
@@ -36,6 +45,7 @@ class Blocks:
         if name not in lists:
             select([name], lists, "nn.ModuleList or nn.Sequential", field="cut.blocks")
         self.container: nn.Module = lists[name]
+        self.config = _config(model.module, name)
 
     @property
     def all(self) -> list[tuple[str, nn.Module]]:
@@ -69,10 +79,26 @@ class Blocks:
                 )
         return problems
 
+    def called(self, inputs: Arrays) -> set[nn.Module]:
+        """Run once; return the modules that forward calls."""
+        found: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _arguments: found.add(module))
+            for module in self.model.module.modules()
+        ]
+        try:
+            self.model.run(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
     def remove(self, positions: Sequence[int]) -> None:
         """Remove blocks in place; those of an nn.ModuleList are numbered anew. Masks follow their weights."""
         masks = {id(self.model.module.get_parameter(name)): mask for name, mask in self.model.masks.items()}
-        self._put([item for index, item in enumerate(self.all) if index not in positions])
+        for key, values in self._by_position().items():
+            setattr(self.config, key, _left(values, positions))
+        self._put(_left(self.all, positions))
         self.model.cuts.append((self.name, tuple(positions)))
         self.model.masks = {
             name: masks[id(item)] for name, item in self.model.module.named_parameters() if id(item) in masks
@@ -81,13 +107,24 @@ class Blocks:
     @contextmanager
     def without(self, positions: Sequence[int]) -> Iterator[None]:
         """Leave blocks out for a while."""
-        everything = self.all
-        self._put([item for index, item in enumerate(everything) if index not in positions])
+        everything, listed = self.all, self._by_position()
+        self._put(_left(everything, positions))
+        for key, values in listed.items():
+            setattr(self.config, key, _left(values, positions))
         try:
             yield
         finally:
             self.container._modules.clear()
             self.container._modules.update(everything)
+            for key, values in listed.items():
+                setattr(self.config, key, values)
+
+    def _by_position(self) -> dict[str, list[Any]]:
+        """Return what the config lists for each block."""
+        held = getattr(self.config, "__dict__", {})
+        return {
+            key: held[key] for key in BY_POSITION if isinstance(held.get(key), list) and len(held[key]) == len(self.all)
+        }
 
     def _put(self, blocks: list[tuple[str, nn.Module]]) -> None:
         numbered = isinstance(self.container, nn.ModuleList) or all(name.isdigit() for name, _ in blocks)
@@ -95,6 +132,17 @@ class Blocks:
         self.container._modules.update(
             {str(index) if numbered else name: block for index, (name, block) in enumerate(blocks)}
         )
+
+
+def _config(root: nn.Module, name: str) -> Any:
+    """Return the config of whatever holds the list: of the nearest module above it that has one, None if none has."""
+    above = name.split(".")
+    owners = (root.get_submodule(".".join(above[:depth])) for depth in range(len(above) - 1, -1, -1))
+    return next((owner.config for owner in owners if hasattr(owner, "config")), None)
+
+
+def _left(items: Sequence[Item], positions: Sequence[int]) -> list[Item]:
+    return [item for index, item in enumerate(items) if index not in positions]
 
 
 def _shape(tensor: torch.Tensor | None) -> torch.Size | None:

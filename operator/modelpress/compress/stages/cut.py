@@ -20,7 +20,10 @@ from ..models import ModuleModel
 from ..signature import Array, Arrays, calls, example
 from .blocks import Blocks
 from .context import Context
+from .padding import at_words
 
+NAMED = 5
+"""Most modules that a sentence names."""
 PIECE = 32
 """Samples of one forward."""
 
@@ -44,18 +47,33 @@ def run(model: ModuleModel, settings: Cut, context: Context) -> ModuleModel:
             )
         gone = least(model, blocks, number, set(refused), data, context)
     shapes = {output: value.shape for output, value in model.run(inputs).items()}
+    names, removed = dict(model.module.named_modules()), [blocks.all[position][1] for position in gone]
+    called = blocks.called(inputs).difference(*(block.modules() for block in removed))
     parameters = sum(item.numel() for item in model.module.parameters())
     blocks.remove(gone)
     with Guard(context.source, f"forward without blocks {_list(gone)} of {name}", Reason.STAGE_FAILED):
         got = {output: value.shape for output, value in model.run(inputs).items()}
     if got != shapes or len(blocks.all) != count - len(gone):
         raise Judged(Reason.STAGE_FAILED, f"Without blocks {_list(gone)} of {name} the outputs change their shape.")
+    left = called - blocks.called(inputs)
+    if left and gone != list(range(count - len(gone), count)):
+        context.warnings.append(_by_position([key for key, item in names.items() if item in left], gone, name))
     after = sum(item.numel() for item in model.module.parameters())
     context.notes.append(
         f"Blocks {_list(gone)} of {name} were removed, {count - len(gone)} stay; "
         f"{parameters - after} of {parameters} parameters went."
     )
     return model
+
+
+def _by_position(left: Sequence[str], gone: Sequence[int], name: str) -> str:
+    """Return what to say of modules that nobody calls any more, though they are no part of the blocks that went."""
+    return (
+        f"Without blocks {_list(gone)} of {name} forward does not call {', '.join(left[:NAMED])} any more: it takes "
+        f"them by position, so that blocks that stay may have been given what belonged to others. If {left[0]} is of a "
+        "list beside the blocks, cut the same positions of that list in a stage of its own; or cut the last blocks "
+        "alone."
+    )
 
 
 def _named(asked: set[int], count: int, name: str, refused: Mapping[int, str]) -> list[int]:
@@ -98,12 +116,19 @@ def least(
     total, done = sum(len(free) - step for step in range(number)), 0
     for _ in range(number):
         changes: dict[int, float] = {}
+        failed: Judged | None = None
         for position in (item for item in free if item not in gone):
-            with blocks.without([*gone, position]), Guard(context.source, f"forward without block {position}"):
-                changes[position] = _change(expected, _outputs(model, data))
+            told = Guard(context.source, f"forward without block {position} of {blocks.name}", Reason.STAGE_FAILED)
+            try:
+                with blocks.without([*gone, position]), told:
+                    changes[position] = _change(expected, _outputs(model, data))
+            except Judged as refused:  # another block may be one that forward can do without
+                changes[position], failed = float("inf"), refused
             done += 1
             context.report(done / total, f"without block {position}: the outputs change by {changes[position]:.3g}")
         best = min(changes, key=lambda position: changes[position])
+        if failed is not None and not np.isfinite(changes[best]):
+            raise failed
         gone.append(best)
         context.notes.append(
             f"Without block {best} the outputs change least, by {changes[best]:.3g} "
@@ -113,9 +138,8 @@ def least(
 
 
 def _outputs(model: ModuleModel, data: Arrays) -> list[list[Array]]:
-    """Return the floating-point outputs of all samples, in pieces."""
-    pieces = (model.run(inputs) for inputs in calls(data, model.signature, PIECE))
-    return [[value for value in piece.values() if value.dtype.kind == "f"] for piece in pieces]
+    """Return the floating-point outputs of all samples, in pieces, without those at padding."""
+    return [at_words(model.run(inputs), inputs) for inputs in calls(data, model.signature, PIECE)]
 
 
 def _change(expected: list[list[Array]], got: list[list[Array]]) -> float:

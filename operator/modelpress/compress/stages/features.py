@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from modelpress.api.stages import FeaturePair
 from ..errors import Judged
 from ..signature import describe
 from .naming import select
+from .padding import kept, words
 
 
 class Features:
@@ -53,14 +54,19 @@ class Features:
         """Return what is trained beside the student."""
         return self.trained
 
-    def loss(self) -> torch.Tensor:
-        """Return the mean over the pairs of the mean squared difference, relative to the teacher's mean square."""
+    def loss(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the mean over the pairs of the mean squared difference, relative to the teacher's mean square.
+
+        Padding of the inputs that both have run on does not count.
+        """
         losses = []
         for position, (layer, other) in enumerate(self.pairs):
             got, wanted = self._both(layer, other)
             axis = _differing_axis(got, wanted, layer, other)
             if axis is not None:
                 got = self.widening[position](got.transpose(axis, -1)).transpose(axis, -1)
+            where = words(inputs, wanted.shape)
+            got, wanted = kept(got, where), kept(wanted, where)
             losses.append(functional.mse_loss(got, wanted) / wanted.square().mean().clamp(min=1e-8))
         self.seen.clear()
         return torch.stack(losses).mean()

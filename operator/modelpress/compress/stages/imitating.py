@@ -26,6 +26,7 @@ from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
 from ..signature import Signature, describe
 from .features import Features
+from .padding import kept, words
 from .training import Criterion, Outputs, batched, batches, device
 
 REMEMBERED = 2**26
@@ -103,25 +104,32 @@ class TeacherLoss:
     def loss(
         self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, chosen: np.ndarray
     ) -> torch.Tensor:
-        """Return the mean loss of the chosen samples; the teacher sees what the student saw, augmented or not."""
+        """Return the mean loss of the chosen samples; the teacher sees what the student saw, augmented or not.
+
+        Nothing is learned of what the teacher answers to padding.
+        """
         alpha = self.settings.alpha
-        total = alpha * self._distance(outputs, self._wanted(inputs, samples, chosen), samples)
+        total = alpha * self._distance(inputs, outputs, self._wanted(inputs, samples, chosen), samples)
         if self.targets is not None:
             total = total + (1 - alpha) * self.targets.loss(inputs, outputs, samples, chosen)
         if self.features is not None:
-            total = total + self.settings.feature_weight * self.features.loss()
+            total = total + self.settings.feature_weight * self.features.loss(inputs)
         return total
 
-    def _distance(self, outputs: Outputs, wanted: Outputs, samples: Samples) -> torch.Tensor:
+    def _distance(
+        self, inputs: Mapping[str, torch.Tensor], outputs: Outputs, wanted: Outputs, samples: Samples
+    ) -> torch.Tensor:
         """Return the sum over the compared outputs."""
         total = torch.zeros((), device=outputs[0].device)
         for each, answer in zip(self.compared, wanted, strict=True):
             got = outputs[each.index]
+            axis = self._axis(each.name, got.shape, samples)
+            where = words(inputs, got.shape) if axis == got.ndim - 1 else None
+            pair = kept(got, where), kept(answer, where)
             if each.match is Match.LOGITS:
-                axis = self._axis(each.name, got.shape, samples)
-                total = total + divergence(got, answer, self.settings.temperature, axis)
+                total = total + divergence(*pair, self.settings.temperature, axis if where is None else -1)
             else:
-                total = total + MATCHES[each.match](got, answer) / each.scale
+                total = total + MATCHES[each.match](*pair) / each.scale
         return total
 
     def _fitting(self, outputs: Outputs, samples: Samples) -> list[Compared]:

@@ -14,10 +14,9 @@ from torch.nn import functional
 from ..models import ModuleModel, tensors
 from ..signature import Arrays, calls
 from .context import Context
+from .padding import MASK
 
 BATCH = 16
-MASK = "attention_mask"
-"""Input of transformers that is zero at padding: those positions say nothing about real ones."""
 ROWS = 2**12
 """Most rows of one layer that are taken of one call: images have many that are alike."""
 WIDEST = 2**13

@@ -78,6 +78,11 @@ class TargetLoss:
                 Reason.RECIPE_INVALID,
                 f"labelSmoothing needs an objective with loss CrossEntropy or CausalLM, not {self.kind}.",
             )
+        if objective.output is not None and objective.output not in self.names:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"objective.output is {objective.output}, the model has the outputs {', '.join(self.names)}.",
+            )
 
     def check(
         self, _inputs: dict[str, torch.Tensor], outputs: tuple[torch.Tensor, ...], samples: Samples, role: str

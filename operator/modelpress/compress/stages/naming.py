@@ -26,10 +26,8 @@ def select(
         found = matching(pattern, names, nested=nested, field=field)
         if not found:
             near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or sorted(names)[:5]
-            raise Judged(
-                Reason.RECIPE_INVALID,
-                f"{field}: no {what} is called {pattern}; there are for example {', '.join(near)}.",
-            )
+            others = f"there are for example {', '.join(near)}" if near else "there is none at all"
+            raise Judged(Reason.RECIPE_INVALID, f"{field}: no {what} is called {pattern}; {others}.")
         chosen |= found
     return chosen
 

@@ -1,4 +1,6 @@
-"""Training for all stages that train: AdamW; the best epoch on validation data wins; what was pruned stays zero.
+"""Training for all stages that train: AdamW; the best epoch on validation data wins, what was pruned stays zero.
+
+Where no epoch is better than what stood before, that stays.
 
 What is made small is a `Criterion`'s affair. Runs tenants' code (forward). Deterministic for a seed on one machine.
 """
@@ -31,8 +33,6 @@ from .quantize import aware
 
 Outputs = tuple[torch.Tensor, ...]
 """Outputs of one call in the order of the signature, all with a first axis that counts samples."""
-WORSE = 1.5
-"""Times the loss on validation data before training: if the best epoch has more, a person should know."""
 
 
 class Criterion(Protocol):
@@ -125,13 +125,21 @@ class Trainer:
     def train(self, samples: Samples, validation: Samples | None, context: Context) -> None:
         """Run the epochs; leave the best weights in the module."""
         module, epochs, patience = self.model.module, self.settings.epochs, self.settings.patience
-        parameters = [item for item in module.parameters() if item.requires_grad] + self.criterion.parameters()
+        parameters = [item for item in module.parameters() if item.requires_grad]
+        if not parameters:
+            raise Judged(
+                Reason.RECIPE_INVALID,
+                f"{self.stage} has nothing to train: the source builds a module none of whose parameters takes a "
+                "gradient (requires_grad). Leave the stage out, or have the entrypoint set it.",
+            )
+        parameters += self.criterion.parameters()
         optimizer = torch.optim.AdamW(parameters, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
         steps = epochs * max(1, math.ceil(samples.count / self.settings.batch_size))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.share(step, steps))
-        best, best_epoch, state = math.inf, 0, None
+        best, best_epoch = math.inf, 0
         first = last = math.nan
         start = self._score(validation) if validation is not None else math.inf
+        state = copy.deepcopy(module.state_dict()) if validation is not None else None
         for epoch in range(1, epochs + 1):
             last = self._epoch(samples, optimizer, schedule, epoch)
             first = last if epoch == 1 else first
@@ -140,7 +148,9 @@ class Trainer:
                 score = self._score(validation)
                 detail += f", validation {score:.4g}"
                 if score < best:
-                    best, best_epoch, state = score, epoch, copy.deepcopy(module.state_dict())
+                    best, best_epoch = score, epoch
+                    if score < start:
+                        state = copy.deepcopy(module.state_dict())
                 if patience is not None and epoch - best_epoch >= patience:
                     context.notes.append(f"Stopped after epoch {epoch}: no improvement for {patience} epochs.")
                     break
@@ -150,11 +160,13 @@ class Trainer:
         )
         if state is not None:
             module.load_state_dict(state)
-            context.notes.append(f"Epoch {best_epoch} was kept, with {best:.4g} on the validation data.")
-            if best > start * WORSE:
+            if best < start:
+                context.notes.append(f"Epoch {best_epoch} was kept, with {best:.4g} on the validation data.")
+            else:
                 context.warnings.append(
-                    f"Training made the validation data's {self.criterion.name} worse, from {start:.4g} to {best:.4g}: "
-                    f"lower {self.stage}.learningRate, or give it more epochs."
+                    f"{self.criterion.name} was not smaller on the validation data after training: {start:.4g} before, "
+                    f"{best:.4g} after the best epoch. What stood before was kept: lower {self.stage}.learningRate, or "
+                    "give it more epochs."
                 )
 
     def share(self, step: int, steps: int) -> float:
@@ -185,7 +197,7 @@ class Trainer:
         total, seen = 0.0, 0
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            if len(chosen) == 1 and start:
+            if len(chosen) == 1 and start and size > 1:
                 continue  # batch normalization cannot learn from a single sample; the next epoch leaves out another one
             optimizer.zero_grad()
             for inputs, outputs, part in self._answers(samples, chosen, augmented=True):

@@ -20,6 +20,7 @@ from .context import Context
 from .cutting import GLOBAL
 from .naming import select
 from .ranking import gradients
+from .turned import turned
 
 GROUP, LOST = 4, 2
 """Of so many neighbours, so many become zero."""
@@ -116,7 +117,7 @@ class Pruning:
     def _input_axis(self, name: str) -> int:
         """Return the axis of a weight that counts inputs."""
         layer = self.model.module.get_submodule(name.rpartition(".")[0])
-        return 0 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 1
+        return 0 if isinstance(layer, nn.modules.conv._ConvTransposeNd) or turned(layer) else 1
 
     def _zeros(self) -> int:
         return sum(int((self._weight(name) == 0).sum()) for name in self.names)

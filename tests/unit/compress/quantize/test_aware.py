@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import samples_of
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from transformers.pytorch_utils import Conv1D
 
 from modelpress.api.reasons import Reason
 from modelpress.api.source import TensorSpec
@@ -54,6 +56,33 @@ class Tagger(nn.Module):
         return found
 
 
+class Turned(nn.Module):
+    """Layers as GPT-2 has them, whose weights lie [inputs, outputs]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.head = Conv1D(32, 64), Conv1D(10, 32)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(torch.relu(self.hidden(image.flatten(1))))
+        return found
+
+
+class Tied(nn.Module):
+    """A head that shares the table's weights, and a layer whose weights are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.inner, self.head = nn.Embedding(50, 64), nn.Linear(64, 64), nn.Linear(64, 50, bias=False)
+        self.head.weight = self.table.weight
+        self.computed, self.logits = weight_norm(nn.Linear(50, 32)), nn.Linear(32, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        hidden = self.inner(self.table((image.flatten(1) * 49).long()).mean(1))
+        found: torch.Tensor = self.logits(torch.relu(self.computed(self.head(hidden))))
+        return found
+
+
 def digits(part: slice) -> Samples:
     found = load_digits()
     order = np.random.default_rng(0).permutation(len(found.target))[part]
@@ -90,6 +119,8 @@ def surroundings(make_context: MakeContext, **fields: Any) -> Context:
         (Net, {"preset": "INT8"}, 3),
         (Net, {"preset": "INT8_DYNAMIC"}, 3),
         (Tagger, {"preset": "W8A16", "embeddings": {"bits": 4}}, 2),
+        (Turned, {"preset": "W4A16"}, 2),
+        (Turned, {"preset": "INT8"}, 2),
     ],
 )
 def test_the_graph_holds_exactly_the_weights_that_were_trained(
@@ -160,3 +191,19 @@ def test_nothing_to_store_in_fewer_bits_is_refused(make_context: MakeContext) ->
         trained(Net, context, epochs=1, quantizationAware=True)
     assert caught.value.reason is Reason.STAGE_FAILED
     assert "targets and ignore" in caught.value.message
+
+
+def test_layers_that_quantize_will_round_though_training_could_not_are_named(make_context: MakeContext) -> None:
+    context = surroundings(make_context, preset="W4A16")
+    trained(Tied, context, epochs=1, quantizationAware=True)
+    assert "Layers trained with their weights as quantize stores them: 2." in context.notes
+    (warning,) = context.warnings
+    assert "table, head share their weights; computed compute their weights" in warning
+    assert "quantize.ignore" in warning
+
+    context = surroundings(make_context, preset="W4A16", targets=["table", "head"])
+    with pytest.raises(Judged, match="table, head share their weights"):
+        trained(Tied, context, epochs=1, quantizationAware=True)
+    context = surroundings(make_context, preset="W4A16", ignore=["table", "head", "computed"])
+    trained(Tied, context, epochs=1, quantizationAware=True)
+    assert not context.warnings

@@ -97,6 +97,10 @@ def test_targets_ignore_and_overrides_choose_nodes(press: Press) -> None:
     [
         ({"preset": "W4A16", "targets": ["dwon"]}, "targets: no node is called dwon; there are for example down"),
         ({"preset": "W4A16", "overrides": [{"targets": ["sigmoid"], "weights": {"bits": 8}}]}, "overrides.targets"),
+        (
+            {"preset": "W4A16", "targets": ["sigmoid"], "overrides": [{"targets": ["up"], "weights": {"bits": 8}}]},
+            "that is quantized is called up; there is none at all",
+        ),
         ({"preset": "W4A16", "targets": ["sigmoid"]}, "stored no weight as integers"),
         ({"mixed": {"effectiveBits": 4}}, "mixed.effectiveBits is 4, but 4 bits and their scales take 4.50"),
     ],

@@ -15,7 +15,7 @@ import onnx
 
 from ... import graph
 from ...signature import Array, Arrays, Signature
-from ..layer_inputs import MASK
+from ..padding import MASK
 from ..portions import portions
 from .calibration import Pieces
 from .rounding import Floats

@@ -9,7 +9,7 @@ nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ...errors import Judged
 from ...models import ModuleModel
 from ..context import Context
 from ..naming import matching
+from ..turned import turned
 from . import convolutions, integers
 from .candidates import LEAST_ELEMENTS, LEAST_ROW, LEAST_WIDTH
 from .pairs import convolution_matrix, round_pairs
@@ -39,6 +40,9 @@ TABLES = (nn.Embedding, nn.EmbeddingBag)
 WEIGHT = "weight"
 ORIGINAL = f"parametrizations.{WEIGHT}.original"
 """What torch calls a weight that it computes another from."""
+COMPUTED = "compute their weights (weight_norm, say)"
+SHARED = "share their weights"
+"""Why a layer is not trained as it will be stored, after its name."""
 LEVELS = 255
 """Steps of an 8-bit activation."""
 
@@ -47,15 +51,16 @@ LEVELS = 255
 def rounded(model: ModuleModel, settings: Quantize, context: Context) -> Iterator[None]:
     """Have the module compute as if it were quantized by `settings`; afterwards its weights lie on their grids.
 
-    Matrices, convolutions and embeddings, but those whose weights another layer shares. Raises Judged with StageFailed
-    if there is none.
+    Matrices, convolutions and embeddings, but those whose weights another layer shares, or that are computed; a warning
+    names those. Raises Judged with StageFailed if there is none.
     """
-    roundings = dict(_roundings(model.module, settings))
+    roundings, others = _roundings(model.module, settings)
+    left = "; ".join(f"{', '.join(names)} {why}" for why, names in others.items())
     if not roundings:
         raise Judged(
             Reason.STAGE_FAILED,
-            "quantizationAware found no layer that the quantize stage will store in fewer bits and that shares its "
-            "weights with no other: look at its targets and ignore, or leave quantizationAware out.",
+            "quantizationAware found no layer that the quantize stage will store in fewer bits and that can be trained "
+            f"so ({left or 'look at its targets and ignore'}): leave quantizationAware out.",
         )
     layers = {name: model.module.get_submodule(name) for name in roundings}
     names = {f"{name}.{WEIGHT}": f"{name}.{ORIGINAL}" for name in layers}
@@ -69,6 +74,11 @@ def rounded(model: ModuleModel, settings: Quantize, context: Context) -> Iterato
         _rename(model, names)
         yield
     context.notes.append(f"Layers trained with their weights as quantize stores them: {len(layers)}.")
+    if left:
+        context.warnings.append(
+            f"quantizationAware knew nothing of the rounding of some layers, which quantize will round all the same: "
+            f"{left}. Name them in quantize.ignore if that costs too much."
+        )
 
 
 def _rename(model: ModuleModel, names: Mapping[str, str]) -> None:
@@ -76,8 +86,8 @@ def _rename(model: ModuleModel, names: Mapping[str, str]) -> None:
     model.masks = {names.get(name, name): mask for name, mask in model.masks.items()}
 
 
-def _roundings(module: nn.Module, settings: Quantize) -> Iterator[tuple[str, Rounding]]:
-    """Yield layers that will be quantized, by name, and how."""
+def _roundings(module: nn.Module, settings: Quantize) -> tuple[dict[str, Rounding], dict[str, list[str]]]:
+    """Return how layers will be quantized, by name; and those that cannot be trained so, by the reason."""
     layers = {name: layer for name, layer in module.named_modules() if name and _nodes(name, layer)}
     nodes = {node: name for name, layer in layers.items() for node in _nodes(name, layer)}
     chosen = _chosen(settings.targets, nodes) if settings.targets else set(layers)
@@ -85,18 +95,24 @@ def _roundings(module: nn.Module, settings: Quantize) -> Iterator[tuple[str, Rou
     counts: dict[int, int] = {}
     for _, parameter in module.named_parameters(remove_duplicate=False):
         counts[id(parameter)] = counts.get(id(parameter), 0) + 1
-    for name, layer in layers.items():
-        weight = layer.weight
-        if name not in chosen or not isinstance(weight, nn.Parameter) or counts[id(weight)] > 1:
+    found: dict[str, Rounding] = {}
+    left: dict[str, list[str]] = {}
+    for name in (item for item in layers if item in chosen):
+        weight, rounding = layers[name].weight, _rounding(name, layers[name], settings, nodes)
+        if rounding is None:
             continue
-        rounding = _rounding(name, layer, settings, nodes)
-        if rounding is not None:
-            yield name, rounding
+        if not isinstance(weight, nn.Parameter):
+            left.setdefault(COMPUTED, []).append(name)
+        elif counts[id(weight)] > 1:
+            left.setdefault(SHARED, []).append(name)
+        else:
+            found[name] = rounding
+    return found, left
 
 
 def _nodes(name: str, layer: nn.Module) -> list[str]:
     """Return what the exported graph may call the node of a layer; nothing for a layer of another kind."""
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, nn.Linear) or turned(layer):
         return [f"{name}.MatMul", f"{name}.Gemm"]
     if isinstance(layer, CONVOLUTIONS):
         return [f"{name}.ConvTranspose" if isinstance(layer, TRANSPOSED) else f"{name}.Conv"]
@@ -111,11 +127,22 @@ def _rounding(name: str, layer: Any, settings: Quantize, nodes: dict[str, str]) 
     """Return how the weights of a layer are stored, None if they stay as they are."""
     if isinstance(layer, CONVOLUTIONS):
         return _of_convolution(layer, settings)
+    shape = layer.weight.shape[::-1] if turned(layer) else layer.weight.shape
+    rounding = _of_matrix(name, layer, shape, settings, nodes)
+    if rounding is None or not turned(layer):
+        return rounding
+    return lambda values: np.ascontiguousarray(rounding(np.ascontiguousarray(values.T)).T)
+
+
+def _of_matrix(
+    name: str, layer: nn.Module, shape: Sequence[int], settings: Quantize, nodes: dict[str, str]
+) -> Rounding | None:
+    """Return how a matrix or a table of this shape, [outputs, inputs], is stored."""
     table = isinstance(layer, TABLES)
     if engine(settings) is not Engine.GROUPS and not (table and table_bits(settings)):
         each = integers.per_channel(settings) and not table
         return _in_pairs(each=each) if _paired(settings) and not table else _in_8_bits(0 if each else None, settings)
-    rows, width = layer.weight.shape
+    rows, width = shape
     if rows * width < LEAST_ELEMENTS or width < (LEAST_ROW if table else LEAST_WIDTH):
         return None
     given = weights(settings)
