@@ -24,7 +24,14 @@ from modelpress.api.tasks import (
     PinnedLocation,
 )
 from modelpress.api.teachers import teacher_role
-from modelpress.compress.datasets import count_leaks, group_digests, near_duplicates, row_digests, sample_columns
+from modelpress.compress.datasets import (
+    count_leaks,
+    group_digests,
+    near_duplicates,
+    row_digests,
+    sample_columns,
+    sample_names,
+)
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer
 from modelpress.store.errors import StoreError
@@ -76,10 +83,15 @@ def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[s
     others = sorted(set(readings) - {TEST, *unread})
     if TEST in unread or not others:
         return warnings
-    digests = {role: row_digests(readings[role], folders[role]) for role in (TEST, *others)}
-    count = len(digests[TEST])
-    leaks = count_leaks(digests[TEST], {role: digests[role] for role in others})
-    for role, leaked in leaks.items():
+    names = {role: sample_names(readings[role], folders[role]) for role in (TEST, *others)}
+    for role in others:
+        shared = sorted(set(names[TEST]) & set(names[role]))  # what only one of them has is no input of the model
+        if not shared:
+            warnings.append(f"leaks were not looked for in {role}: it has none of the test data's columns")
+            continue
+        digests = {one: row_digests(readings[one], folders[one], shared) for one in (TEST, role)}
+        count = len(digests[TEST])
+        leaked = count_leaks(digests[TEST], {role: digests[role]})[role]
         if leaked:
             text = f"{leaked} of {count} test samples are also in {role}"
             log("leak", role=role, leaked=leaked, of=count)
