@@ -51,6 +51,8 @@ class Look:
     """Gives stages their surroundings."""
     budget: Budget
     tell: Callable[[float, str], None]
+    epochs: int | None = None
+    """How many epochs trials trained before the search was interrupted; None: it was not."""
     notes: list[str] = field(default_factory=list)
     """What was seen, in sentences."""
     epoch_seconds: float = 0.0
@@ -130,7 +132,7 @@ class Look:
         objective = self.work.task.objective
         assert objective is not None, "the task has an objective"
         self.epoch_seconds = self._epoch_seconds(model, objective.loss)
-        epochs = self.budget.epochs(self.epoch_seconds)
+        epochs = self.epochs or self.budget.epochs(self.epoch_seconds)
         if not epochs:
             self.notes.append("Nothing was trained: a single epoch would take too much of maxTime.")
             return traits
