@@ -14,7 +14,7 @@ from modelpress.api.source import TensorSpec
 from modelpress.compress import graph
 from modelpress.compress.export import export
 from modelpress.compress.models import ModuleModel
-from modelpress.compress.signature import Signature
+from modelpress.compress.signature import Arrays, Signature
 
 Reduction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -74,7 +74,7 @@ def test_reductions_over_neighbours_are_answered_as_by_torch(tmp_path: Path, red
     session = graph.open_session(tmp_path / "model.onnx")
     for nodes, edges in ((6, 9), (40, 200), (7, 1)):
         random = np.random.default_rng(nodes)
-        inputs = {
+        inputs: Arrays = {
             "x": random.standard_normal((nodes, 3)).astype(np.float32),
             "edges": random.integers(0, nodes, (2, edges)),
         }
