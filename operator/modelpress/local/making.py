@@ -137,6 +137,7 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
             for name, teacher in teachers.items()
         },
         readings={role: mapped(_reading(dataset), inputs) for role, dataset in datasets.items()},
+        searches=True if asked.spec.compression.auto is not None else None,
     )
     steps.run_step("fetch", fetch, place, tell)
     return found

@@ -1,8 +1,8 @@
 """`fetch`: source (or artifact), teachers and data into the pod, checked by digest; and whether test data leaked.
 
 Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
-the others. More than one sample in a hundred of the test data in train or validation ends the Job with DataLeak, before
-anything is spent on training; fewer, any in calibration, and samples that are only nearly the same are what the judge
+the others. More than one sample in a hundred of the test data in train or validation, or in whatever else a search
+chooses by, ends the Job with DataLeak, before anything is spent on training; fewer, others in calibration, and samples that are only nearly the same are what the judge
 passes on (`leaks.json`).
 """
 
@@ -67,17 +67,19 @@ def fetch(task: FetchTask) -> None:
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
     if TEST in folders:
         readings = {role: task.readings.get(role) or Dataset(uri=place.uri) for role, place in task.datasets.items()}
-        warnings = find_leaks(readings, folders)
+        warnings = find_leaks(readings, folders, searches=bool(task.searches))
         near = find_near(readings, folders)
         found = Leaks(warnings=tuple(warnings), near_duplicates=tuple(near))
         (folders[TEST] / LEAKS_FILE).write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
 
 
-def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[str]:
+def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path], *, searches: bool = False) -> list[str]:
     """Return a sentence for each other dataset that test samples are in too. Raises Judged with DataLeak for too many.
 
-    `readings` and `folders` say how and where to read the datasets, by role.
+    `readings` and `folders` say how and where to read the datasets, by role. Calibration data may be test data, unless
+    a recipe that is searched for is chosen by it.
     """
+    harmless = set() if searches and not {"train", "validation"} & set(readings) else {"calibration"}
     unread = [role for role in readings if not _readable(readings[role])]
     warnings = [f"leaks were not looked for in {role}: this image does not read its format" for role in unread]
     others = sorted(set(readings) - {TEST, *unread})
@@ -95,7 +97,7 @@ def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[s
         if leaked:
             text = f"{leaked} of {count} test samples are also in {role}"
             log("leak", role=role, leaked=leaked, of=count)
-            if role != "calibration" and leaked > MOST_LEAKS * count:
+            if role not in harmless and leaked > MOST_LEAKS * count:
                 raise Judged(Reason.DATA_LEAK, f"{text}: take them out of one of the two")
             warnings.append(text)
     return warnings + _shared_groups(readings, folders, others)

@@ -33,7 +33,7 @@ ROWS = numpy.random.default_rng(0).standard_normal((200, 30)).astype(numpy.float
 
 def datasets(folder: Path, **rows: numpy.ndarray) -> tuple[dict[str, Dataset], dict[str, Path]]:
     for role, values in rows.items():
-        (folder / role).mkdir()
+        (folder / role).mkdir(parents=True)
         numpy.savez(folder / role / f"{role}.npz", x=values, label=numpy.zeros(len(values), int))
     return {role: Dataset(uri=f"s3://d/{role}.npz") for role in rows}, {role: folder / role for role in rows}
 
@@ -74,6 +74,15 @@ def test_documents_that_test_and_training_share_are_told(tmp_path: Path) -> None
     assert find_leaks(readings, folders) == []
     numpy.savez(folders["train"] / "train.npz", x=ROWS[50:60], document=[1] * 10)
     assert find_leaks(readings, folders) == ["1 of the 2 groups of the test data are also in train"]
+
+
+def test_calibration_data_that_a_search_chooses_by_is_no_test_data(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], calibration=ROWS[:50])
+    assert find_leaks(readings, folders) == ["50 of 100 test samples are also in calibration"]
+    with pytest.raises(Judged, match="DataLeak: 50 of 100 test samples are also in calibration"):
+        find_leaks(readings, folders, searches=True)
+    more, where = datasets(tmp_path / "more", test=ROWS[:100], calibration=ROWS[:50], validation=ROWS[100:])
+    assert find_leaks(more, where, searches=True) == ["50 of 100 test samples are also in calibration"]
 
 
 def test_samples_are_the_same_whatever_else_stands_beside_them(tmp_path: Path) -> None:

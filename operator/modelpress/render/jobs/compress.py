@@ -62,6 +62,7 @@ def compress_job(
         datasets=pinned_datasets(model, all_datasets(model), artifact),
         teachers=pinned_teachers(model, artifact),
         readings=samples(model, all_datasets(model)),
+        searches=True if model.spec.compression.auto is not None else None,
         search=_search(earlier, store.read_secret_name),
     )
     publish = PublishTask(
