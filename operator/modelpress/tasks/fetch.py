@@ -2,8 +2,8 @@
 
 Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
 the others. More than one sample in a hundred of the test data in train or validation, or in whatever else a search
-chooses by, ends the Job with DataLeak, before anything is spent on training; fewer, others in calibration, and samples that are only nearly the same are what the judge
-passes on (`leaks.json`).
+chooses by, ends the Job with DataLeak, before anything is spent on training; fewer, others in calibration, and samples
+that are only nearly the same are what the judge passes on (`leaks.json`).
 """
 
 from __future__ import annotations
