@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -92,3 +93,9 @@ class CompressionData(ApiType):
     calibration: Dataset | None = None
     """What quantize finds the ranges of activations with, and what cut ranks blocks by. Default: 256 samples of
     train."""
+
+
+def mapped(dataset: Dataset, inputs: Iterable[str]) -> Dataset:
+    """Return the dataset with the column of each of these inputs of the model: all that two equal samples share."""
+    known = dataset.inputs or {}
+    return dataset.model_copy(update={"inputs": {name: known.get(name, name) for name in inputs} or dataset.inputs})

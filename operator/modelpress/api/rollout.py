@@ -92,7 +92,8 @@ class Disagreement(ApiType):
     max: Annotated[float, Field(ge=0, le=1)]
     """Largest fraction of the samples on which they may differ: 0.02 is 2 %. More fails the revision."""
     compare: Compare | None = None
-    """When two answers are the same. Argmax: the highest value is in the same place of the last axis. Cosine: the
+    """When two answers are the same. Argmax: the highest value is in the same place of the last axis, of four axes and
+    more of the second; a single number is on the same side of 0, of 0.5 where all are probabilities. Cosine: the
     vectors in the last axis are at least `atLeast` similar. Allclose: values are within 1e-3 + 1e-2 relative.
     ExactMatch: values are equal. Default: Argmax."""
     output: Name | None = None

@@ -89,6 +89,8 @@ class FetchTask(ApiType):
     readings: dict[str, Dataset] = Field(default_factory=dict)
     """How to read the datasets, by role, without Secrets' names. Default: format by the ending of the URI, columns by
     name."""
+    searches: bool | None = None
+    """Whether a recipe is searched for: without other data it is chosen by calibration data. Default: false."""
 
 
 class CompressTask(ApiType):

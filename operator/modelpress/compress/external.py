@@ -195,7 +195,8 @@ def _found(tensor: Any, folder: Path) -> Place:
     path = (folder / location).resolve()
     if not location or not path.is_relative_to(folder.resolve()) or not path.is_file():
         raise ValueError(
-            f"the weight {tensor.name} lies in {location!r}, no file beside the model: bring both, in one folder"
+            f"the weight {tensor.name} lies in {location!r}, no file beside the model: bring both, in one folder, and "
+            "name that folder as the source"
         )
     size, offset = path.stat().st_size, int(entries.get("offset", 0))
     length = int(entries.get("length", size - offset))

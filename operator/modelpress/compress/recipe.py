@@ -79,6 +79,13 @@ def plan(
     again = [step.position for step in steps if step.kind == QUANTIZE]
     if len(again) > 1:
         raise Judged(Reason.RECIPE_INVALID, f"Stages {again[0]} and {again[1]} both quantize: keep one of them.")
+    if again and again[0] != steps[-1].position:
+        late = steps[-1]
+        raise Judged(
+            Reason.RECIPE_INVALID,
+            f"Stage {late.position} ({late.kind}) comes after stage {again[0]} (quantize), which must be the last: put "
+            f"{late.kind} before quantize.",
+        )
     if objective is not None:
         _check_objective(objective, source)
     return steps

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelpress.api import gates
 from modelpress.api.compression import TIMEOUT
-from modelpress.api.data import Dataset
+from modelpress.api.data import Dataset, mapped
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, Latency, MeasuredOn, Metric, MetricType, of_the_source
 from modelpress.api.results import ResolveResult
@@ -59,7 +59,7 @@ def evaluate(artifact: Artifact, question: Question, out: Path | None, tell: Tel
     if out is not None:
         make_folder(out)
     with temporary() as place:
-        _bring_in(artifact, evaluation, question, place, tell)
+        _bring_in(artifact, evaluation, question, [spec.name for spec in before.inputs], place, tell)
         task = JudgeTask(name=before.name or artifact.name, evaluation=evaluation, seed=before.seed)
         judging.judge(task, place, tell, trusted=question.source is not None, timeout=seconds(TIMEOUT))
         folder = place.folder(REPORT_FOLDER)
@@ -124,8 +124,10 @@ def temporary() -> Iterator[Workspace]:
         yield prepared(Workspace(Path(folder), Path(folder) / "out"))
 
 
-def _bring_in(artifact: Artifact, evaluation: Evaluation, question: Question, place: Workspace, tell: Tell) -> None:
-    """Fetch the artifact's models and the data. Raises StepError."""
+def _bring_in(
+    artifact: Artifact, evaluation: Evaluation, question: Question, inputs: list[str], place: Workspace, tell: Tell
+) -> None:
+    """Fetch the artifact's models and the data for a model with these inputs. Raises StepError."""
     wanted = {"test": evaluation.test} if evaluation.test else {}
     if question.train:
         wanted["train"] = Dataset(uri=located_uri(question.train))
@@ -137,6 +139,6 @@ def _bring_in(artifact: Artifact, evaluation: Evaluation, question: Question, pl
         source=PinnedLocation(uri=code, digest=found.source) if code else None,
         artifact=PinnedLocation(uri=artifact.uri, digest=artifact.digest),
         datasets={role: PinnedLocation(uri=one.uri, digest=found.datasets[role]) for role, one in wanted.items()},
-        readings=wanted,
+        readings={role: mapped(one, inputs) for role, one in wanted.items()},
     )
     steps.run_step("fetch", fetch, place, tell)

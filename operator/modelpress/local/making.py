@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelpress import __version__
 from modelpress.api import gates
-from modelpress.api.data import Dataset
+from modelpress.api.data import Dataset, mapped
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, MeasuredOn, of_the_source, targets_of_test, untested
@@ -128,6 +128,7 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
         role: PinnedLocation(uri=dataset.uri, digest=dataset.digest or found.datasets[role])
         for role, dataset in datasets.items()
     }
+    inputs = [spec.name for spec in source.inputs or ()]
     fetch = FetchTask(
         source=PinnedLocation(uri=source.uri, digest=source.digest or found.source),
         datasets=pinned,
@@ -135,7 +136,8 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
             name: PinnedLocation(uri=teacher.uri, digest=teacher.digest or found.datasets[teacher_role(name)])
             for name, teacher in teachers.items()
         },
-        readings={role: _reading(dataset) for role, dataset in datasets.items()},
+        readings={role: mapped(_reading(dataset), inputs) for role, dataset in datasets.items()},
+        searches=True if asked.spec.compression.auto is not None else None,
     )
     steps.run_step("fetch", fetch, place, tell)
     return found

@@ -1,9 +1,9 @@
 """`fetch`: source (or artifact), teachers and data into the pod, checked by digest; and whether test data leaked.
 
 Leaks are looked for here because nobody else sees both sides: compression never sees test data, the judge never sees
-the others. More than one sample in a hundred of the test data in train or validation ends the Job with DataLeak, before
-anything is spent on training; fewer, any in calibration, and samples that are only nearly the same are what the judge
-passes on (`leaks.json`).
+the others. More than one sample in a hundred of the test data in train or validation, or in whatever else a search
+chooses by, ends the Job with DataLeak, before anything is spent on training; fewer, others in calibration, and samples
+that are only nearly the same are what the judge passes on (`leaks.json`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from modelpress.api.tasks import (
     PinnedLocation,
 )
 from modelpress.api.teachers import teacher_role
-from modelpress.compress.datasets import count_leaks, group_digests, near_duplicates, row_digests, sample_columns
+from modelpress.compress.datasets import (
+    count_leaks,
+    group_digests,
+    near_duplicates,
+    row_digests,
+    sample_columns,
+    sample_names,
+)
 from modelpress.compress.errors import Judged
 from modelpress.store import artifacts, transfer
 from modelpress.store.errors import StoreError
@@ -60,30 +67,37 @@ def fetch(task: FetchTask) -> None:
         _download(role, task.datasets[role], folder, Reason.DATASET_NOT_FOUND)
     if TEST in folders:
         readings = {role: task.readings.get(role) or Dataset(uri=place.uri) for role, place in task.datasets.items()}
-        warnings = find_leaks(readings, folders)
+        warnings = find_leaks(readings, folders, searches=bool(task.searches))
         near = find_near(readings, folders)
         found = Leaks(warnings=tuple(warnings), near_duplicates=tuple(near))
         (folders[TEST] / LEAKS_FILE).write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
 
 
-def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path]) -> list[str]:
+def find_leaks(readings: dict[str, Dataset], folders: dict[str, Path], *, searches: bool = False) -> list[str]:
     """Return a sentence for each other dataset that test samples are in too. Raises Judged with DataLeak for too many.
 
-    `readings` and `folders` say how and where to read the datasets, by role.
+    `readings` and `folders` say how and where to read the datasets, by role. Calibration data may be test data, unless
+    a recipe that is searched for is chosen by it.
     """
+    harmless = set() if searches and not {"train", "validation"} & set(readings) else {"calibration"}
     unread = [role for role in readings if not _readable(readings[role])]
     warnings = [f"leaks were not looked for in {role}: this image does not read its format" for role in unread]
     others = sorted(set(readings) - {TEST, *unread})
     if TEST in unread or not others:
         return warnings
-    digests = {role: row_digests(readings[role], folders[role]) for role in (TEST, *others)}
-    count = len(digests[TEST])
-    leaks = count_leaks(digests[TEST], {role: digests[role] for role in others})
-    for role, leaked in leaks.items():
+    names = {role: sample_names(readings[role], folders[role]) for role in (TEST, *others)}
+    for role in others:
+        shared = sorted(set(names[TEST]) & set(names[role]))  # what only one of them has is no input of the model
+        if not shared:
+            warnings.append(f"leaks were not looked for in {role}: it has none of the test data's columns")
+            continue
+        digests = {one: row_digests(readings[one], folders[one], shared) for one in (TEST, role)}
+        count = len(digests[TEST])
+        leaked = count_leaks(digests[TEST], {role: digests[role]})[role]
         if leaked:
             text = f"{leaked} of {count} test samples are also in {role}"
             log("leak", role=role, leaked=leaked, of=count)
-            if role != "calibration" and leaked > MOST_LEAKS * count:
+            if role not in harmless and leaked > MOST_LEAKS * count:
                 raise Judged(Reason.DATA_LEAK, f"{text}: take them out of one of the two")
             warnings.append(text)
     return warnings + _shared_groups(readings, folders, others)

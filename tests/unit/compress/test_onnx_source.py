@@ -142,7 +142,8 @@ def test_weights_that_were_left_behind_are_named_and_no_folder_of_ours(tmp_path:
     (folder / "w.bin").unlink()
     with pytest.raises(Judged) as caught:
         onnx_source.load(Source(uri="s3://models/x", format="onnx"), folder, tmp_path)
-    assert "lies in 'w.bin', no file beside the model: bring both, in one folder" in caught.value.message
+    words = "lies in 'w.bin', no file beside the model: bring both, in one folder, and name that folder"
+    assert words in caught.value.message
     assert str(tmp_path) not in caught.value.message
 
 

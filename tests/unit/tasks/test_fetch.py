@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from modelpress.api.data import Dataset
+from modelpress.api.data import Dataset, mapped
 from modelpress.api.reasons import Reason
 from modelpress.api.tasks import (
     DATA_FOLDER,
@@ -33,7 +33,7 @@ ROWS = numpy.random.default_rng(0).standard_normal((200, 30)).astype(numpy.float
 
 def datasets(folder: Path, **rows: numpy.ndarray) -> tuple[dict[str, Dataset], dict[str, Path]]:
     for role, values in rows.items():
-        (folder / role).mkdir()
+        (folder / role).mkdir(parents=True)
         numpy.savez(folder / role / f"{role}.npz", x=values, label=numpy.zeros(len(values), int))
     return {role: Dataset(uri=f"s3://d/{role}.npz") for role in rows}, {role: folder / role for role in rows}
 
@@ -74,6 +74,44 @@ def test_documents_that_test_and_training_share_are_told(tmp_path: Path) -> None
     assert find_leaks(readings, folders) == []
     numpy.savez(folders["train"] / "train.npz", x=ROWS[50:60], document=[1] * 10)
     assert find_leaks(readings, folders) == ["1 of the 2 groups of the test data are also in train"]
+
+
+def test_calibration_data_that_a_search_chooses_by_is_no_test_data(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], calibration=ROWS[:50])
+    assert find_leaks(readings, folders) == ["50 of 100 test samples are also in calibration"]
+    with pytest.raises(Judged, match="DataLeak: 50 of 100 test samples are also in calibration"):
+        find_leaks(readings, folders, searches=True)
+    more, where = datasets(tmp_path / "more", test=ROWS[:100], calibration=ROWS[:50], validation=ROWS[100:])
+    assert find_leaks(more, where, searches=True) == ["50 of 100 test samples are also in calibration"]
+
+
+def test_samples_are_the_same_whatever_else_stands_beside_them(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], train=ROWS)
+    numpy.savez(folders["test"] / "test.npz", x=ROWS[:100], price=ROWS[:100, 0])
+    with pytest.raises(Judged, match="DataLeak: 100 of 100 test samples are also in train"):
+        find_leaks(readings, folders)
+    numpy.savez(folders["test"] / "test.npz", x=ROWS[:100], id=numpy.arange(100))
+    numpy.savez(folders["train"] / "train.npz", pixels=ROWS, id=numpy.arange(200) + 100)
+    assert find_leaks(readings, folders) == [], "an id may be an input, as far as the data tells"
+    readings["train"] = readings["train"].model_copy(update={"inputs": {"x": "pixels"}})
+    with pytest.raises(Judged, match="DataLeak: 100 of 100"):
+        find_leaks({role: mapped(reading, ["x"]) for role, reading in readings.items()}, folders)
+
+
+def test_samples_that_share_one_of_several_inputs_are_others(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], train=ROWS)
+    for role, items in (("test", numpy.arange(100)), ("train", numpy.arange(200) + 1000)):
+        numpy.savez(folders[role] / f"{role}.npz", who=ROWS[: len(items)], item=items)
+        readings[role] = readings[role].model_copy(update={"inputs": {"user": "who"}})
+    assert find_leaks({role: mapped(reading, ["user", "item"]) for role, reading in readings.items()}, folders) == []
+
+
+def test_datasets_without_a_common_column_are_named(tmp_path: Path) -> None:
+    readings, folders = datasets(tmp_path, test=ROWS[:100], train=ROWS)
+    numpy.savez(folders["train"] / "train.npz", pixels=ROWS)
+    assert find_leaks(readings, folders) == [
+        "leaks were not looked for in train: it has none of the test data's columns"
+    ]
 
 
 def test_a_format_that_is_not_read_here_is_said(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from .near import near_duplicates
 from .ragged import is_ragged, rows_of
 from .reading import Samples, read
-from .rows import count_leaks, group_digests, row_digests, sample_columns
+from .rows import count_leaks, group_digests, row_digests, sample_columns, sample_names
 from .splitting import hold_out, without
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "row_digests",
     "rows_of",
     "sample_columns",
+    "sample_names",
     "without",
 ]

@@ -23,12 +23,12 @@ from .reading import DEFAULT_TARGET, open_dataset
 Digests = NDArray[numpy.uint64]
 
 
-def row_digests(dataset: Dataset, folder: Path) -> Digests:
-    """Return one digest for each sample of `dataset`, over its inputs: those it maps, else all columns but targets.
+def row_digests(dataset: Dataset, folder: Path, names: Sequence[str] | None = None) -> Digests:
+    """Return one digest for each sample of `dataset`, over what a sample is (`sample_names`), or those of it.
 
     Raises Judged with DatasetInvalid.
     """
-    return digests_of(list(sample_columns(dataset, folder).values()))
+    return digests_of(list(sample_columns(dataset, folder, names).values()))
 
 
 def digests_of(arrays: Sequence[Array]) -> Digests:
@@ -43,20 +43,29 @@ def digests_of(arrays: Sequence[Array]) -> Digests:
     return digests
 
 
-def sample_columns(dataset: Dataset, folder: Path) -> dict[str, Array]:
-    """Return what a sample is: its text and the columns that the dataset maps, else all but targets and group.
+def sample_names(dataset: Dataset, folder: Path) -> dict[str, str]:
+    """Return what a sample is: the columns of its text and of the inputs that the dataset maps, by the inputs' names;
+    else all columns but targets and group, by their own.
 
     Raises Judged with DatasetInvalid.
     """
     opened = open_dataset(dataset, folder)
-    others = {*(dataset.targets or {"": DEFAULT_TARGET}).values(), dataset.group}
-    mapping = dataset.inputs or {}
-    mapped = [mapping[name] for name in sorted(mapping)]
+    found = dict(sorted((dataset.inputs or {}).items()))
     if dataset.text is not None:
-        texts = [name for name in (dataset.text.column, dataset.text.pair) if name is not None]
-        mapped = texts + [name for name in mapped if name not in TOKEN_COLUMNS]
-    names = mapped or sorted(set(opened.names) - others)
-    return {name: opened.load(name, text=True) for name in names}
+        parts = {"text": dataset.text.column, "text.pair": dataset.text.pair}
+        texts = {part: column for part, column in parts.items() if column is not None}
+        found = texts | {name: column for name, column in found.items() if column not in TOKEN_COLUMNS}
+    if found:
+        return {name: column for name, column in found.items() if column in opened}
+    others = {*(dataset.targets or {"": DEFAULT_TARGET}).values(), dataset.group}
+    return {name: name for name in sorted(set(opened.names) - others)}
+
+
+def sample_columns(dataset: Dataset, folder: Path, names: Sequence[str] | None = None) -> dict[str, Array]:
+    """Return what a sample is (`sample_names`), or those `names` of it. Raises Judged with DatasetInvalid."""
+    known = sample_names(dataset, folder)
+    opened = open_dataset(dataset, folder)
+    return {name: opened.load(known[name], text=True) for name in (known if names is None else names)}
 
 
 def group_digests(dataset: Dataset, folder: Path) -> Digests:

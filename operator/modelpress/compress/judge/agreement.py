@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
+
+from ..scores import IMAGE_AXES, class_axis
 
 Array = NDArray[Any]
 
@@ -17,26 +19,50 @@ COSINE_AT_LEAST = 0.99
 """Vectors this similar are the same answer."""
 
 
-def same(original: Array, result: Array, args: Mapping[str, Any]) -> Array:
+def same(
+    original: Array,
+    result: Array,
+    args: Mapping[str, Any],
+    half: float = 0.0,
+    labels: Sequence[int] | None = None,
+) -> Array:
     """Return for each sample 1.0 where both answer alike, else 0.0; both are (samples, …).
 
-    `args`: `kind`, one of KINDS (argmax: the place of the highest value over the last axis), and for cosine `at_least`.
+    `args`: `kind`, one of KINDS (argmax: the class with the highest value), and for cosine `at_least`. `half` divides
+    the classes of single scores (`classes.middle`); `labels`, the shape of the truth, tells which axis counts classes.
     """
     count = len(original)
     if original.shape != result.shape:
         return numpy.zeros(count)
     kind = args.get("kind", KINDS[0])
-    if kind == "argmax" and original.ndim > 1 and original.shape[-1] > 1:
-        alike = original.argmax(axis=-1) == result.argmax(axis=-1)
-    elif kind == "argmax":
-        alike = (original > 0) == (result > 0)
-    elif kind == "exact":
+    if kind == "argmax" and original.dtype.kind == "f" and classes_of(original.shape, labels) > 1:
+        axis = _axis(original.shape, labels)
+        alike = original.argmax(axis=axis) == result.argmax(axis=axis)
+    elif kind == "argmax" and original.dtype.kind == "f":
+        alike = (original > half) == (result > half)
+    elif kind in {"argmax", "exact"}:  # whole numbers are classes themselves
         alike = original == result
     elif kind == "allclose":
         alike = near(original, result)
     else:
         alike = _similarity(original, result) >= args.get("at_least", COSINE_AT_LEAST)
     return numpy.asarray(numpy.asarray(alike).reshape(count, -1).all(axis=1), numpy.float64)
+
+
+def classes_of(shape: Sequence[int], labels: Sequence[int] | None = None) -> int:
+    """Return how many classes answers of that shape score; 1 for single numbers."""
+    return shape[_axis(shape, labels)] if len(shape) > 1 else 1
+
+
+def are_single(answers: Array, args: Mapping[str, Any]) -> bool:
+    """Return whether sameness is asked of single scores: only all of them together tell what divides the classes."""
+    return args.get("kind", KINDS[0]) == "argmax" and answers.dtype.kind == "f" and classes_of(answers.shape) == 1
+
+
+def _axis(shape: Sequence[int], labels: Sequence[int] | None) -> int:
+    """Return the axis that counts classes; where no labels tell it, the last, or the second of images' scores."""
+    told = class_axis(shape, labels) if labels is not None else None
+    return told if told is not None else 1 if len(shape) >= IMAGE_AXES else len(shape) - 1
 
 
 def near(original: Array, result: Array) -> Array:

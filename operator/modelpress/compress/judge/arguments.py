@@ -42,8 +42,12 @@ def check_arguments(metric: EffectiveMetric) -> None:
     kind, least = metric.args.get("kind", "argmax"), metric.args.get("at_least", agreement.COSINE_AT_LEAST)
     if kind not in agreement.KINDS:
         raise _refused(metric, f"kind must be one of {', '.join(agreement.KINDS)}")
-    if not isinstance(least, int | float) or not 0 < least <= 1:
+    if not isinstance(least, int | float) or isinstance(least, bool) or not 0 < least <= 1:
         raise _refused(metric, "at_least must be a number above 0, and 1 at most")
+    if "at_least" in metric.args and kind != "cosine":
+        raise _refused(
+            metric, f"at_least is a cosine, and kind {kind} asks for none: set kind to cosine, or leave it out"
+        )
     ignored = metric.args.get("ignore_index", IGNORED)
     if not isinstance(ignored, int) or isinstance(ignored, bool):
         raise _refused(metric, "ignore_index must be a whole number")

@@ -14,6 +14,7 @@ from modelpress.api.reasons import Reason
 
 from ..datasets import Samples, rows_of
 from ..errors import Judged
+from . import agreement
 from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
 from .baseline import answers_of
 from .classes import is_one_hot
@@ -104,9 +105,9 @@ def _kinds(model: Model, scorers: Iterable[Scorer]) -> dict[str, str]:
     found = {}
     for tensor in model.outputs:
         asked = metrics.get(tensor.name, set())
-        axes = tensor.shape
-        scores = tensor.dtype.startswith("float") and len(axes) == 2 and axes[-1] not in {-1, 1}
-        if (asked & OF_CLASSES and len(axes) > 1 and axes[-1] != 1) or (scores and not asked):
+        classes = agreement.classes_of(tensor.shape)
+        scores = tensor.dtype.startswith("float") and len(tensor.shape) == 2 and classes not in {-1, 1}
+        if (asked & OF_CLASSES and classes != 1) or (scores and not asked):
             found[tensor.name] = "argmax"
         else:
             found[tensor.name] = "cosine" if MetricType.COSINE in asked else "allclose"

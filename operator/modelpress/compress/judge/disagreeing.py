@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..datasets import Samples
 from ..errors import Judged
 from . import agreement
 from .answers import ask
+from .classes import middle
 from .served import Served
 
 Arrays = dict[str, NDArray[Any]]
@@ -43,6 +44,8 @@ class Disagreeing:
     compared: int = 0
     different: int = 0
     unanswered: int = 0
+    _single: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
+    """Single scores of both, batch by batch."""
 
     def add(self, rows: slice, answers: Arrays) -> None:
         """Ask the other server for samples `rows` too, and count where it differs from `answers`."""
@@ -65,12 +68,21 @@ class Disagreeing:
                 self._compare(slice(row, row + 1), ours[place : place + 1])
             return
         arguments = {"kind": KINDS[self.asked.compare], "at_least": self.asked.at_least}
-        same = agreement.same(theirs[self.output], ours, arguments)
+        if agreement.are_single(ours, arguments) and ours.shape == theirs[self.output].shape:
+            self._single.append((theirs[self.output], ours))
+        else:
+            self._count(agreement.same(theirs[self.output], ours, arguments))
+
+    def _count(self, same: NDArray[Any]) -> None:
         self.compared += len(same)
         self.different += int((same < 0.5).sum())
 
     def figure(self) -> DisagreementFigure:
-        """Return what was counted."""
+        """Return what was counted; what divides single scores is known only now."""
+        half = middle(theirs for theirs, _ in self._single)
+        for theirs, ours in self._single:
+            self._count(agreement.same(theirs, ours, {}, half))
+        self._single.clear()
         return DisagreementFigure(
             stable=self.asked.revision,
             compare=self.asked.compare,

@@ -45,15 +45,18 @@ class Scorer:
     _labels: list[Array] = field(default_factory=list)
     _counted: list[Array] = field(default_factory=list)
     """Which labels are counted, (samples, positions)."""
-    _single: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    _single: list[tuple[Array, Array, Array | None]] = field(default_factory=list)
+    """Single scores and the truth, batch by batch."""
     _classes: int = 0
 
     def add(self, original: Array, result: Array, target: Array | None) -> None:
         """Count a batch: answers of both models, (samples, …), and the truth; None: the original's answers."""
         if self.metric.type is MetricType.AGREEMENT:
-            same = agreement.same(original, result, self.metric.args)
-            for values, part in zip(self._values, (numpy.ones(len(same)), same), strict=True):
-                values.append(part)
+            if agreement.are_single(original, self.metric.args) and original.shape == result.shape:
+                self._single.append((original, result, target))
+            else:
+                labels = None if target is None else target.shape
+                self._add_same(agreement.same(original, result, self.metric.args, labels=labels))
             return
         if self.metric.type is MetricType.PERPLEXITY:
             assert target is not None
@@ -82,11 +85,7 @@ class Scorer:
 
     def figure(self, seed: int, group: Array | None = None) -> MetricFigure:
         """Return the metric over all that was counted; `group` (samples,) says which samples belong together."""
-        half = middle(before for before, _, _ in self._single)
-        for before, after, target in self._single:
-            pair = (before - half, after - half) if half else (before, after)
-            self._add_classes(pair[0], pair[1], target)
-        self._single.clear()
+        self._count_single()
         original, result = (self._together(values) for values in self._values)
         told = self._told(original)
         original, result = original[told], result[told]
@@ -128,6 +127,32 @@ class Scorer:
             raise Judged(Reason.EVALUATION_FAILED, told)
         filled = [numpy.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, longest - part.shape[-1])]) for part in parts]
         return numpy.concatenate(filled)
+
+    def _count_single(self) -> None:
+        """Count single scores, now that all are known. Raises Judged if sameness is asked of what are no scores."""
+        half = middle(before for before, _, _ in self._single)
+        if self.metric.type is MetricType.AGREEMENT and self._single and "kind" not in self.metric.args:
+            sides = {bool(side) for before, _, _ in self._single for side in numpy.unique(before > half)}
+            if len(sides) == 1 or any(_are_amounts(target) for _, _, target in self._single):
+                why = f"all lie on one side of {half:g}" if len(sides) == 1 else "the truth is no class"
+                raise Judged(
+                    Reason.EVALUATION_FAILED,
+                    f"metric {self.metric.name}: output {self.output!r} has a single number, and {why}: say with args "
+                    "what is the same, {kind: allclose} for amounts, {kind: argmax} for two classes",
+                )
+        for before, after, target in self._single:
+            if self.metric.type is MetricType.AGREEMENT:
+                self._add_same(agreement.same(before, after, self.metric.args, half))
+                continue
+            assert target is not None
+            pair = (before - half, after - half) if half else (before, after)
+            self._add_classes(pair[0], pair[1], target)
+        self._single.clear()
+
+    def _add_same(self, same: Array) -> None:
+        """Count which samples are answered alike; the original is always as it is itself."""
+        for values, part in zip(self._values, (numpy.ones(len(same)), same), strict=True):
+            values.append(part)
 
     def _add_classes(self, original: Array, result: Array, target: Array) -> None:
         pair = [align(scores, target, self.output, ignored_label(self.metric)) for scores in (original, result)]
@@ -233,6 +258,11 @@ class Scorer:
             standard_error=errors and errors[0],
             compressed_standard_error=errors and errors[1],
         )
+
+
+def _are_amounts(target: Array | None) -> bool:
+    """Return whether the truth holds what is no number of a class."""
+    return target is not None and target.dtype.kind == "f" and bool((target != numpy.rint(target)).any())
 
 
 def fitting(answers: Array, truth: Array, output: str) -> Array:

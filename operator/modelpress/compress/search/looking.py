@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from modelpress.api.stages import Distill, Fuse, Prune
+from modelpress.api.objective import Loss
+from modelpress.api.stages import Fuse, Prune
 from modelpress.store.search import Sensitivity
 
 from ..datasets import Samples
@@ -31,7 +32,7 @@ from ..stages.context import Context
 from ..stages.quantize.scan import scan
 from ..stages.ranking import LOSS_SAMPLES, mean_loss, objective_of
 from .budget import LOOKING, Budget
-from .space import BlockList, Traits, prunings
+from .space import BlockList, Traits, distillation, prunings
 
 FEWEST_BLOCKS = 3
 """A shorter list of alike blocks is none."""
@@ -50,6 +51,8 @@ class Look:
     """Gives stages their surroundings."""
     budget: Budget
     tell: Callable[[float, str], None]
+    epochs: int | None = None
+    """How many epochs trials trained before the search was interrupted; None: it was not."""
     notes: list[str] = field(default_factory=list)
     """What was seen, in sentences."""
     epoch_seconds: float = 0.0
@@ -128,16 +131,16 @@ class Look:
         """Return the traits with how channels are ranked best, and how long trials may train."""
         objective = self.work.task.objective
         assert objective is not None, "the task has an objective"
-        self.epoch_seconds = self._epoch_seconds(model)
-        epochs = self.budget.epochs(self.epoch_seconds)
+        self.epoch_seconds = self._epoch_seconds(model, objective.loss)
+        epochs = self.epochs or self.budget.epochs(self.epoch_seconds)
         if not epochs:
             self.notes.append("Nothing was trained: a single epoch would take too much of maxTime.")
             return traits
         traits = replace(traits, epochs=epochs, loss=objective.loss, width=_width(model.module))
         return replace(traits, pruning=self._pruning(model))
 
-    def _epoch_seconds(self, model: ModuleModel) -> float:
-        """Return about how long an epoch of distillation takes."""
+    def _epoch_seconds(self, model: ModuleModel, loss: Loss) -> float:
+        """Return about how long an epoch of distillation takes, as trials distill."""
         context = self._context()
         train = context.samples("train")
         assert train is not None, "the task has training data"
@@ -147,7 +150,7 @@ class Look:
         context.report = lambda _fraction, _detail: None
         self.tell(0.0, "time of an epoch")
         started = time.monotonic()
-        distill.run(_copy(model), Distill(epochs=1), context)
+        distill.run(_copy(model), distillation(loss, epochs=1), context)
         return (time.monotonic() - started) * train.count / some.count
 
     def _pruning(self, model: ModuleModel) -> Prune | None:

@@ -22,6 +22,7 @@ from modelpress.api.stages import Stage
 
 from ..facts import StageFacts
 from ..layout import COMPRESSED
+from .budget import Budget
 
 DOCUMENT, BEGUN = "trial.json", "begun"
 TRIES = 2
@@ -50,6 +51,24 @@ class Records:
         """Return the folder of a trial."""
         key = hashlib.sha256(canonical_json([stage.to_wire() for stage in stages])).hexdigest()
         return self.folder / key[:32]
+
+    def epochs(self, budget: Budget) -> int | None:
+        """Return how many epochs trials of such a search trained; None: nothing trained, or it is the first."""
+        try:
+            return int(self._epochs(budget).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def keep_epochs(self, budget: Budget, epochs: int) -> None:
+        """Write down how many epochs trials train: a machine that is busier later would come to other recipes."""
+        path = self._epochs(budget)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{uuid.uuid4().hex}")
+        aside.write_text(str(epochs), encoding="ascii")
+        aside.replace(path)
+
+    def _epochs(self, budget: Budget) -> Path:
+        return self.folder / f"epochs-{budget.trials}-{budget.seconds:g}"
 
     def find(self, stages: Sequence[Stage]) -> Record | None:
         """Return what a trial came to, if it was tried; its model lies in its place."""

@@ -145,8 +145,17 @@ class Searching:
         return replace(entry, record=record, point=self._point(record)) if record is not None else None
 
     def _search(self) -> Outcome:
-        look = Look(self.model, self.original, self.work, self.budget, lambda part, text: self._tell(LOOK, part, text))
+        look = Look(
+            self.model,
+            self.original,
+            self.work,
+            self.budget,
+            lambda part, text: self._tell(LOOK, part, text),
+            self.records.epochs(self.budget),
+        )
         traits = look.traits()
+        if traits.epochs:
+            self.records.keep_epochs(self.budget, traits.epochs)
         self.training_seconds = traits.epochs * look.epoch_seconds
         room = space(traits, self.auto.objective)
         came = self.measuring.as_it_came()

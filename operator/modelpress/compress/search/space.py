@@ -247,8 +247,17 @@ def _cut(traits: Traits) -> tuple[Part, ...]:
 
 def _distilled(traits: Traits) -> Stage:
     """Return the training: towards the original's answers and the targets."""
-    match = {Loss.MSE: Match.MSE, Loss.COSINE: Match.COSINE}.get(traits.loss or Loss.CROSS_ENTROPY)
-    return Stage(distill=Distill(epochs=traits.epochs, match=match))
+    return Stage(distill=distillation(traits.loss, traits.epochs))
+
+
+def distillation(loss: Loss | None, epochs: int) -> Distill:
+    """Return how the original is imitated beside such an objective.
+
+    What a loss of the source's own compares nobody knows: a squared error fits any answer, while scores of classes are
+    compared but for their mean.
+    """
+    match = {Loss.MSE: Match.MSE, Loss.COSINE: Match.COSINE, Loss.ENTRYPOINT: Match.MSE}
+    return Distill(epochs=epochs, match=match.get(loss) if loss is not None else None)
 
 
 def prunings() -> tuple[Prune, ...]:

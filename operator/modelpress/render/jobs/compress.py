@@ -38,7 +38,7 @@ from ..places import (
 from ..security import without_identity
 from .disks import disks, fetched
 from .job import job, mover, worker
-from .judging import Judging, readings
+from .judging import Judging, readings, samples
 
 DISKS = ("source", "data", "test", "out", "report")
 """Disks of the pod."""
@@ -61,7 +61,8 @@ def compress_job(
         source=pinned(source_location(model), artifact.spec.source_digest),
         datasets=pinned_datasets(model, all_datasets(model), artifact),
         teachers=pinned_teachers(model, artifact),
-        readings=readings(all_datasets(model)),
+        readings=samples(model, all_datasets(model)),
+        searches=True if model.spec.compression.auto is not None else None,
         search=_search(earlier, store.read_secret_name),
     )
     publish = PublishTask(

@@ -20,7 +20,7 @@ from ..security import without_identity
 from .compress import publisher
 from .disks import fetched
 from .job import job, mover
-from .judging import Judging, readings
+from .judging import Judging, samples
 
 FETCHED = ("data", "test", "out")
 """Disks that are filled from the store; the artifact's files go where compression would have left them."""
@@ -47,7 +47,7 @@ def evaluate_job(
         source=pinned(source_location(model), artifact.spec.source_digest) if code else None,
         artifact=pinned(folder, manifest_digest),
         datasets=datasets,
-        readings=readings(compared),
+        readings=samples(model, compared),
     )
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),

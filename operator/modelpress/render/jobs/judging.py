@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelpress.api.data import Dataset
+from modelpress.api.data import Dataset, mapped
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, Metric, of_the_source
@@ -87,3 +87,9 @@ class Judging:
 def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
     """Return how to read `datasets`, without the names of what opens them: of no use to whoever reads a file."""
     return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
+
+
+def samples(model: CompressedModel, datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return `readings` with the columns of the model's inputs, as far as its source names them."""
+    inputs = [spec.name for spec in model.spec.source.inputs or ()]
+    return {role: mapped(dataset, inputs) for role, dataset in readings(datasets).items()}

@@ -224,6 +224,8 @@ def test_agreement_is_with_the_original_whatever_the_truth(args: dict[str, Any],
     [
         ("agreement", {"kind": "roughly"}, "kind must be one of argmax"),
         ("agreement", {"at_least": 2}, "at_least must be"),
+        ("agreement", {"kind": "cosine", "at_least": True}, "at_least must be"),
+        ("agreement", {"at_least": 0.9}, "kind argmax asks for none: set kind to cosine"),
         ("perplexity", {"ignore_index": "pad"}, "ignore_index must be"),
         ("auroc", {"average": "macro"}, "no argument 'average' is taken by auroc; it takes ignore_index"),
     ],

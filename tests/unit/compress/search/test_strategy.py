@@ -240,7 +240,13 @@ def test_blocks_are_cut_at_most_by_half_and_never_more_than_can_go() -> None:
 
 
 def test_training_imitates_the_original_as_the_objective_compares() -> None:
-    for loss, match in ((Loss.MSE, Match.MSE), (Loss.COSINE, Match.COSINE), (Loss.CAUSAL_LM, None)):
+    compared = {
+        Loss.MSE: Match.MSE,
+        Loss.COSINE: Match.COSINE,
+        Loss.CAUSAL_LM: None,
+        Loss.ENTRYPOINT: Match.MSE,
+    }
+    for loss, match in compared.items():
         traits = Traits(dense=1, pruning=prunings()[1], epochs=4, loss=loss)
         stages = space(traits, SIZE).shapes[0][0].stages
         assert stages[1].distill == Distill(epochs=4, match=match)
