@@ -18,6 +18,8 @@ Arrays = Mapping[str, Array]
 
 BATCH = "batch"
 """Name of the axis that counts samples."""
+MASK = "attention_mask"
+"""Name of the input that is 1 where a text has tokens, and 0 at padding, which says nothing about real ones."""
 DEFAULT_TYPE = "float32"
 FREE_AXIS = 16
 """Size of a named axis other than batch when no data says another."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from modelpress.api.source import SourceTask
 
+from ..signature import MASK
 from .pooling import Pooling
 
 
@@ -41,8 +42,6 @@ HEADS: Mapping[SourceTask, Head] = MappingProxyType(
 )
 
 
-MASK = "attention_mask"
-"""Input that is 1 where a text has tokens, 0 where it is padded."""
 TEXTS, TOKENS, ENOUGH_IDS = 2, 5, 50
 NEAR = 1e-4
 
@@ -83,7 +82,7 @@ def simplify_mask(module: Transformer, ids: int) -> None:
 
     `ids`: so many ids of tokens it knows.
     """
-    if set(module.inputs) < {"input_ids", MASK}:
+    if not {"input_ids", MASK} <= set(module.inputs):
         return
     generator = torch.Generator().manual_seed(0)
     shape = (TEXTS, TOKENS)

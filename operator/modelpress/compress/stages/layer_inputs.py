@@ -12,9 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from ..models import ModuleModel, tensors
-from ..signature import Arrays, calls
+from ..signature import MASK, Arrays, calls
 from .context import Context
-from .padding import MASK
 
 BATCH = 16
 ROWS = 2**12

@@ -8,10 +8,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..signature import Array
+from ..signature import MASK, Array
 
-MASK = "attention_mask"
-"""Input of transformers that is zero at padding: those positions say nothing about real ones."""
 AXES = 3
 """Axes of answers to tokens: batch, tokens, numbers."""
 

@@ -14,8 +14,7 @@ import numpy as np
 import onnx
 
 from ... import graph
-from ...signature import Array, Arrays, Signature
-from ..padding import MASK
+from ...signature import MASK, Array, Arrays, Signature
 from ..portions import portions
 from .calibration import Pieces
 from .rounding import Floats
