@@ -29,6 +29,8 @@ RESAMPLES, WHOLE_RESAMPLES, F1_RESAMPLES = 1000, 500, 200
 """Of a mean, of a metric over all samples together, and of the slowest of those."""
 OF_CLASSES = frozenset({MetricType.ACCURACY, MetricType.F1, MetricType.AUROC, MetricType.PERPLEXITY})
 """Types that compare classes, and so need labels."""
+SHARES = OF_CLASSES - {MetricType.PERPLEXITY}
+"""Types that lie between 0 and 1."""
 WHOLE = frozenset({MetricType.ACCURACY, MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
 """Types that are no mean over samples; accuracy is one where each sample has one label."""
 
@@ -208,7 +210,8 @@ class Scorer:
                 f"metric {self.metric.name}: the test data cannot tell it (for auroc each class needs samples in it "
                 "and outside of it): use other test data",
             )
-        return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed))
+        shares = self.metric.type in SHARES
+        return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed, shares=shares))
 
     def _statistic(self, values: Array, told: Array | slice) -> Statistic:
         """Return the metric as a function of rows of `values`, which are the rows `told` of all samples."""
@@ -242,7 +245,9 @@ class Scorer:
 
         before, after = score(original), score(result)
         every = numpy.arange(len(labels))
-        return self._figure(before(every), after(every), units, units.errors(before, after, F1_RESAMPLES, seed))
+        return self._figure(
+            before(every), after(every), units, units.errors(before, after, F1_RESAMPLES, seed, shares=True)
+        )
 
     def _figure(
         self, original: float, compressed: float, units: Units, errors: tuple[float, float] | None = None

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 Array = NDArray[numpy.generic]
 Rows = NDArray[numpy.int64]
 
+UNSEEN = 1.82
+"""By the number of units: the standard error of shares of which no unit shows a difference. Where none of n units is
+lost, up to 3 in n may be all the same, with 95 % confidence (the rule of three: Hanley and Lippman-Hand 1983, JAMA
+249:1743): 1.645 of these."""
+
 Statistic = Callable[[Rows], float]
 """Rows of samples → the metric over them."""
 
@@ -50,8 +55,14 @@ class Units:
         chosen = random.integers(0, len(self.groups), len(self.groups))
         return numpy.concatenate([self.groups[place] for place in chosen])
 
-    def errors(self, original: Statistic, result: Statistic, times: int, seed: int) -> tuple[float, float]:
-        """Return the standard errors of (result - original) and of result, over so many resamples."""
+    def errors(
+        self, original: Statistic, result: Statistic, times: int, seed: int, *, shares: bool = False
+    ) -> tuple[float, float]:
+        """Return the standard errors of (result - original) and of result, over so many resamples.
+
+        `shares`: both lie between 0 and 1, and a unit that is lost takes its share away; so that units none of which
+        shows a difference do not pass for proof that no other would.
+        """
         random = numpy.random.default_rng(seed)
         pairs = []
         for _ in range(times):
@@ -59,7 +70,11 @@ class Units:
             pairs.append((original(rows), result(rows)))
         before, after = numpy.asarray(pairs, numpy.float64).T
         few = 1.0 if self.groups is None else math.sqrt(len(self.groups) / max(len(self.groups) - 1, 1))
-        return few * float(numpy.nanstd(after - before)), few * float(numpy.nanstd(after))
+        changed, alone = few * float(numpy.nanstd(after - before)), few * float(numpy.nanstd(after))
+        if not shares:
+            return changed, alone
+        units = self.number or self.samples
+        return _of_counts(changed, units), _of_counts(alone, units)
 
     def design_effect(self, values: NDArray[numpy.float64]) -> float | None:
         """Return how many samples say as much about the mean of `values` (samples,) as one drawn by itself would.
@@ -77,3 +92,14 @@ class Units:
         more = float((sizes**2).sum() / sizes.sum())
         few = len(sizes) / max(len(sizes) - 1, 1)
         return max(1.0, few * float((sums**2).sum() + more**2) / float((off**2).sum() + more))
+
+
+def _of_counts(error: float, units: int) -> float:
+    """Return the standard error of a share over so many units, by that of its resamples.
+
+    Of units that are rarely lost, too few are in most test sets, and their resamples spread too little: the bound of a
+    small count x lies at x + c²/2 + c√(x + c²/4) and not at x + c√x (the score interval of a Poisson's mean: Garwood
+    1936, Biometrika 28:437, compares them). Without any it is `UNSEEN`.
+    """
+    half = UNSEEN / 2
+    return (half + math.hypot(error * units, half)) / units
