@@ -23,8 +23,9 @@ from modelpress.compress.models import ModuleModel
 from modelpress.compress.signature import Signature
 from modelpress.compress.stages import distill, imitating, prune
 from modelpress.compress.stages.context import Context
+from modelpress.compress.stages.distances import divergence
 from modelpress.compress.stages.features import Features
-from modelpress.compress.stages.imitating import TeacherLoss, divergence
+from modelpress.compress.stages.imitating import TeacherLoss
 
 ROWS = 40
 

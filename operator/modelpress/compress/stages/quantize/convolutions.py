@@ -34,7 +34,7 @@ def store_convolutions(proto: Any, ignored: set[str], *, per_channel: bool) -> i
             count += 1
         nodes.append(node)
     if done:
-        graph.replace_nodes(proto, nodes, done)
+        graph.replace_nodes(proto, nodes)
     return count
 
 

@@ -42,7 +42,7 @@ def take_over_biases(proto: Any) -> int:
     nodes = [made.get(node.name, node) for node in proto.graph.node if node.name not in added]
     taken = {name for node in nodes for name in node.input} | {item.name for item in proto.graph.output}
     idle = {name for name in widening if name not in taken}
-    graph.replace_nodes(proto, [node for node in nodes if node.output[0] not in idle], set())
+    graph.replace_nodes(proto, [node for node in nodes if node.output[0] not in idle])
     if made and all(opset.domain != DOMAIN for opset in proto.opset_import):
         proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return len(made)

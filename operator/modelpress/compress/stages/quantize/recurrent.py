@@ -36,5 +36,5 @@ def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
             counts[node.op_type] += bool(names)
         nodes.append(node)
     if done:
-        graph.replace_nodes(proto, nodes, done)
+        graph.replace_nodes(proto, nodes)
     return +counts
