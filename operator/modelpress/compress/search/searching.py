@@ -150,6 +150,7 @@ class Searching:
             self.original,
             self.work,
             self.budget,
+            self.auto.objective,
             lambda part, text: self._tell(LOOK, part, text),
             self.records.epochs(self.budget),
         )
