@@ -74,7 +74,7 @@ def space(traits: Traits, objective: AutoObjective) -> Space:
     )
     return Space(
         untouched=Candidate(NOTHING, NOTHING, traits.fuses),
-        integers=tuple(stores.integers(traits)),
+        integers=tuple(stores.integers(traits, objective)),
         weights=tuple(stores.weights(traits)),
         shapes=tuple(kind for kind in kinds if kind),
     )

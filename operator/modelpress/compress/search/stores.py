@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelpress.api.auto import AutoObjective
 from modelpress.api.stages import (
     Quantize,
     QuantizeAlgorithm,
@@ -30,13 +31,16 @@ FINER = 1 / 256
 """Error in 8 bits by that in 4: a step is 16 times as fine, and errors count squared."""
 
 
-def integers(traits: Traits) -> list[Part]:
+def integers(traits: Traits, objective: AutoObjective) -> list[Part]:
     """Return stores that compute in integers."""
     found = []
     if traits.dense:
         found.append(_quantized("INT8 dynamic", Quantize(preset=QuantizePreset.INT8_DYNAMIC)))
     if traits.calibrates and (traits.dense or traits.convolutions):
         found.append(_quantized("INT8 static", Quantize(preset=QuantizePreset.INT8)))
+    if traits.calibrates and traits.dense and objective is AutoObjective.LATENCY:
+        smoothed = Quantize(preset=QuantizePreset.INT8, smooth_quant=True)
+        found.append(_quantized("INT8 static, outliers moved into weights", smoothed))
     if traits.dense and traits.tables >= LARGE_TABLES:
         tables = QuantizeEmbeddings(bits=4)
         settings = Quantize(preset=QuantizePreset.INT8_DYNAMIC, embeddings=tables)
