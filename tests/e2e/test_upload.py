@@ -28,8 +28,8 @@ def test_a_folder_of_ones_own_comes_into_the_store(cluster: Path, store: Path, t
     assert "source.uri: s3://models/as-told/ with secretName: models-read" in done.stdout
     assert "s3://data/as-told/train.npz" in done.stdout
     found = stores.find(cluster)
-    read = found.credentials["read"]
-    options = {"key": read["accessKeyId"], "secret": read["secretAccessKey"], "endpoint_url": found.write_endpoint}
+    write = found.credentials["write"]
+    options = {"key": write["accessKeyId"], "secret": write["secretAccessKey"], "endpoint_url": found.write_endpoint}
     for name, text in FILES.items():
         part, _, rest = name.partition("/")
         bucket = {"source": "models", "data": "data"}[part]
