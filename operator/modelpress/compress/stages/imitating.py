@@ -19,10 +19,11 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
 from ..signature import Signature, describe
+from .batching import batched, batches, device
+from .criterion import Criterion, Outputs
 from .distances import MATCHES, WHAT, Spread, divergence
 from .features import Features
 from .padding import kept, words
-from .training import Criterion, Outputs, batched, batches, device
 
 REMEMBERED = 2**26
 """Most numbers of the teacher's answers to one dataset that are remembered: 256 MiB."""
@@ -45,7 +46,7 @@ class Compared:
 
 
 class TeacherLoss:
-    """The difference between student and teacher, and the objective on the targets: a training.Criterion.
+    """The difference between student and teacher, and the objective on the targets: a Criterion.
 
     The first samples to be checked, those that are trained on, settle which outputs are compared, and how.
     """
@@ -88,6 +89,10 @@ class TeacherLoss:
         if self.features is not None:
             self.teacher.call(inputs)
             self.features.prepare()
+
+    def taught(self) -> list[str]:
+        """Return the outputs that are compared."""
+        return [each.name for each in self.compared]
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what brings the student's features to the teacher's width."""

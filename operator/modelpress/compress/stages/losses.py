@@ -65,7 +65,7 @@ SEVERAL = (
 
 
 class TargetLoss:
-    """The objective of the spec on the targets: a training.Criterion. Raises Judged with RecipeInvalid."""
+    """The objective of the spec on the targets: a Criterion. Raises Judged with RecipeInvalid."""
 
     def __init__(self, objective: Objective, signature: Signature, smoothing: float = 0.0) -> None:
         self.kind = objective.loss
@@ -108,6 +108,10 @@ class TargetLoss:
                 if len(self.outputs) == 1:
                     raise
                 raise Judged(refused.reason, f"{refused.message} {SEVERAL}") from refused
+
+    def taught(self) -> list[str]:
+        """Return the outputs that the loss is taken of."""
+        return self.outputs
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""

@@ -1,4 +1,4 @@
-"""The objective of the spec as a training.Criterion: one of our losses, or a function of the source.
+"""The objective of the spec as a Criterion: one of our losses, or a function of the source.
 
 Runs tenants' code where the loss is an entrypoint.
 """
@@ -20,8 +20,8 @@ from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..formats import entrypoint
 from ..signature import Signature, describe
+from .criterion import Criterion, Outputs
 from .losses import TargetLoss
-from .training import Criterion, Outputs
 
 
 def criterion(objective: Objective, signature: Signature, source: Path, smoothing: float = 0.0) -> Criterion:
@@ -40,7 +40,7 @@ def criterion(objective: Objective, signature: Signature, source: Path, smoothin
 
 
 class EntrypointLoss:
-    """A function of the source, on all outputs and all targets: a training.Criterion."""
+    """A function of the source, on all outputs and all targets: a Criterion."""
 
     name = "The loss"
 
@@ -69,6 +69,9 @@ class EntrypointLoss:
                 f"The loss {self.where} returned {wrong}: it must return the mean over a batch, one number, computed "
                 "from the outputs by torch.",
             )
+
+    def taught(self) -> None:
+        """Nobody knows what the function looks at."""
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""
