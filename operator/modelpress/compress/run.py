@@ -17,7 +17,7 @@ from .data import Data
 from .errors import Judged
 from .export import export
 from .facts import CompressionFacts, StageFacts
-from .formats import FORMATS, Loader, assets_of, torch_source
+from .formats import FORMATS, Loader, assets_of, torch_source, transformers_source
 from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, STAGES, Layout
 from .models import GraphModel, Medium, ModuleModel
 from .recipe import Step
@@ -54,6 +54,9 @@ class Compression:
             self.work.checkpoints = Checkpoints(self.layout.cache / STAGES, self.task, self.layout)
         result, stages, found = self._result(load, steps, original)
         place(result, compressed)
+        for fact in stages:
+            if fact.configuration is not None and transformers_source.CONFIG in asset_names:
+                assets.amend(self.layout.out / ASSETS / transformers_source.CONFIG, fact.configuration)
         facts = CompressionFacts(
             format=source.format,
             batched=result.signature.batched,

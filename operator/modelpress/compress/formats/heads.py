@@ -28,6 +28,8 @@ class Head:
     """Whether hidden states are pooled to one vector a text."""
 
 
+MODEL = "model"
+"""What a Transformer calls the model that it wraps."""
 BARE = "AutoModel"
 """Builds models without a head."""
 HEADS: Mapping[SourceTask, Head] = MappingProxyType(
