@@ -310,3 +310,20 @@ def test_code_beside_the_weights_never_runs(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     transformers_source.load(source("SentenceEmbedding", trustCode=True), tmp_path, tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_encoder_with_a_decoder_asks_for_what_the_decoder_takes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=90, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    model = transformers.T5Model(config).eval()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(
+        Judged, match=r"A t5 has an encoder and a decoder: name decoder_input_ids in source\.inputs too"
+    ):
+        transformers_source.load(source("FeatureExtraction"), tmp_path, tmp_path)
+    names = ("input_ids", "attention_mask", "decoder_input_ids")
+    inputs = [{"name": name, **({"shape": ["batch", "answered"]} if "decoder" in name else {})} for name in names]
+    found = transformers_source.load(source("FeatureExtraction", inputs=inputs), tmp_path, tmp_path)
+    asked = question(2, 7) | {"decoder_input_ids": question(2, 3)["input_ids"]}
+    (answer,) = found.run(asked).values()
+    np.testing.assert_allclose(answer, expected(model, "FeatureExtraction", asked), atol=1e-5)
