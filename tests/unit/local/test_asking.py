@@ -70,6 +70,10 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
     ("document", "words"),
     [
         (whole(source={"uri": "x", "format": "onxx"}), "source.format"),
+        (
+            whole(evaluation={"metrics": [{"name": False, "type": "mse"}]}),
+            "metrics.0.name: YAML takes on, off, .*quotes",
+        ),
         (whole(evaluation={"metrics": SPEC["evaluation"]["metrics"]}), "evaluation.test"),
         (
             whole(evaluation={"gates": [{"metric": "top5", "goal": "Threshold", "value": 1}]}),
