@@ -32,6 +32,7 @@ from modelpress.api.evaluation import (
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.source import SourceFormat
 from modelpress.api.spec import METRIC_WITHOUT_FOLDER, UNTRUSTED_METRIC, CompressedModelSpec
+from modelpress.api.stages.quantize import QuantizePreset
 
 from .metrics import asked_metric
 
@@ -115,6 +116,10 @@ def from_model(
         spec["source"]["task"] = task or _task(path)
     elif task:
         raise AskedError(f"--task is for transformers; {path} is of format {spec['source']['format']}.")
+    if recipe == with_preset(QuantizePreset.INT8) and not {"calibration", "train"} & data.keys():
+        raise AskedError(
+            "--preset INT8 finds ranges of activations on data: name some with --calibration, or take INT8_DYNAMIC."
+        )
     if metrics:
         spec["evaluation"] = {"metrics": [measured(text) for text in metrics]}
     name = path.stem if path.is_file() else path.resolve().name
