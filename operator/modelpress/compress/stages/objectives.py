@@ -5,7 +5,7 @@ Runs tenants' code where the loss is an entrypoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from torch import nn
 
 from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
+from modelpress.api.stages import Finetune, Prune
 
 from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..formats import entrypoint
 from ..signature import Signature, describe
+from .context import Reader
 from .criterion import Criterion, Outputs
-from .losses import TargetLoss
+from .losses import TargetLoss, settled
 
 
 def criterion(objective: Objective, signature: Signature, source: Path, smoothing: float = 0.0) -> Criterion:
@@ -37,6 +39,20 @@ def criterion(objective: Objective, signature: Signature, source: Path, smoothin
     return EntrypointLoss(
         entrypoint.find(folder, objective.entrypoint, "objective.entrypoint"), objective.entrypoint, signature, folder
     )
+
+
+def check_targets(objective: Objective | None, stages: Iterable[Any], signature: Signature, samples: Reader) -> None:
+    """Raise Judged if a stage learns from targets that the data lacks: before the stages, not once it is their turn."""
+    if objective is None or objective.loss is Loss.ENTRYPOINT or not any(_learns(stage) for stage in stages):
+        return
+    wanted = [objective.output] if objective.output else []
+    for role in ("train", "validation"):
+        if (found := samples(role)) is not None:
+            wanted = settled(wanted, [spec.name for spec in signature.outputs], found, role)
+
+
+def _learns(stage: Any) -> bool:
+    return isinstance(stage, Finetune) or (isinstance(stage, Prune) and stage.recovery is not None)
 
 
 class EntrypointLoss:

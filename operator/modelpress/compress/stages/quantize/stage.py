@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -67,7 +68,7 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.strip(proto)
     graph.shorten(proto)
     graph.save(proto, target.path)
-    _check(target, before, context)
+    _check(target, before, _whole(model.path), context)
     return target
 
 
@@ -218,12 +219,24 @@ def _why_none(proto: Any) -> str:
     )
 
 
-def _check(model: GraphModel, before: int, context: Context) -> None:
-    """Raise Judged unless weights are integers now, and the graph runs; say so if it became no smaller."""
-    proto = onnx.load(model.path, load_external_data=False)
-    kinds = [item.data_type for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1]
-    if not kinds:
-        raise Judged(Reason.STAGE_FAILED, f"quantize stored no weight as integers: {_why_none(proto)}.")
+def _whole(path: Path) -> int:
+    """Return how many weights of the graph are integers."""
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    return sum(item.data_type in CODES and len(item.dims) > 1 for item in weights)
+
+
+def _check(model: GraphModel, before: int, already: int, context: Context) -> None:
+    """Raise Judged unless weights are integers now that were not, and the graph runs; say so if it became no smaller.
+
+    `before`: bytes of what was quantized; `already`: how many of its weights were integers.
+    """
+    stored = _whole(model.path) - already
+    if stored <= 0:
+        proto = onnx.load(model.path, load_external_data=False)
+        held = f"{already} weights were integers before: take the model as it was before it was quantized"
+        raise Judged(
+            Reason.STAGE_FAILED, f"quantize stored no weight as integers: {held if already else _why_none(proto)}."
+        )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
         outputs = graph.run(graph.open_session(model.path, once=True), inputs)
@@ -237,7 +250,8 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
             Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
         )
     after = graph.size_of_graph(model.path).bytes or 0
-    context.notes.append(f"{len(kinds)} weights are stored as integers; {before:,} bytes became {after:,}.")
+    weights = "1 weight is" if stored == 1 else f"{stored} weights are"
+    context.notes.append(f"{weights} stored as integers; {before:,} bytes became {after:,}.")
     if after >= before:
         context.warnings.append(
             f"The model is too small to become smaller by integer weights: {before:,} bytes became {after:,}."
