@@ -23,6 +23,7 @@ from ..naming import select
 from . import integers
 from .candidates import Candidate, find
 from .convolutions import store_convolutions
+from .ends import leave_ends_in_float
 from .exact import fit_pairs
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
@@ -133,6 +134,7 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
     else:
         _recurrent(proto, chosen, context)
         if not fixed_point(settings):
+            leave_ends_in_float(proto, whole)
             take_over_biases(proto)
     return proto
 
