@@ -98,7 +98,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
             Reason.STAGE_FAILED,
             f"quantize was to store the weights of {len(stored)} nodes, and did of {written + plain}.",
         )
-    _widened(proto, chosen, context, per_channel=True)
+    _widened(proto, chosen, context, per_channel=True, fixed=fixed_point(settings))
     return proto
 
 
@@ -130,9 +130,9 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
         Writer(proto, spool, integer=False).write(stored)
     chosen = {node.name for node in proto.graph.node} - excluded
     if engine(settings) is Engine.DYNAMIC:
-        _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
+        _widened(proto, chosen, context, per_channel=integers.per_channel(settings), fixed=False)
     else:
-        _recurrent(proto, chosen, context)
+        _recurrent(proto, chosen, context, fixed=fixed_point(settings))
         if not fixed_point(settings):
             leave_ends_in_float(proto, whole)
             take_over_biases(proto)
@@ -160,20 +160,20 @@ def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
         select(override.targets, names, WEIGHTY, nested=True, field="overrides.targets")
 
 
-def _widened(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:
+def _widened(proto: Any, chosen: set[str], context: Context, *, per_channel: bool, fixed: bool) -> None:
     """Store in 8 bits what computes in float: convolutions and recurrent layers."""
     ignored = {node.name for node in proto.graph.node} - chosen
-    stored = store_convolutions(proto, ignored, per_channel=per_channel)
+    stored = store_convolutions(proto, ignored, per_channel=per_channel, fixed_point=fixed)
     if stored:
         context.warnings.append(
             f"{stored} convolutions store their weights in 8 bits but compute in float: preset {QuantizePreset.INT8} "
             "would compute in integers."
         )
-    _recurrent(proto, chosen, context)
+    _recurrent(proto, chosen, context, fixed=fixed)
 
 
-def _recurrent(proto: Any, chosen: set[str], context: Context) -> None:
-    stored = store_recurrent(proto, chosen)
+def _recurrent(proto: Any, chosen: set[str], context: Context, *, fixed: bool) -> None:
+    stored = store_recurrent(proto, chosen, fixed_point=fixed)
     if stored:
         context.warnings.append(
             f"{', '.join(f'{count} {operator}' for operator, count in stored.items())} store their weights in 8 bits "
