@@ -90,6 +90,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
         mixing = Mixing(work, settings.mixed, candidates, stored, data)
         stored, losses = mixing.choose(), mixing.losses
     context.layers += _facts(candidates, stored, losses)
+    context.warnings += _twice(proto, stored)
     Writer(proto, spool, integer=settings.activations is not None).write(stored)
     written = sum(node.op_type in ("MatMulNBits", "GatherBlockQuantized") for node in proto.graph.node)
     plain = sum(item.candidate.embedding and item.rounded.grid.scheme.bits == 8 for item in stored.values())
@@ -151,6 +152,15 @@ def _facts(
             bits=round(kept.bytes * 8 / item.elements, 3) if kept else FLOAT,
             loss=losses.get(item.weight),
         )
+
+
+def _twice(proto: Any, stored: Mapping[str, Stored]) -> Iterator[str]:
+    """Yield what to say of weights that some nodes take as they were, beside those that take them as integers."""
+    takers = graph.consumers(proto)
+    for name, item in stored.items():
+        others = [one.name for one in takers[item.candidate.weight] if one is not None and one.name not in stored]
+        if others:
+            yield f"{name} shares its weight with {', '.join(others)}, left as it was: the file holds it twice."
 
 
 def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
