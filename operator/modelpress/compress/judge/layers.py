@@ -8,6 +8,7 @@ each other.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,8 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
     {operator: family for family, operators in _OPERATORS.items() for operator in operators.split()}
 )
 """What counts as a layer, and what may take whose place."""
+PACKING: Mapping[str, int] = MappingProxyType({"MatMulNBits": 1, "GatherBlockQuantized": 0})
+"""Operators that take several elements in a byte, and which of their inputs holds them."""
 BINS = 61
 """Bins of a histogram."""
 SHOWN = 6
@@ -110,12 +113,14 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
         if node is None or node.op_type not in FAMILIES:
             continue
         layer = found.setdefault(id(node), Layer(str(node.name), node.op_type))
-        elements = int(numpy.prod(tensor.dims)) if tensor.dims else 1
+        elements = math.prod(tensor.dims)
         size = _bytes(tensor, elements)
         if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
             layer.name, layer.largest, layer.shape = _plain(name, node), size, _shape(tensor, node)
             layer.main = values_of(graph, name, node) if values else None
-        layer.count, layer.size = layer.count + elements, layer.size + size
+        packed = node.op_type in PACKING and name == node.input[PACKING[node.op_type]]
+        layer.count += math.prod(_shape(tensor, node)) if packed else elements
+        layer.size += size
     layers = [found[key] for key in sorted(found, key=lambda key: order[key]) if found[key].largest]
     for number, layer in enumerate(layers, 1):
         layer.name = layer.name or f"{layer.operator} {number}"
