@@ -45,7 +45,7 @@ from .structure import DoesNotFitError, describe, rebuild, tensors_of
 
 ROLES = ("train", "validation", "calibration")
 PARTS = ("torch", "torch-pruning")
-VERSION = 3
+VERSION = 4
 """Goes into every key. It grows when a stage of the same settings comes to do something else."""
 STRUCTURE, TENSORS, ANSWERS = "structure.json", "tensors.safetensors", "answers.safetensors"
 TOLERANCE = 1e-4
