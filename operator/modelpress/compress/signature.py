@@ -76,8 +76,8 @@ def example(
 ) -> dict[str, Array]:
     """Return inputs for one call: `batch` samples of the data if there is any, otherwise random ones.
 
-    Random floats lie in 0…1 and random integers are 0 or 1, so that logarithms, roots and lookups are defined. Their
-    named axes other than batch have length `free`.
+    Random floats lie in 0…1 and random integers are 0 or 1, so that logarithms, roots and lookups are defined; masks
+    are those of texts with padding behind them. Their named axes other than batch have length `free`.
     """
     generator = np.random.default_rng(seed)
     return {spec.name: _example(spec, batch, generator, data, signature.batched, free) for spec in signature.inputs}
@@ -93,6 +93,9 @@ def _example(
             return np.asarray(column[0], kind)  # of an input without axes it is a number
         return np.resize(column[:batch], (batch, *column.shape[1:])).astype(kind)
     shape = [size if isinstance(size, int) else batch if size == BATCH else free for size in spec.shape or ()]
+    if spec.name.endswith(MASK) and shape:
+        lengths = generator.integers(1, shape[-1], (*shape[:-1], 1), endpoint=True)
+        return (np.arange(shape[-1]) < lengths).astype(kind)
     if kind.kind == "f":
         return generator.random(shape).astype(kind)
     return generator.integers(0, 2, shape).astype(kind)

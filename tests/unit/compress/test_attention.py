@@ -91,6 +91,12 @@ def of_torch(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: 
     return nn.functional.scaled_dot_product_attention(query, key, value, added(mask))
 
 
+def of_torch_with_truths(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    return nn.functional.scaled_dot_product_attention(query, key, value, mask[:, None, None].bool())
+
+
 def causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     before = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool).tril()
     return (query @ key.transpose(2, 3) + (torch.where(before, 0.0, -1e9) + added(mask))).softmax(-1) @ value
@@ -125,7 +131,7 @@ def fused(before: GraphModel, context: Any) -> GraphModel:
     return fuse_graph.run(before, Fuse(attention=True), context)
 
 
-@pytest.mark.parametrize("attend", [padded, divided, scaled_before, unmasked, of_torch])
+@pytest.mark.parametrize("attend", [padded, divided, scaled_before, unmasked, of_torch, of_torch_with_truths])
 def test_attention_becomes_one_operator_and_answers_as_before(
     attend: Attend, tmp_path: Path, make_context: MakeContext
 ) -> None:
@@ -156,6 +162,33 @@ def test_attention_that_would_gain_nothing_or_is_another_is_left_alone(
     after = fused(before, context)
     assert operators(after.path)["MultiHeadAttention"] == 0
     assert context.warnings == [f"No attention was fused: {why}."]
+
+
+class OfOtherAxes(nn.Module):
+    """Attention of eight tokens whose axes are not those of what it takes: in windows, or answered as one list."""
+
+    def __init__(self, windows: int, answer: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(16, HEADS * WIDTH) for _ in range(3))
+        self.windows, self.answer = windows, answer
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """tokens [batch, 8, 16] → [batch, 8, 32]."""
+        each = (tokens.shape[0] * self.windows, 8 // self.windows, HEADS, WIDTH)
+        query, key, value = (layer(tokens).view(each).transpose(1, 2) for layer in self.layers)
+        answers = unmasked(query, key, value, tokens).transpose(1, 2)
+        return answers.reshape(*self.answer, HEADS * WIDTH).relu().reshape(tokens.shape[0], 8, -1)
+
+
+@pytest.mark.parametrize(("windows", "answer"), [(2, (-1, 8)), (2, (-1, 4)), (1, (-1,)), (1, (-1, 2))])
+def test_attention_of_other_axes_than_its_rows_have_is_left_alone(
+    windows: int, answer: tuple[int, ...], tmp_path: Path, make_context: MakeContext
+) -> None:
+    signature = Signature((TensorSpec(name="tokens", shape=("batch", 8, 16)),), (TensorSpec(name="hidden"),))
+    model, context = ModuleModel(OfOtherAxes(windows, answer).eval(), signature), make_context()
+    after = fused(export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0), context)
+    assert operators(after.path)["MultiHeadAttention"] == 0
+    assert context.warnings == ["No attention was fused: there is none of a form that is known."]
 
 
 @pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC", "W4A16"])

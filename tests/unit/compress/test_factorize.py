@@ -155,6 +155,93 @@ def test_targets_that_must_stay_are_told(make_context: MakeContext) -> None:
     ]
 
 
+def test_why_nothing_was_left_to_factorize_is_told(make_context: MakeContext) -> None:
+    found, context = model("Single"), make_context()
+    prune.run(found, Prune.model_validate({"structure": "Unstructured", "amount": {"sparsity": 0.5}}), context)
+    with pytest.raises(Judged, match="first was left alone: its weights that were pruned to zero would come back"):
+        factorize.run(found, Factorize(rank=2), context)
+
+
+class Threefold(nn.Linear):
+    """A layer whose class does more than torch's."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """input [batch, inputs] → [batch, outputs]."""
+        return 3 * super().forward(input)
+
+
+def test_a_layer_whose_class_computes_in_a_way_of_its_own_is_left_alone(make_context: MakeContext) -> None:
+    torch.manual_seed(0)
+    found, context = row_model(nn.Sequential(Threefold(16, 16), nn.ReLU(), nn.Linear(16, 16))), make_context()
+    factorize.run(found, Factorize(rank=4, targets=("0", "2")), context)
+    assert thin(found.module) == ["2"]
+    assert context.warnings == ["0 was left alone: Threefold has a forward of its own."]
+
+
+class Asking(nn.Module):
+    """Code around layers that asks for their sizes, calls them by keyword, and for one sample at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(16, 32), nn.Conv1d(1, 12, 3, padding=1)
+        self.three = nn.Conv1d(12, 12, 3)
+
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        """row [batch, 16] → [batch, 12]."""
+        wide = self.one(input=row).view(-1, self.two.in_channels, self.one.out_features)
+        each = [self.three(self.two(sample)).mean(-1) for sample in wide]
+        found: torch.Tensor = torch.stack(each) / self.one.in_features / self.three.kernel_size[0]
+        return found
+
+
+def test_code_around_a_layer_finds_its_sizes_and_calls_it_as_it_likes(make_context: MakeContext) -> None:
+    torch.manual_seed(0)
+    found = row_model(Asking())
+    inputs = example(ROW, 50, 1)
+    expected = found.run(inputs)["scores"]
+    factorize.run(found, Factorize(error=0.3), make_context({"train": samples_of(example(ROW, 50, 2))}))
+    assert set(thin(found.module)) >= {"one", "three"}
+    assert distance(expected, found.run(inputs)["scores"]) < 0.3
+
+
+def test_what_is_a_product_already_is_factorized_again_as_one_layer(make_context: MakeContext) -> None:
+    answers = []
+    for ranks in ((8, 4), (4,)):
+        torch.manual_seed(0)
+        found = row_model(nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 64)))
+        for rank in ranks:
+            context = make_context()
+            factorize.run(found, Factorize(rank=rank), context)
+        assert thin(found.module) == ["0", "2"]
+        answers.append(found.run(example(ROW, 5, 1))["scores"])
+    np.testing.assert_allclose(*answers, atol=1e-5)  # the best of rank 4 is that of the best of rank 8
+    with pytest.raises(Judged, match="the greatest rank that does is 3, of 0"):
+        factorize.run(found, Factorize(rank=4), make_context())
+
+
+def test_layers_that_were_factorized_twice_come_back_out_of_their_source(make_context: MakeContext) -> None:
+    changed, other = model("Pair"), model("Pair", seed=1)
+    for rank in (6, 2):
+        factorize.run(changed, Factorize(rank=rank), make_context())
+    rebuild(other, json.loads(json.dumps(describe(changed))), tensors_of(changed))
+    inputs = example(changed.signature, 3, 0)
+    for output, value in changed.run(inputs).items():
+        np.testing.assert_array_equal(other.run(inputs)[output], value)
+
+
+def test_inputs_that_are_no_numbers_are_refused_by_the_layer_that_takes_them(make_context: MakeContext) -> None:
+    rows = {"row": np.full((20, 16), np.nan, np.float32)}
+    with pytest.raises(Judged, match="On the calibration data 0 takes NaN, infinity, or numbers too great"):
+        factorize.run(
+            row_model(nn.Sequential(nn.Linear(16, 16))), Factorize(rank=2), make_context({"train": samples_of(rows)})
+        )
+
+
+def test_layers_too_thin_for_any_rank_are_named(make_context: MakeContext) -> None:
+    with pytest.raises(Judged, match="factorize makes no layer smaller: of 0 two layers of rank 1 would have as many"):
+        factorize.run(row_model(nn.Sequential(nn.Linear(16, 1))), Factorize(rank=1), make_context())
+
+
 def test_weights_that_were_pruned_to_zero_do_not_come_back(make_context: MakeContext) -> None:
     found, context = model("Single"), make_context()
     zero = {"structure": "Unstructured", "amount": {"sparsity": 0.5}, "ignore": ["second"]}

@@ -64,13 +64,29 @@ def test_inputs_that_never_were_cost_nothing() -> None:
     assert error(weight, found, 3, taken) < 1e-2
 
 
+@pytest.mark.parametrize("offset", [0.0, 255.0, 1e4])
+def test_inputs_that_are_all_alike_need_one_direction(offset: float) -> None:
+    """Their squares, summed in float32, have eigenvalues below zero that no fixed ridge makes up for."""
+    weight, taken = matrix(20, 64), matrix(1, 64, seed=3).expand(300, 64) + offset
+    found = factors(weight, (taken.T @ taken).double())
+    assert found.errors[1] < 0.05
+    assert error(weight, found, 1, taken) < 0.05
+
+
+def test_a_product_is_saved_from_as_from_the_numbers_that_it_has() -> None:
+    found = factors(matrix(30, 40, rank=8), None, held=8 * 70)
+    assert found.saved(8) == 0
+    assert found.saved(5) == 3 * 70
+    assert len(found.inner) == 7
+
+
 @pytest.mark.parametrize("shape", [(20, 12), (8, 8), (64, 2), (1, 50), (3, 3), (2, 2)])
 def test_no_rank_is_kept_that_saves_nothing(shape: tuple[int, int]) -> None:
     found = factors(matrix(*shape), None)
     greatest = len(found.inner)
     assert found.saved(greatest + 1) == 0
     assert greatest == 1 or found.saved(greatest) > 0
-    assert found.saved(1) == max(0, found.parameters - sum(shape))
+    assert found.saved(1) == max(0, found.held - sum(shape))
 
 
 def test_a_rank_is_rounded_up_and_left_where_it_saves_nothing() -> None:
@@ -89,7 +105,7 @@ def test_the_least_rank_within_an_error_is_taken() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
 def test_ranks_save_what_is_asked_for_at_one_error_for_all(share: float) -> None:
     found = {f"{place}": factors(matrix(40, 24 + 8 * place, rank=0, seed=place), None) for place in range(4)}
-    wanted = round(share * sum(item.parameters for item in found.values()))
+    wanted = round(share * sum(item.held for item in found.values()))
     ranks = ranks_that_save(found, wanted, 1)
     assert ranks is not None
     saved = sum(found[name].saved(rank) for name, rank in ranks.items())

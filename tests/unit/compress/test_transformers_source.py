@@ -90,6 +90,22 @@ def test_a_mask_of_padding_is_added_as_it_comes_unless_tokens_see_those_before_t
     assert module.adds_mask == (task != "CausalLM")
 
 
+def test_layers_that_see_tokens_near_them_alone_keep_their_mask(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.ModernBertConfig(
+        vocab_size=90, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=64, local_attention=8, global_attn_every_n_layers=2, pad_token_id=0, cls_token_id=1,
+        sep_token_id=2, bos_token_id=1, eos_token_id=2, initializer_range=0.3,
+    )  # fmt: skip
+    model = transformers.ModernBertModel(config).eval()
+    model.save_pretrained(tmp_path)
+    found = transformers_source.load(source("FeatureExtraction"), tmp_path, tmp_path)
+    inputs = question(2, 40)
+    (answer,) = found.run(inputs).values()
+    real = inputs["attention_mask"] == 1
+    np.testing.assert_allclose(answer[real], expected(model, "FeatureExtraction", inputs)[real], atol=1e-5)
+
+
 EXPORTED = ("SentenceEmbedding", "CausalLM")
 """Every kind of answer and of mask; the others are for longer runs."""
 

@@ -47,6 +47,8 @@ HEADS: Mapping[SourceTask, Head] = MappingProxyType(
 TEXTS, TOKENS, ENOUGH_IDS = 2, 5, 50
 SHAPE = (TEXTS, TOKENS)
 NEAR = 1e-4
+KINDS, EVERYWHERE, WINDOW = "layer_types", "full_attention", "window"
+"""What configs call layers that do not see all tokens: by their kinds, or by how far they see."""
 
 
 class Transformer(nn.Module):
@@ -81,11 +83,12 @@ def added(mask: torch.Tensor) -> torch.Tensor:
 
 def simplify_mask(module: Transformer, ids: int) -> None:
     """Have the model take what is added to its scores, if it answers padded texts alike then; not if tokens see those
-    before them alone.
+    before them alone, or those near them: such a mask is the model's own, and what is given takes its place.
 
     `ids`: so many ids of tokens it knows.
     """
-    if not {"input_ids", MASK} <= set(module.inputs):
+    config: Any = module.model.config
+    if not {"input_ids", MASK} <= set(module.inputs) or not _sees_all(config.to_dict()):
         return
     generator = torch.Generator().manual_seed(0)
     asked = {name: torch.zeros(SHAPE, dtype=torch.int64) for name in module.inputs}
@@ -102,6 +105,18 @@ def simplify_mask(module: Transformer, ids: int) -> None:
 def answers(module: Transformer) -> bool:
     """Return whether the model answers to its inputs at all."""
     return _answer(module, [torch.ones(SHAPE, dtype=torch.int64) for _ in module.inputs]) is not None
+
+
+def _sees_all(config: Mapping[str, Any]) -> bool:
+    """Whether each layer sees all tokens, as far as the config says; the few that are asked lie in any window."""
+    for key, value in config.items():
+        if key == KINDS and set(value or ()) - {EVERYWHERE}:
+            return False
+        if WINDOW in str(key) and value:
+            return False
+        if isinstance(value, Mapping) and not _sees_all(value):
+            return False
+    return True
 
 
 def _answer(module: Transformer, values: Sequence[torch.Tensor]) -> torch.Tensor | None:

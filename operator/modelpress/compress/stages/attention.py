@@ -67,7 +67,8 @@ class _Reader:
 
     def attention(self, softmax: Any) -> Attention | None:
         """Return the attention that a softmax over scores belongs to, None if it is of another form."""
-        product = self._taker(softmax.output[0], "MatMul")
+        weights = self._weights(softmax)
+        product = self._taker(weights, "MatMul")
         back = self._taker(product.output[0], "Transpose") if product is not None else None
         joined = self._taker(back.output[0], "Reshape") if back is not None else None
         if product is None or back is None or joined is None or _order(back) != SPLIT or not _last(softmax):
@@ -75,13 +76,13 @@ class _Reader:
         scores, mask = self._unmasked(softmax.input[0])
         scores, scale = self._scaled(scores)
         multiplied = self._made(scores, "MatMul")
-        if multiplied is None or product.input[0] != softmax.output[0]:
+        if multiplied is None or product.input[0] != weights:
             return None
         queries, of_queries = self._scaled(multiplied.input[0])
         keys, of_keys = self._keys(multiplied.input[1])
         splits = [self._split(queries, SPLIT), keys, self._split(product.input[1], SPLIT)]
         heads = {self._heads(split) for split in splits}
-        if len(heads) != 1 or 0 in heads:
+        if len(heads) != 1 or 0 in heads or not self._halves(joined.output[0], back.output[0]):
             return None
         nodes = self._between([split.output[0] for split in splits if split is not None], joined)
         if not nodes or mask in {name for node in nodes for name in node.output}:
@@ -94,6 +95,18 @@ class _Reader:
         """Return the one node that takes a value, if it is of that kind."""
         takers = self.takers.get(value, [])
         return takers[0] if len(takers) == 1 and takers[0] is not None and takers[0].op_type == operator else None
+
+    def _weights(self, softmax: Any) -> str:
+        """Return the weights; where a whole row is masked, the exporter puts zeros in the place of softmax's NaN."""
+        weights = str(softmax.output[0])
+        takers = self.takers.get(weights, [])
+        for node in takers:
+            if node is None or node.op_type != "Where" or len(takers) != 2 or node.input[2] != weights:
+                continue
+            nan, zero = self._made(node.input[0], "IsNaN"), self.tensors.get(node.input[1])
+            if nan in takers and zero is not None and not np.any(external.array(zero)):
+                return str(node.output[0])
+        return weights
 
     def _made(self, value: str, operator: str) -> Any | None:
         """Return the node that makes a value, if it is of that kind."""
@@ -141,9 +154,16 @@ class _Reader:
         """Return how many heads rows of [batch, sequence, width] were split into; 0: it cannot be told."""
         if split is None:
             return 0
-        before, after = self.dims.get(split.input[0], []), self.dims.get(split.output[0], [])
-        known = len(before) == AXES - 1 and len(after) == AXES and after[-1] and before[-1] % after[-1] == 0
-        return before[-1] // after[-1] if known else 0
+        if not self._halves(split.input[0], split.output[0]):
+            return 0
+        before, after = self.dims[split.input[0]], self.dims[split.output[0]]
+        return before[-1] // after[-1] if after[-1] and before[-1] % after[-1] == 0 else 0
+
+    def _halves(self, rows: str, split: str) -> bool:
+        """Whether [batch, sequence, width] stands against [batch, sequence, heads, width of each], not other axes."""
+        whole, parts = self.dims.get(rows, []), self.dims.get(split, [])
+        same = all(0 in pair or pair[0] == pair[1] for pair in zip(whole[:2], parts[:2], strict=False))
+        return len(whole) == AXES - 1 and len(parts) == AXES and same
 
     def _between(self, starts: Sequence[str], end: Any) -> tuple[Any, ...]:
         """Return the nodes from those that make `starts` to the last, in order; none if others take what they make."""

@@ -25,6 +25,9 @@ BUDGET = 2**27
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 """Layers that answer products of their weights with rows of what they take."""
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+COMPUTE = ("forward", "_conv_forward")
+"""Methods that say what these layers do."""
 
 
 def data_of(context: Context) -> Arrays:
@@ -40,8 +43,15 @@ def layers(module: nn.Module) -> dict[str, Layer]:
     return {
         name: layer
         for name, layer in module.named_modules()
-        if name and (isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv1d | nn.Conv2d) and layer.groups == 1))
+        if name and isinstance(layer, Layer) and getattr(layer, "groups", 1) == 1 and as_torch(layer)
     }
+
+
+def as_torch(layer: Layer) -> bool:
+    """Whether a layer does what torch's own does: a class of the source's may scale its answer, or its weight."""
+    kind = next(kind for kind in KINDS if isinstance(layer, kind))
+    own = (name in vars(layer) or getattr(type(layer), name, None) is not getattr(kind, name, None) for name in COMPUTE)
+    return not any(own)
 
 
 def rows(layer: Layer, taken: torch.Tensor) -> torch.Tensor:
@@ -53,6 +63,8 @@ def rows(layer: Layer, taken: torch.Tensor) -> torch.Tensor:
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         taken = functional.pad(taken, sides, mode=mode)
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    if taken.ndim == 1 + len(kernel):  # one sample alone
+        taken = taken[None]
     if isinstance(layer, nn.Conv1d):
         taken, kernel, stride, dilation = taken[:, :, None], (1, *kernel), (1, *stride), (1, *dilation)
     patches = functional.unfold(taken, kernel, dilation=dilation, stride=stride)
@@ -61,7 +73,7 @@ def rows(layer: Layer, taken: torch.Tensor) -> torch.Tensor:
 
 def answers(layer: Layer, given: torch.Tensor) -> torch.Tensor:
     """Return what a layer answered, [positions, outputs], in the order of `rows`."""
-    last = given if isinstance(layer, nn.Linear) else given.movedim(1, -1)
+    last = given if isinstance(layer, nn.Linear) else given.movedim(-1 - len(layer.kernel_size), -1)
     return last.reshape(-1, last.shape[-1])
 
 
@@ -84,12 +96,14 @@ def watched(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Calls
     """Gather what layers take and answer, by name, while the module runs; whoever has read it clears the lists."""
     seen: dict[str, Calls] = {name: [] for name in names}
 
-    def hook(name: str, _layer: nn.Module, arguments: Any, answer: torch.Tensor) -> None:
-        seen[name].append((arguments[0], answer))
+    def hook(name: str, _layer: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any], answer: Any) -> None:
+        (taken,) = (*given, *named.values())
+        seen[name].append((taken, answer))
 
     with ExitStack() as stack:
         for name in names:
-            stack.callback(module.get_submodule(name).register_forward_hook(partial(hook, name)).remove)
+            watching = module.get_submodule(name).register_forward_hook(partial(hook, name), with_kwargs=True)
+            stack.callback(watching.remove)
         yield seen
 
 

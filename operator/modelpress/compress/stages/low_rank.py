@@ -22,46 +22,53 @@ class Factors:
     """[ranks, inputs]."""
     errors: tuple[float, ...]
     """Error of the answers at each rank from 0, relative to them: root of the mean squares."""
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in the matrix itself."""
-        return len(self.outer) * self.inner.shape[1]
+    held: int
+    """Numbers that hold the matrix now: its own, or fewer if it is a product already."""
 
     def saved(self, rank: int) -> int:
         """Return how many numbers less the product of that rank has; 0 if it has no fewer."""
-        return max(0, self.parameters - rank * (len(self.outer) + self.inner.shape[1]))
+        return max(0, self.held - rank * (len(self.outer) + self.inner.shape[1]))
 
 
-def factors(weight: torch.Tensor, square: torch.Tensor | None) -> Factors:
+def factors(weight: torch.Tensor, square: torch.Tensor | None, held: int | None = None) -> Factors:
     """Return the factors of a weight [outputs, inputs] up to the greatest rank that saves numbers.
 
     `square`: X'X [inputs, inputs] of what is multiplied with it; None: all inputs count alike. With the Cholesky factor
     S of X'X the least ‖(W - W')S‖ is that of the singular values of WS (Wang et al. 2024, arXiv:2403.07378, section
-    3.1).
+    3.1). `held`: numbers that hold the weight now; None: its own.
     """
+    held = weight.numel() if held is None else held
     matrix = weight.double()
     root = torch.eye(matrix.shape[1], dtype=matrix.dtype) if square is None else _root(square)
     left, values, right = torch.linalg.svd(matrix @ root, full_matrices=False)
     squares = values.square()
     whole = float(squares.sum())
     left_out = [float(squares[rank:].sum()) for rank in range(len(values))] + [0.0]
-    useful = max(1, math.ceil(matrix.numel() / sum(matrix.shape)) - 1)
+    useful = max(1, math.ceil(held / sum(matrix.shape)) - 1)
     scale = values[:useful].sqrt()
     inner = torch.linalg.solve_triangular(root, scale[:, None] * right[:useful], upper=False, left=False)
     return Factors(
         outer=(left[:, :useful] * scale).float(),
         inner=inner.float(),
         errors=tuple(math.sqrt(item / whole) if whole else 0.0 for item in left_out[: useful + 1]),
+        held=held,
     )
 
 
 def _root(square: torch.Tensor) -> torch.Tensor:
-    """Return the lower Cholesky factor of X'X, made definite."""
+    """Return the lower Cholesky factor of finite X'X, made definite.
+
+    Of inputs that are nearly all alike rounding leaves more than the ridge does: then a greater one is needed.
+    """
     ridged = square.clone()
-    ridged.diagonal().add_(RIDGE * square.diagonal().mean().clamp(min=1e-12))
-    found: torch.Tensor = torch.linalg.cholesky(ridged)
-    return found
+    ridge = RIDGE * square.diagonal().mean().clamp(min=1e-12)
+    while True:
+        ridged.diagonal().add_(ridge)
+        found: torch.Tensor
+        found, failed = torch.linalg.cholesky_ex(ridged)
+        if not failed:
+            return found
+        ridge *= 10
 
 
 def ranks_of(found: Mapping[str, Factors], rank_at: Callable[[Factors], int], multiple: int) -> dict[str, int]:
@@ -74,7 +81,7 @@ def rank_within(error: float) -> Callable[[Factors], int]:
     """Return the rule: the least rank, 1 or more, whose error is no greater; the whole matrix where there is none."""
 
     def rule(item: Factors) -> int:
-        return next((rank for rank, left in enumerate(item.errors) if rank and left <= error), item.parameters)
+        return next((rank for rank, left in enumerate(item.errors) if rank and left <= error), item.held)
 
     return rule
 

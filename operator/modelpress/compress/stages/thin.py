@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
 from .layer_inputs import Layer
+
+SIZES: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("in_features", "in_channels", "kernel_size", "stride", "padding", "dilation", "groups"), "inner")
+    | dict.fromkeys(("out_features", "out_channels"), "outer")
+)
+"""What a layer tells of its sizes, and which of the two tells it now."""
 
 
 class Factorized(nn.Module):
@@ -19,15 +27,16 @@ class Factorized(nn.Module):
         self.outer = outer
 
     @classmethod
-    def of(cls, layer: Layer, rank: int = 1) -> Factorized:
+    def of(cls, whole: Layer | Factorized, rank: int = 1) -> Factorized:
         """Return the place for factors of that rank, whose weights are still to be put in; the bias is the layer's."""
+        layer: Any = whole.inner if isinstance(whole, Factorized) else whole
         like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-        biased = layer.bias is not None
+        biased = whole.bias is not None
         inner: nn.Module
         outer: Any
         if isinstance(layer, nn.Linear):
             inner = nn.Linear(layer.in_features, rank, bias=False, **like)
-            outer = nn.Linear(rank, layer.out_features, bias=biased, **like)
+            outer = nn.Linear(rank, len(whole.weight), bias=biased, **like)
         else:
             kind: Any = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
             inner = kind(
@@ -41,10 +50,10 @@ class Factorized(nn.Module):
                 bias=False,
                 **like,
             )
-            outer = kind(rank, layer.out_channels, 1, bias=biased, **like)
-        if layer.bias is not None:
-            outer.bias.data.copy_(layer.bias.data)
-        return cls(inner, outer).train(layer.training)
+            outer = kind(rank, len(whole.weight), 1, bias=biased, **like)
+        if whole.bias is not None:
+            outer.bias.data.copy_(whole.bias.data)
+        return cls(inner, outer).train(whole.training)
 
     def put(self, outer: torch.Tensor, inner: torch.Tensor) -> None:
         """Take over factors [outputs, rank] and [rank, inputs x positions of the kernel]."""
@@ -53,10 +62,14 @@ class Factorized(nn.Module):
                 weight: Any = layer.weight
                 weight.copy_(factor.view_as(weight))
 
-    def forward(self, taken: torch.Tensor) -> torch.Tensor:
-        """Answer as the one layer did, nearly."""
-        answer: torch.Tensor = self.outer(self.inner(taken))
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Answer as the one layer did, nearly; what it takes has the name that torch's layers give it."""
+        answer: torch.Tensor = self.outer(self.inner(input))
         return answer
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a size of the one layer, or what torch keeps by that name."""
+        return getattr(getattr(self, SIZES[name]), name) if name in SIZES else super().__getattr__(name)
 
     @property
     def weight(self) -> torch.Tensor:
