@@ -32,7 +32,6 @@ def leave_ends_in_float(proto: Any, before: Any) -> int:
     folded = _folded(before)
     gone: set[str] = set()
     names: dict[str, str] = {}
-    scales: set[str] = set()
     count = 0
     for rounding in reversed(proto.graph.node):
         maker = makers.get(rounding.input[0]) if rounding.op_type == ROUNDING else None
@@ -47,14 +46,13 @@ def leave_ends_in_float(proto: Any, before: Any) -> int:
         if integer or len(named) > 1:
             continue
         gone |= {rounding.output[0], *widened}
-        scales |= set(rounding.input[1:])
         names |= dict.fromkeys([rounding.input[0], *widened], named[0] if named else rounding.input[0])
         count += 1
     nodes = [node for node in proto.graph.node if node.output[0] not in gone]
     for node in nodes:
         for place in (node.input, node.output):
             place[:] = [names.get(name, name) for name in place]
-    graph.replace_nodes(proto, nodes, scales)
+    graph.replace_nodes(proto, nodes)
     return count
 
 
