@@ -20,7 +20,7 @@ def test_figures_are_whole_on_a_narrow_terminal() -> None:
     stream = io.StringIO()
     Console(file=stream, width=50).print(figures_table("digits", full_report()))
     last = "".join(line.split("│")[-2].strip() for line in stream.getvalue().splitlines() if "│" in line)
-    assert "−0.004(95 %−0.017…+0.008),n=500" in last
+    assert "−0.004(95 %−0.017…+0.0076),n=500" in last
 
 
 def test_the_front_of_a_search_is_shown_with_what_was_chosen_and_why() -> None:

@@ -219,10 +219,11 @@ def test_a_weight_that_is_not_square_is_taken_both_ways(preset: str, tmp_path: P
     check(model(VALUES, nodes, [weight("w", WIDTH, 3 * WIDTH)]), preset, tmp_path, make_context)
 
 
-def test_a_graph_that_was_quantized_before_answers_as_before(tmp_path: Path, make_context: MakeContext) -> None:
+def test_a_graph_that_was_quantized_before_is_refused(tmp_path: Path, make_context: MakeContext) -> None:
     nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "y")]
     once, twice = tmp_path / "once", tmp_path / "twice"
     once.mkdir()
     twice.mkdir()
     quantized, _ = check(model(VALUES, nodes, [weight("w", WIDTH, WIDTH)]), "INT8", once, make_context)
-    check(quantized, "INT8", twice, make_context)
+    with pytest.raises(Judged, match="1 weight was of integers before: take the model as it was"):
+        check(quantized, "INT8", twice, make_context)

@@ -245,9 +245,11 @@ def _check(model: GraphModel, before: int, already: int, context: Context) -> No
     stored = _whole(model.path) - already
     if stored <= 0:
         proto = onnx.load(model.path, load_external_data=False)
-        held = f"{already} weights were integers before: take the model as it was before it was quantized"
+        held = f"{already} {'weights were integers' if already > 1 else 'weight was of integers'} before"
         raise Judged(
-            Reason.STAGE_FAILED, f"quantize stored no weight as integers: {held if already else _why_none(proto)}."
+            Reason.STAGE_FAILED,
+            f"quantize stored no weight as integers: "
+            + (f"{held}: take the model as it was before it was quantized." if already else f"{_why_none(proto)}."),
         )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
