@@ -248,7 +248,7 @@ def _check(model: GraphModel, before: int, already: int, context: Context) -> No
         held = f"{already} {'weights were integers' if already > 1 else 'weight was of integers'} before"
         raise Judged(
             Reason.STAGE_FAILED,
-            f"quantize stored no weight as integers: "
+            "quantize stored no weight as integers: "
             + (f"{held}: take the model as it was before it was quantized." if already else f"{_why_none(proto)}."),
         )
     inputs = example(model.signature, 2, context.seed, context.calibration())
