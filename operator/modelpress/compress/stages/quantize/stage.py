@@ -42,12 +42,21 @@ CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, o
 FEW = 16
 """Samples for calibration, fewer than which are too few."""
 OTHER_FLOATS = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE})
+QUANTIZED = frozenset(
+    {
+        *("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"),
+        *("QLinearConv", "QLinearMatMul", "QGemm", "DequantizeLinear", "MatMulNBits", "GatherBlockQuantized"),
+    }
+)
+"""Operators that take quantized weights."""
+ORIGINAL = "take the model as it was before it was quantized"
 WEIGHTY = "matrix product or embedding that is quantized"
 
 
 def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     """Write a quantized graph. Raises Judged with StageFailed if no weight could be stored as integers."""
     prepared = replace(model, path=context.scratch / "prepared" / "model.onnx")
+    _refuse_quantized(model.path)
     before = graph.size_of_graph(model.path).bytes or 0
     prepare(model.path, prepared.path, context.scratch)
     context.report(0.2, "prepared")
@@ -70,6 +79,18 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.save(proto, target.path)
     _check(target, before, _whole(model.path), context)
     return target
+
+
+def _refuse_quantized(path: Path) -> None:
+    """Raise Judged with StageFailed if operators of the graph compute with weights that were quantized before."""
+    proto = onnx.load(path, load_external_data=False)
+    whole = {item.name for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1}
+    found = sum(node.op_type in QUANTIZED and not whole.isdisjoint(node.input) for node in proto.graph.node)
+    if found:
+        raise Judged(
+            Reason.STAGE_FAILED,
+            f"quantize: {found} of the graph's operators compute with weights that are integers already: {ORIGINAL}.",
+        )
 
 
 def _nodes(model: GraphModel) -> list[str]:
@@ -233,10 +254,8 @@ def _check(model: GraphModel, before: int, already: int, context: Context) -> No
     stored = _whole(model.path) - already
     if stored <= 0:
         proto = onnx.load(model.path, load_external_data=False)
-        held = f"{already} weights were integers before: take the model as it was before it was quantized"
-        raise Judged(
-            Reason.STAGE_FAILED, f"quantize stored no weight as integers: {held if already else _why_none(proto)}."
-        )
+        why = f"{already} of them are integers already: {ORIGINAL}" if already else _why_none(proto)
+        raise Judged(Reason.STAGE_FAILED, f"quantize stored no weight as integers: {why}.")
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
         outputs = graph.run(graph.open_session(model.path, once=True), inputs)
