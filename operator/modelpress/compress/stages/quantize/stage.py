@@ -42,13 +42,6 @@ CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, o
 FEW = 16
 """Samples for calibration, fewer than which are too few."""
 OTHER_FLOATS = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE})
-QUANTIZED = frozenset(
-    {
-        *("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"),
-        *("QLinearConv", "QLinearMatMul", "QGemm", "DequantizeLinear", "MatMulNBits", "GatherBlockQuantized"),
-    }
-)
-"""Operators that take quantized weights."""
 ORIGINAL = "take the model as it was before it was quantized"
 WEIGHTY = "matrix product or embedding that is quantized"
 
@@ -56,7 +49,6 @@ WEIGHTY = "matrix product or embedding that is quantized"
 def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     """Write a quantized graph. Raises Judged with StageFailed if no weight could be stored as integers."""
     prepared = replace(model, path=context.scratch / "prepared" / "model.onnx")
-    _refuse_quantized(model.path)
     before = graph.size_of_graph(model.path).bytes or 0
     prepare(model.path, prepared.path, context.scratch)
     context.report(0.2, "prepared")
@@ -79,18 +71,6 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.save(proto, target.path)
     _check(target, before, _whole(model.path), context)
     return target
-
-
-def _refuse_quantized(path: Path) -> None:
-    """Raise Judged with StageFailed if operators of the graph compute with weights that were quantized before."""
-    proto = onnx.load(path, load_external_data=False)
-    whole = {item.name for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1}
-    found = sum(node.op_type in QUANTIZED and not whole.isdisjoint(node.input) for node in proto.graph.node)
-    if found:
-        raise Judged(
-            Reason.STAGE_FAILED,
-            f"quantize: {found} of the graph's operators compute with weights that are integers already: {ORIGINAL}.",
-        )
 
 
 def _nodes(model: GraphModel) -> list[str]:
