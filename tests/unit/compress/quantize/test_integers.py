@@ -100,18 +100,16 @@ def test_what_would_change_nothing_is_refused(
     assert words in caught.value.message
 
 
-def test_a_graph_whose_weights_are_integers_already_is_not_said_to_have_been_quantized(
-    tmp_path: Path, make_context: MakeContext
+@pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC", "W8A16", "W4A16"])
+def test_a_graph_whose_weights_are_integers_already_is_refused(
+    preset: str, tmp_path: Path, make_context: MakeContext
 ) -> None:
-    context = make_context()
-    once = quantize.run(write(tmp_path / "in"), settings(preset="INT8_DYNAMIC"), context)
-    stored = int(context.notes[-1].split()[0])
-    again = GraphModel(tmp_path / "again" / "model.onnx", once.signature)
-    again.path.parent.mkdir()
-    once.path.rename(again.path)
-    with pytest.raises(Judged, match=f"{stored} weights were integers before: take the model as it was") as caught:
-        quantize.run(again, settings(preset="INT8_DYNAMIC"), context)
-    assert caught.value.reason is Reason.STAGE_FAILED
+    context = make_context({"calibration": samples_of({"image": images()})})
+    once = quantize.run(write(tmp_path / "in"), settings(preset=preset), context)
+    for other in ("INT8_DYNAMIC", "W4A16"):
+        with pytest.raises(Judged, match="integers before: take the model as it was") as caught:
+            quantize.run(once, settings(preset=other), context)
+        assert caught.value.reason is Reason.STAGE_FAILED
 
 
 @pytest.mark.parametrize(("samples", "warned"), [(1, True), (15, True), (16, False)])

@@ -227,3 +227,20 @@ def test_a_graph_that_was_quantized_before_is_refused(tmp_path: Path, make_conte
     quantized, _ = check(model(VALUES, nodes, [weight("w", WIDTH, WIDTH)]), "INT8", once, make_context)
     with pytest.raises(Judged, match="1 weight was of integers before: take the model as it was"):
         check(quantized, "INT8", twice, make_context)
+
+
+@pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC"])
+def test_what_was_quantized_before_stays_as_it_is_beside_what_is_quantized_now(
+    preset: str, tmp_path: Path, make_context: MakeContext
+) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "y")]
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    once.mkdir()
+    twice.mkdir()
+    quantized, _ = check(model(VALUES, nodes, [weight("w", WIDTH, WIDTH)]), preset, once, make_context)
+    for item in quantized.graph.node:
+        item.output[:] = ["middle" if name == "y" else name for name in item.output]
+    quantized.graph.node.append(node("MatMul", "middle later", "y"))
+    quantized.graph.initializer.append(weight("later", WIDTH, WIDTH))
+    _, context = check(quantized, preset, twice, make_context)
+    assert context.notes[-1].startswith("1 weight is stored as integers")
