@@ -27,5 +27,5 @@ store: cluster ## an S3 store in the cluster
 FROM ?=
 AS ?=
 
-upload: $(VENV) ## put a model of yours into the demo's store; FROM=folder with source/ and data/, AS=name
-	@$(RUN) examples/demo/upload.py --kubeconfig "$(or $(KUBECONFIG_IN),.cluster/kubeconfig)" --name "$(AS)" "$(or $(FROM),$(error FROM is missing: the folder that holds source/ and data/))"
+upload: $(VENV) ## put a model of yours into the demo's store; FROM=folder with source/ and data/, NAME=what it is called
+	@$(RUN) examples/demo/upload.py --kubeconfig "$(or $(KUBECONFIG_IN),.cluster/kubeconfig)" --name "$(NAME)" "$(or $(FROM),$(error FROM is missing: the folder that holds source/ and data/))"

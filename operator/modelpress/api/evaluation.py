@@ -52,11 +52,12 @@ class Metric(ApiType):
     name: MetricName
     """Name by which gates refer to it. `size` and `latency` are taken."""
     type: MetricType
-    """accuracy, f1: of the class with the highest score. auroc: area under the ROC curve, of each class against the
-    rest. perplexity: exp of the mean surprise at the labels, of scores before softmax. mse, mae: errors. r2: the
-    coefficient of determination. cosine: mean similarity over the last axis. agreement: part of the samples on which
-    the result answers as the original does, whose own value is 1. entrypoint: the mean of the scores that a function of
-    the source gives each sample."""
+    """accuracy, f1: of the class with the highest score. auroc: area under the ROC curve, of each class against
+    the rest. Several labels of a sample, of its tokens or each yes or no, count as one large set of labels.
+    perplexity: exp of the mean surprise at the labels, of scores before softmax. mse, mae: errors. r2: the
+    coefficient of determination. cosine: mean similarity over the last axis. agreement: part of the samples on
+    which the result answers as the original does, whose own value is 1. entrypoint: the mean of the scores that a
+    function of the source gives each sample."""
     entrypoint: Entrypoint | None = None
     """`file:function` of the source; `metrics:word_error` calls `word_error(outputs, targets, **args)` of `metrics.py`
     with the answers of one model to a batch, which returns one number for each of its samples. `outputs` and `targets`

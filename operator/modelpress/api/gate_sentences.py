@@ -7,6 +7,8 @@ import math
 from .evaluation import LATENCY_METRIC, SIZE_METRIC
 from .intervals import Interval
 
+SMALL = 0.01
+"""Below this, three decimals hide what changed."""
 _UNITS = {SIZE_METRIC: " bytes", LATENCY_METRIC: " ms"}
 
 
@@ -78,7 +80,7 @@ def counted(samples: int, groups: int | None) -> str:
 
 
 def figure(value: float, percent: bool = False) -> str:
-    """Return `value` with as many digits as a person reads: 0.960, 7.61, 13,158, 2.0e-05."""
+    """Return `value` with as many digits as a person reads: 0.960, 0.0025, 7.61, 13,158, 2.0e-05."""
     size = abs(value)
     if not math.isfinite(value):
         return str(value)
@@ -87,6 +89,8 @@ def figure(value: float, percent: bool = False) -> str:
     if size >= 1 or percent:
         text = f"{value:.2f}".rstrip("0").rstrip(".") if percent else f"{value:.2f}"
         return "0" if text == "-0" else text
-    if size >= 0.001 or size < 1e-12:
+    if size >= SMALL or size < 1e-12:
         return f"{value if size >= 1e-12 else 0.0:.3f}"
+    if size >= SMALL / 10:
+        return f"{value:.4f}".removesuffix("0")
     return f"{value:.1e}"

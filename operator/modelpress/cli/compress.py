@@ -33,7 +33,13 @@ from .pairs import as_mapping
 @click.option("--validation", help="Validation data.")
 @click.option("--calibration", help="Calibration data.")
 @click.option("--test", help="Test data, on which original and result are compared.")
-@click.option("--metric", "metrics", multiple=True, help="Without a YAML file: measure this, accuracy say. Repeatable.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="TYPE[:NAME=VALUE,…]",
+    help="Without a YAML file: measure this, accuracy say, or agreement:kind=cosine. Repeatable.",
+)
 @click.option(
     "--map",
     "moved",

@@ -16,7 +16,8 @@ from rich.text import Text
 from modelpress.api.reasons import ENVIRONMENT
 from modelpress.api.results import ExitCode, Failure
 
-USAGE, INTERRUPTED = 2, 130
+from .main import INTERRUPTED
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -14,7 +14,13 @@ from .ending import ended, log_option
 @click.argument("artifact")
 @click.option("--test", help="Test data: a path or URL. Default: where it was.")
 @click.option("--train", help="Training data, to see whether test samples are in it.")
-@click.option("--metric", "metrics", multiple=True, help="Measure this instead, accuracy say. Repeatable.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="TYPE[:NAME=VALUE,…]",
+    help="Measure this instead, accuracy say, or agreement:kind=cosine. Repeatable.",
+)
 @click.option("--source", help="Folder or URL of the code that metrics of type entrypoint are functions of; it is run.")
 @click.option("--batch-size", "batch_sizes", multiple=True, type=click.IntRange(1, 4096), help="Repeatable.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of the runtime.")

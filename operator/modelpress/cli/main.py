@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import ClassVar
+import sys
+from typing import Any, ClassVar
 
 import click
 
 from modelpress import __version__
+
+INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -36,6 +39,14 @@ class LazyGroup(click.Group):
         command = importlib.import_module(self.modules[cmd_name]).command
         assert isinstance(command, click.Command), f"{self.modules[cmd_name]}.command is no click command"
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import the subcommand and run it; that takes seconds, in which it may be interrupted before it begins."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
 
 
 @click.group(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from modelpress.api.reasons import Reason
 
@@ -36,3 +38,15 @@ def carry(patterns: Sequence[str], folder: Path, target: Path) -> list[str]:
             shutil.copyfile(item, target / name)
             names.append(str(name))
     return names
+
+
+def amend(path: Path, changes: Mapping[str, Any]) -> None:
+    """Have the JSON file at `path` say what is true of the result; a key's parts are divided by dots."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *parts, last = key.split(".")
+        place = document
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = value
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -136,6 +137,8 @@ class Checkpoints:
             (aside / STRUCTURE).write_text(json.dumps(document), encoding="utf-8")
             shutil.rmtree(place, ignore_errors=True)
             os.replace(aside, place)  # noqa: PTH105 - Path.replace says nothing about folders
+        except SafetensorError as error:  # a full disk is none of Python's errors there
+            raise OSError(errno.EIO, " ".join(str(error).split())) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from modelpress.api.base import ApiType
@@ -58,6 +60,8 @@ class StageFacts(ApiType):
     """What a person should know, in sentences."""
     layers: tuple[LayerFacts, ...] = ()
     """What became of single nodes. Empty if the stage does not say so."""
+    configuration: dict[str, Any] | None = None
+    """What a transformer's config.json has to say after it, by key: `num_hidden_layers`. None: what it said before."""
 
 
 class CompressionFacts(ApiType):

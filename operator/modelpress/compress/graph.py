@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -144,16 +144,19 @@ def not_finite(outputs: Arrays) -> list[str]:
     return [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
 
 
-def replace_nodes(model: Any, nodes: Iterable[Any], replaced: Collection[str]) -> None:
-    """Have the graph consist of these nodes, in place; of the initializers `replaced`, what nobody takes goes."""
+def replace_nodes(model: Any, nodes: Iterable[Any]) -> None:
+    """Have the graph consist of these nodes, in place, without initializers that none of them takes."""
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copies)
-    used = {name for node in copies for name in _all_inputs(node)} | {item.name for item in model.graph.output}
+    drop_unused(model)
+
+
+def drop_unused(model: Any) -> None:
+    """Remove initializers that nobody takes, in place: sessions warn of each. Defaults of inputs stay."""
+    used = consumers(model).keys() | {item.name for item in model.graph.input}
     kept = [
-        onnx.TensorProto.FromString(item.SerializeToString())
-        for item in model.graph.initializer
-        if item.name in used or item.name not in replaced
+        onnx.TensorProto.FromString(item.SerializeToString()) for item in model.graph.initializer if item.name in used
     ]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)

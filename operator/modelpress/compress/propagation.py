@@ -229,7 +229,7 @@ def _move(model: Any, product: Any, region: _Region) -> None:
             last = onnx.NodeProto.FromString(product.SerializeToString())
             last.input[0], last.output[0] = renamed[end], end
             nodes.append(last)
-    graph.replace_nodes(model, nodes, set())
+    graph.replace_nodes(model, nodes)
     _forget_shapes(model, renamed)
 
 

@@ -160,6 +160,7 @@ class RecipeRun:
                 notes=tuple(context.notes),
                 warnings=tuple(context.warnings),
                 layers=tuple(context.layers),
+                configuration=context.configuration or None,
             )
         )
         return result

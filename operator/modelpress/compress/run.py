@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelpress.api.reasons import Reason
@@ -17,7 +18,7 @@ from .data import Data
 from .errors import Judged
 from .export import export
 from .facts import CompressionFacts, StageFacts
-from .formats import FORMATS, Loader, assets_of, torch_source
+from .formats import FORMATS, Loader, assets_of, torch_source, transformers_source
 from .layout import ASSETS, COMPRESSED, FACTS, ORIGINAL, STAGES, Layout
 from .models import GraphModel, Medium, ModuleModel
 from .recipe import Step
@@ -26,6 +27,7 @@ from .scoring import functions
 from .search.searching import Searching
 from .signature import Arrays, example
 from .stages import WORKS_ON
+from .stages.objectives import check_targets
 
 LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "torch-pruning")
 
@@ -54,6 +56,9 @@ class Compression:
             self.work.checkpoints = Checkpoints(self.layout.cache / STAGES, self.task, self.layout)
         result, stages, found = self._result(load, steps, original)
         place(result, compressed)
+        for fact in stages:
+            if fact.configuration is not None and transformers_source.CONFIG in asset_names:
+                assets.amend(self.layout.out / ASSETS / transformers_source.CONFIG, fact.configuration)
         facts = CompressionFacts(
             format=source.format,
             batched=result.signature.batched,
@@ -80,12 +85,13 @@ class Compression:
             source = self._loaded(load, original)
             outcome = Searching(self.task, self.layout, source, original, self.data, self.work.report).run()
             return outcome.model, outcome.facts, outcome.search
-        return self.work.run(self._loaded(load, original), steps, original), self.work.facts, None
+        return self.work.run(self._loaded(load, original, steps), steps, original), self.work.facts, None
 
-    def _loaded(self, load: Loader, original: Path) -> ModuleModel | GraphModel:
+    def _loaded(self, load: Loader, original: Path, steps: Sequence[Step] = ()) -> ModuleModel | GraphModel:
         """Load the source, and write the untouched original."""
         model = load(self.task.source, self.layout.source, self.layout.scratch)
         self.data.signature = model.signature
+        check_targets(self.task.objective, [step.settings for step in steps], model.signature, self.data)
         self._write_original(model, original)
         return model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelpress.api import names
 from modelpress.api.figures import Figures
+from modelpress.api.gate_sentences import SMALL, figure
 from modelpress.api.resources import (
     CompressedModelStatus,
     CompressionStatus,
@@ -96,7 +97,10 @@ def accuracy_text(figures: Figures) -> str:
     if not figures.metrics:
         return ""
     first = figures.metrics[0]
-    return f"{first.compressed:.3f} ({first.compressed - first.original:+.3f})"
+    change = first.compressed - first.original
+    if abs(first.compressed) >= SMALL:
+        return f"{first.compressed:.3f} ({change:+.3f})"
+    return f"{figure(first.compressed)} ({change:{'+.4f' if abs(first.compressed) >= SMALL / 10 else '+.1e'}})"
 
 
 def _progress(draft: Draft, artifact: str | None) -> ProgressStatus | None:

@@ -32,6 +32,9 @@ from modelpress.api.evaluation import (
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.source import SourceFormat
 from modelpress.api.spec import METRIC_WITHOUT_FOLDER, UNTRUSTED_METRIC, CompressedModelSpec
+from modelpress.api.stages.quantize import QuantizePreset
+
+from .metrics import asked_metric
 
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 KNOWN = "an .onnx or .pt2 file, or config.json and model.safetensors of a transformer"
@@ -113,10 +116,22 @@ def from_model(
         spec["source"]["task"] = task or _task(path)
     elif task:
         raise AskedError(f"--task is for transformers; {path} is of format {spec['source']['format']}.")
+    if recipe == with_preset(QuantizePreset.INT8) and not {"calibration", "train"} & data.keys():
+        raise AskedError(
+            "--preset INT8 finds ranges of activations on data: name some with --calibration, or take INT8_DYNAMIC."
+        )
     if metrics:
-        spec["evaluation"] = {"metrics": [{"name": kind, "type": kind} for kind in metrics]}
+        spec["evaluation"] = {"metrics": [measured(text) for text in metrics]}
     name = path.stem if path.is_file() else path.resolve().name
     return _checked(Asked(_name(name), _parsed(_with_data(spec, data), "")))
+
+
+def measured(metric: str) -> dict[str, Any]:
+    """Return a metric of the command line. Raises AskedError."""
+    try:
+        return asked_metric(metric)
+    except ValueError as error:
+        raise AskedError(f"{error}.") from error
 
 
 def with_preset(preset: str) -> dict[str, Any]:
@@ -221,11 +236,16 @@ def _parsed(spec: dict[str, Any], where: str) -> CompressedModelSpec:
     try:
         return CompressedModelSpec.model_validate(spec)
     except ValidationError as error:
-        found = [
-            f"{'.'.join(map(str, item['loc']))}: {WORDS.get(item['type'], item['msg'])}" for item in error.errors()
-        ]
+        found = [f"{'.'.join(map(str, item['loc']))}: {_mistake(item)}" for item in error.errors()]
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise AskedError(f"{where}the spec is not valid: {'; '.join(found[:SHOWN])}{more}.") from error
+
+
+def _mistake(item: Mapping[str, Any]) -> str:
+    """Return what is wrong with one field, in words."""
+    if item["type"] == "string_type" and isinstance(item["input"], bool):
+        return "YAML takes on, off, yes and no for true and false: put the word in quotes"
+    return str(WORDS.get(item["type"], item["msg"]))
 
 
 def _checked(asked: Asked) -> Asked:

@@ -18,15 +18,13 @@ from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation
-from modelpress.api.stages import Distill, Quantize
-from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, TEST_FOLDER, CompressTask
+from modelpress.api.stages import Distill, Finetune, Quantize
+from modelpress.api.tasks import OUT_FOLDER, CompressTask
 from modelpress.compress import recipe
 from modelpress.compress.datasets.reading import open_dataset
 from modelpress.compress.facts import CompressionFacts
 from modelpress.compress.formats import FORMATS
-from modelpress.compress.judge.judging import ORIGINAL, random_samples
-from modelpress.compress.judge.latency import BUDGET_SECONDS, request
-from modelpress.compress.judge.models import Model, open_model
+from modelpress.compress.judge.latency import BUDGET_SECONDS
 from modelpress.compress.layout import FACTS
 from modelpress.compress.recipe import Step
 from modelpress.compress.stages import WORKS_ON
@@ -35,12 +33,11 @@ from modelpress.compress.stages.quantize.scheme import Engine, engine
 from . import making, steps
 from .asking import Asked
 from .steps import Tell
+from .timing import BATCH, Pace, folder_of, pace_of, training_seconds
 from .workspace import Workspace
 
 ANSWERING = 1.5
 """Time of a teacher's answer in torch by that of onnxruntime, of a source of the same bytes."""
-TRAINING = 4.0
-"""Time of a training step by that of onnxruntime's answer to the same samples: forward and backward in torch, eager."""
 QUANTIZED_BYTES_A_SECOND = 60e6
 """How fast weights are quantized."""
 QUANTIZING_MEMORY = 3.1
@@ -56,7 +53,6 @@ TRAINING_MEMORY = 4.0
 """Memory of training, by the bytes of the weights: they, their gradients, and the optimizer's two averages."""
 START_SECONDS = 4.0
 """Start of a step that computes: its libraries."""
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
     out = place.folder(OUT_FOLDER)
     facts = CompressionFacts.model_validate_json((out / FACTS).read_bytes())
     threads = with_defaults(asked.spec.evaluation or Evaluation()).latency.threads
-    each = _answer_seconds(open_model(out, ORIGINAL, "the original", threads))
+    pace = pace_of(asked, place, threads)
     weights = facts.original_bytes
     lines = [
         StageEstimate("bring in", "", brought),
@@ -121,16 +117,16 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
             lines.append(_search_estimate(compression.auto))
             peak += round((TRAINING_MEMORY - 1) * weights)
         for step in plan:
-            cost = _stage_seconds(step, task, place, each, weights)
+            cost = _stage_seconds(step, task, place, pace, weights)
             taught = teacher_bytes(step, place)
             if taught:
-                cost += _asking_seconds(step, task, place, each * taught / weights)
+                cost += _asking_seconds(step, task, place, pace.answer * taught / weights)
             lines.append(StageEstimate(f"{which}{step.kind}", step.medium, cost))
             peak = max(peak, stage_memory(step, peak, weights) + taught)
         memory = max(memory, peak, LIBRARIES + round(JUDGING_MEMORY * weights))
         if any(step.medium == "module" for step in plan):
             lines.append(StageEstimate(f"{which}export compressed", "", facts.seconds))
-        lines.append(StageEstimate(f"{which}measure", "", _judge_seconds(asked, place, each)))
+        lines.append(StageEstimate(f"{which}measure", "", _judge_seconds(asked, place, pace.answer)))
     disk = sum(item.stat().st_size for item in place.root.rglob("*") if item.is_file()) + 4 * weights
     return Estimate(tuple(lines), memory, disk, shutil.disk_usage(place.root).free, weights)
 
@@ -148,22 +144,10 @@ def _search_estimate(auto: Auto) -> StageEstimate:
     return StageEstimate(f"search, at most {budget.max_trials} trials", "", seconds(budget.max_time))
 
 
-def _answer_seconds(model: Model) -> float:
-    """Return the time of one sample's answer, in seconds."""
-    size = BATCH if model.batched else 1
-    feeds = request(random_samples(model, 0).inputs, size, batched=model.batched)
-    model.run(feeds)
-    begin, rounds = time.perf_counter(), 0
-    while rounds < 3 or time.perf_counter() - begin < 0.3:
-        model.run(feeds)
-        rounds += 1
-    return (time.perf_counter() - begin) / rounds / size
-
-
-def _stage_seconds(step: Step, task: CompressTask, place: Workspace, each: float, weights: int) -> float:
-    epochs = getattr(step.settings, "epochs", None)
-    if epochs is not None:
-        return float(epochs) * TRAINING * each * _count(task.datasets.get("train"), place, "train")
+def _stage_seconds(step: Step, task: CompressTask, place: Workspace, pace: Pace, weights: int) -> float:
+    each = pace.answer
+    if isinstance(step.settings, Finetune | Distill):
+        return training_seconds(step.settings, pace, _count(task.datasets.get("train"), place, "train"))
     if step.kind == recipe.QUANTIZE:
         given = "calibration" if "calibration" in task.datasets else "train"
         samples = min(_count(task.datasets.get(given), place, given), CALIBRATION_SAMPLES)
@@ -206,8 +190,7 @@ def _count(dataset: Dataset | None, place: Workspace, role: str) -> int:
     """Return the number of samples of a role."""
     if dataset is None:
         return 0
-    folder = place.folder(TEST_FOLDER) if role == "test" else place.folder(DATA_FOLDER) / role
-    opened = open_dataset(dataset, folder)
+    opened = open_dataset(dataset, folder_of(role, place))
     count = len(opened.load(opened.names[0], text=True)) if opened.names else 0
     return min(count, dataset.samples or count)
 

@@ -28,7 +28,7 @@ from modelpress.store.report import Report
 
 from . import judging, steps
 from .artifact import Artifact
-from .asking import AskedError, located_uri
+from .asking import AskedError, located_uri, measured
 from .making import Made
 from .steps import Tell
 from .workspace import Workspace, prepared
@@ -93,15 +93,17 @@ def asked(before: Report, question: Question) -> Evaluation:
     if question.metrics:
         types = [kind for kind in MetricType if kind is not MetricType.ENTRYPOINT]
         known = ", ".join(types)
-        unknown = [kind for kind in question.metrics if kind not in types]
+        wanted = [measured(text) for text in question.metrics]
+        unknown = [one["type"] for one in wanted if one["type"] not in types]
         if unknown:
             raise AskedError(f"--metric {unknown[0]} is not known; known are {known}.")
-        twice = [kind for kind in question.metrics if question.metrics.count(kind) > 1]
+        called = [one["name"] for one in wanted]
+        twice = [name for name in called if called.count(name) > 1]
         if twice:
             raise AskedError(f"--metric {twice[0]} is named twice.")
-        changes["metrics"] = tuple(Metric(name=kind, type=MetricType(kind)) for kind in question.metrics)
+        changes["metrics"] = tuple(Metric.model_validate(one) for one in wanted)
         kept = {gate.metric for gate in found.gates or ()} - {metric.name for metric in found.metrics or ()}
-        names = kept | set(question.metrics)
+        names = kept | {*called}
         changes["gates"] = tuple(gate for gate in found.gates or () if gate.metric in names)
     if question.batch_sizes or question.threads:
         latency = found.latency or Latency()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +16,26 @@ from safetensors import SafetensorError, safe_open
 
 from modelpress.api.reasons import Reason
 from modelpress.api.source import SourceFormat
-from modelpress.api.stages.quantize import FP8_REFUSED, QuantizePreset
 from modelpress.compress.errors import Judged
-from modelpress.compress.formats import FORMATS, onnx_source
+from modelpress.compress.formats import onnx_source
 from modelpress.compress.formats.files import refuse_hollow, single
+from modelpress.compress.formats.heads import MODEL
+from modelpress.compress.formats.transformers_source import CONFIG
 from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
-from modelpress.compress.models import Medium
-from modelpress.compress.stages import STAGES
 from modelpress.compress.stages.quantize.stage import CODES
 from modelpress.store.manifest import FILE_NAME
 
 from .asking import AskedError
+from .possible import Possibility, Shape, blocks_of, possibilities
 
-DENSE_AND_SUCH = ("dense", "convolution", "table", "recurrent")
-ALREADY = "its weights are quantized already: take the original"
-CALIBRATED = frozenset({"INT8"})
-"""Presets that find ranges of activations ahead of time, and so need data."""
+TABLE = re.compile(r"emb|(^|\.)(wte|wpe|shared)$", re.IGNORECASE)
+"""Names of what most likely is an embedding, not a layer that multiplies."""
+RECURRENT = ("weight_ih", "weight_hh")
+WHOLE = frozenset({"I8", "U8", "I4", "U4"})
+"""Types of tensors that hold weights as integers."""
+MATRIX = 2
+ENCODER_DECODER = "It has an encoder and a decoder: source.inputs names decoder_input_ids too, in a YAML file."
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,6 @@ class LayerLine:
     parameters: int
     size: int
     """Bytes."""
-
-
-@dataclass(frozen=True)
-class Possibility:
-    """One stage or preset."""
-
-    name: str
-    applies: bool
-    why: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def inspect(path: Path) -> Inspection:
         folder = path if path.is_dir() else path.parent
         for name in tensors:
             refuse_hollow(folder / name)
-        known = "transformers" if "config.json" in names else str(SourceFormat.TORCH)
+        known = SourceFormat.TRANSFORMERS if CONFIG in names else SourceFormat.TORCH
         return _weights(folder, tensors, known)
     pickles = [name for name in names if Path(name).suffix in PICKLES]
     if pickles:
@@ -121,7 +117,10 @@ def inspect(path: Path) -> Inspection:
             "safetensors.torch.save_file where you trust it.",
         )
     if any(name.endswith(".pt2") for name in names):
-        raise AskedError(f"{path} holds a program of torch.export, whose layers no header tells: compress --dry-run.")
+        raise AskedError(
+            f"{path} holds a program of torch.export, whose layers no header tells: modelpress compress {path} "
+            "--preset INT8_DYNAMIC --dry-run loads it, and says what that takes."
+        )
     raise AskedError(f"{path} holds no model that is known here: .onnx or .safetensors files.")
 
 
@@ -148,7 +147,7 @@ def _graph(path: Path) -> Inspection:
         tuple(_value(value) for value in model.graph.output),
         tuple(Counter(node.op_type for node in model.graph.node).most_common()),
         tuple(LayerLine(layer.name, layer.operator, layer.count, layer.size) for layer in layers),
-        _possibilities(
+        possibilities(
             SourceFormat.ONNX,
             Counter(FAMILIES[layer.operator] for layer in layers),
             quantized=any(item.data_type in CODES and len(item.dims) > 1 for item in model.graph.initializer),
@@ -157,32 +156,42 @@ def _graph(path: Path) -> Inspection:
     )
 
 
-def _weights(folder: Path, names: list[str], known: str) -> Inspection:
+def _weights(folder: Path, names: list[str], source: SourceFormat) -> Inspection:
     layers: dict[str, LayerLine] = {}
-    kinds: Counter[str] = Counter()
-    for name in names:
-        for tensor, shape, size in _tensors(folder / name):
-            layer = tensor.rpartition(".")[0] or tensor
-            elements = _product(shape)
+    shapes: dict[str, Shape] = {}
+    quantized = False
+    start = f"{MODEL}." if source is SourceFormat.TRANSFORMERS else ""  # as stages know its layers
+    for file in names:
+        for tensor in _tensors(folder / file):
+            layer, _, last = f"{start}{tensor.name}".rpartition(".")
+            layer = layer or last
+            shapes[f"{start}{tensor.name}"] = tensor.shape
+            quantized |= tensor.kind in WHOLE and len(tensor.shape) > 1
             before = layers.get(layer, LayerLine(layer, "", 0, 0))
-            operator = before.operator or _guess(shape)
-            layers[layer] = LayerLine(layer, operator, before.parameters + elements, before.size + size)
-    kinds.update(line.operator for line in layers.values() if line.operator)
+            operator = before.operator or _guess(layer, last, tensor.shape)
+            layers[layer] = LayerLine(
+                layer, operator, before.parameters + math.prod(tensor.shape), before.size + tensor.size
+            )
+    kinds = Counter(line.operator for line in layers.values() if line.operator)
     notes = ["What computes with the weights is said by code, which is not run here."]
-    configuration = folder / "config.json"
-    if configuration.is_file():
-        architectures = _architectures(configuration)
-        notes = [f"transformers: {architectures}"] if architectures else notes
-    source = next((one for one in SourceFormat if str(one) == known), None)
-    possible = _possibilities(source, kinds) if source else ()
-    if source is None:
-        notes.append(f"This modelpress does not know format {known}.")
+    if source is SourceFormat.TRANSFORMERS:
+        notes = _notes(folder / CONFIG) or notes
+    possible = possibilities(source, kinds, quantized=quantized, blocks=blocks_of(shapes))
     files = tuple((name, (folder / name).stat().st_size) for name in names)
-    return Inspection(folder, known, files, (), (), (), tuple(layers.values()), possible, tuple(notes))
+    lines = tuple(layers[name] for name in sorted(layers, key=_naturally))
+    return Inspection(folder, str(source), files, (), (), (), lines, possible, tuple(notes))
 
 
-def _tensors(path: Path) -> list[tuple[str, tuple[int, ...], int]]:
-    """Return name, shape and bytes of each tensor, by the file's header alone. Raises Judged."""
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    kind: str
+    shape: Shape
+    size: int
+
+
+def _tensors(path: Path) -> list[_Tensor]:
+    """Return what the file's header says of each tensor. Raises Judged."""
     try:
         with safe_open(path, framework="np") as opened:
             names = list(opened.keys())
@@ -194,34 +203,10 @@ def _tensors(path: Path) -> list[tuple[str, tuple[int, ...], int]]:
             Reason.SOURCE_INVALID, f"{path.name} cannot be read ({text}): bring it again, it may be truncated."
         ) from error
     found = [(name, header[name]) for name in names]
-    return [(name, tuple(one["shape"]), one["data_offsets"][1] - one["data_offsets"][0]) for name, one in found]
-
-
-def _possibilities(source: SourceFormat, kinds: Counter[str], *, quantized: bool = False) -> tuple[Possibility, ...]:
-    """Return each stage and each preset, and whether it applies; `kinds` counts layers by family."""
-    medium = FORMATS[source][0]
-    found = []
-    for kind, table in STAGES.items():
-        able = medium in table or (medium is Medium.MODULE and Medium.GRAPH in table)
-        why = "" if able else "works on a torch module: take the model in format torch"
-        if able and kind == "quantize":
-            able, why = not quantized, ALREADY if quantized else "comes last"
-        elif able and Medium.MODULE in table and medium is Medium.MODULE:
-            why = "before quantize"
-        found.append(Possibility(kind, able, why))
-    total = sum(kinds.values())
-    counted = ", ".join(f"{kinds[kind]} {kind}" for kind in DENSE_AND_SUCH if kinds[kind])
-    for preset in QuantizePreset:
-        why = f"on {counted} layers" if total else "no layer has weights that it knows"
-        if preset in CALIBRATED and total:
-            why += "; needs calibration data"
-        elif preset == QuantizePreset.INT8_DYNAMIC and kinds["convolution"] and not kinds["dense"]:
-            why += "; convolutions would still compute in float"
-        able = bool(total) and not quantized
-        if preset is QuantizePreset.FP8_DYNAMIC:
-            able, why = False, FP8_REFUSED
-        found.append(Possibility(f"quantize {preset}", able, ALREADY if quantized else why))
-    return tuple(found)
+    return [
+        _Tensor(name, one["dtype"], tuple(one["shape"]), one["data_offsets"][1] - one["data_offsets"][0])
+        for name, one in found
+    ]
 
 
 def _value(value: Any) -> str:
@@ -230,21 +215,30 @@ def _value(value: Any) -> str:
     return f"{value.name}: {TensorProto.DataType.Name(kind.elem_type).lower()} [{axes}]"
 
 
-def _guess(shape: tuple[int, ...]) -> str:
-    """Return what a weight of this shape most likely is part of."""
+def _guess(layer: str, last: str, shape: Shape) -> str:
+    """Return what a weight of this name and shape most likely is part of."""
+    if last.startswith(RECURRENT):
+        return "recurrent"
+    if len(shape) == MATRIX and TABLE.search(layer):
+        return "table"
     return {2: "dense", 3: "convolution", 4: "convolution", 5: "convolution"}.get(len(shape), "")
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
+def _naturally(name: str) -> list[tuple[int, str]]:
+    """Return what sorts names with numbers by the numbers: layer 10 after layer 9."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _architectures(path: Path) -> str:
+def _notes(path: Path) -> list[str]:
+    """Return what a transformer's config.json says of the whole."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ""
-    return ", ".join(map(str, found.get("architectures") or [found.get("model_type", "")])) if found else ""
+        return []
+    if not isinstance(found, dict):
+        return []
+    classes = ", ".join(map(str, found.get("architectures") or [found.get("model_type", "")]))
+    notes = [f"transformers: {classes}"] if classes else []
+    if found.get("is_encoder_decoder"):
+        notes.append(ENCODER_DECODER)
+    return notes

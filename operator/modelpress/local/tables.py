@@ -57,7 +57,7 @@ def front_table(search: Search) -> Table:
     title = f"the front of {tried} trials on {search.samples:,} samples ({search.data}), {duration(search.seconds)}"
     table = Table(title=title, title_justify="left")
     for column in ("", "recipe", "bytes", f"{search.loss} loses at most", "speed", "gates"):
-        table.add_column(column, justify="left" if column in {"", "recipe", "gates"} else "right")
+        table.add_column(column, justify="left" if column in {"", "recipe", "gates"} else "right", overflow="fold")
     for trial in search.trials:
         if trial.figures is None or not (trial.front or trial.number == search.chosen):
             continue
@@ -79,7 +79,7 @@ def figures_table(title: str, report: Report) -> Table:
     figures = report.figures
     table = Table(title=title, title_justify="left")
     for column in ("", "original", "compressed", ""):
-        table.add_column(column, justify="left" if not column else "right")
+        table.add_column(column, justify="left" if not column else "right", overflow="fold")
     table.add_row(
         "bytes on disk", f"{figures.original_bytes:,}", f"{figures.compressed_bytes:,}", f"{figures.ratio:.1f}x"
     )
@@ -107,7 +107,7 @@ def gates_table(gates: list[GateOutcome]) -> Table:
     """Return each gate's outcome and sentence."""
     table = Table(show_header=False, title="gates", title_justify="left")
     table.add_column()
-    table.add_column()
+    table.add_column(overflow="fold")
     for gate in gates:
         table.add_row(Text(gate.outcome, style=COLOURS[gate.outcome]), f"{gate.message}.")
     return table
@@ -142,7 +142,7 @@ def inspection_tables(found: Inspection, shown: int) -> list[Table | str]:
     kept = {layer.name for layer in largest}
     layers = Table(title="layers", title_justify="left")
     for name, side in (("layer", "left"), ("operator", "left"), ("parameters", "right"), ("bytes", "right")):
-        layers.add_column(name, justify="right" if side == "right" else "left")
+        layers.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for layer in found.layers:
         if layer.name in kept:
             layers.add_row(Text(layer.name), layer.operator, f"{layer.parameters:,}", f"{layer.size:,}")
@@ -150,7 +150,7 @@ def inspection_tables(found: Inspection, shown: int) -> list[Table | str]:
         layers.add_row(f"and {len(found.layers) - len(largest)} smaller ones", "", "", "")
     possible = Table(title="what could be done to it", title_justify="left")
     for name in ("stage", "applies", "why"):
-        possible.add_column(name)
+        possible.add_column(name, overflow="fold")
     for one in found.possibilities:
         word = Text("yes", style="green") if one.applies else Text("no", style="red")
         possible.add_row(one.name, word, one.why)

@@ -12,7 +12,8 @@ from modelpress.api.results import Failure
 ADVICE: Mapping[Reason, str] = MappingProxyType(
     {
         Reason.OUT_OF_MEMORY: "close what else runs, lower finetune.batchSize, or use a machine with more memory",
-        Reason.OUT_OF_SCRATCH: "free some space, or name an --out on a larger disk",
+        Reason.OUT_OF_SCRATCH: "free some space beside --out and in ~/.cache/modelpress, name an --out on a larger "
+        "disk, or keep nothing for later runs (--no-cache)",
         Reason.COMPRESSION_TIMEOUT: "raise compression.job.timeout, or shorten the recipe",
         Reason.ARTIFACT_CHANGED: "it is damaged, make it again (compress --force)",
         Reason.ACCESS_DENIED: "check the credentials in your environment (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)",

@@ -105,7 +105,12 @@ class Workspace:
         replaced = self.root / "replaced"
         if self.out.exists():
             self.out.rename(replaced)
-        self.artifact.rename(self.out)
+        try:
+            self.artifact.rename(self.out)
+        except BaseException:  # an interrupt too: what was there is not lost for nothing
+            if replaced.exists() and not self.out.exists():
+                replaced.rename(self.out)
+            raise
 
 
 @contextmanager

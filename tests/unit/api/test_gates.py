@@ -199,7 +199,7 @@ def test_a_looser_limit_never_judges_worse(lost: int, won: int, one: float, othe
             "top1",
             Goal.MIN_IMPROVEMENT,
             0.1,
-            "top1 stayed at 0.950 (95 % bounds of the improvement -0.004…0.004, n=1000); at least 0.100 is demanded",
+            "top1 stayed at 0.950 (95 % bounds of the improvement -0.0045…0.0045, n=1000); at least 0.100 is demanded",
         ),
         (
             figures(error(0.2, 0.15, 0.01)),

@@ -56,6 +56,14 @@ def test_it_runs_as_a_module_too() -> None:
     assert found.stdout.strip() == f"modelpress, version {__version__}"
 
 
+def test_an_interrupt_before_a_command_begins_ends_as_one_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert run("compress", "model.yaml") == (130, "Interrupted.\n")
+
+
 def test_a_report_is_made_of_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report.json").write_text(full_report().model_dump_json(by_alias=True, exclude_none=True))

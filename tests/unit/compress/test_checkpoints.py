@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import layout, model, samples_of, task, write_data, write_source
@@ -184,6 +185,16 @@ def test_a_folder_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     where = laid_out(tmp_path)
     (tmp_path / "cache").write_text("a file")
     assert "could not be kept for later runs" in compressed(where, [PRUNE]).facts[0].warnings[0]
+
+
+def test_a_disk_that_is_full_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("modelpress.compress.checkpoints.save_tensors", full)
+    (warning,) = compressed(laid_out(tmp_path), [PRUNE]).facts[0].warnings
+    assert "could not be kept for later runs" in warning and "No space left" in warning
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_the_source_is_left_as_it_is(tmp_path: Path, make_context: MakeContext) -> None:

@@ -24,7 +24,8 @@ from modelpress.compress.models import ModuleModel
 from modelpress.compress.signature import Signature
 from modelpress.compress.stages import cut, distill, prune
 from modelpress.compress.stages.context import Context
-from modelpress.compress.stages.imitating import TeacherLoss, divergence
+from modelpress.compress.stages.distances import divergence
+from modelpress.compress.stages.imitating import TeacherLoss
 
 
 def samples(name: str, *, targets: bool = False) -> Samples:

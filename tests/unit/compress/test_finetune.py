@@ -113,6 +113,12 @@ def test_an_output_that_the_model_has_not_is_named(make_context: MakeContext) ->
     assert caught.value.reason is Reason.RECIPE_INVALID
 
 
+def test_an_output_that_the_loss_does_not_look_at_is_named(make_context: MakeContext) -> None:
+    context = make_context({"train": samples("Pair")}, "CrossEntropy", "kind")
+    finetune.run(model("Pair"), settings(), context)
+    assert "finetune looked at kind alone: nothing kept amount as before" in context.warnings[0]
+
+
 def test_a_module_that_takes_no_gradient_is_named_as_such(make_context: MakeContext) -> None:
     found = model("Single")
     found.module.requires_grad_(requires_grad=False)

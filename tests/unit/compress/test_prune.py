@@ -106,6 +106,17 @@ def test_what_would_change_nothing_is_refused(
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("amount", [{"channels": 0.5}, {"parameters": 0.5}])
+def test_layers_through_which_channels_are_not_followed_are_named(
+    amount: dict[str, float], make_context: MakeContext
+) -> None:
+    found = model("Single")
+    module: Any = found.module
+    module.first, module.second = Conv1D(32, 6), Conv1D(2, 32)
+    with pytest.raises(Judged, match=r"the kind Conv1D: first and 1 more\. Ask for less, prune with structure Unstr"):
+        prune.run(found, channel(amount), make_context())
+
+
 @pytest.mark.parametrize("scope", ["Global", "Layer"])
 def test_exactly_the_given_fraction_of_the_weights_is_zero_the_smallest_first(
     scope: str, make_context: MakeContext

@@ -143,3 +143,23 @@ def test_text_becomes_tokens_by_the_tokenizer_of_the_source(tmp_path: Path) -> N
         tokenizers.numbers("[CLS] red and green [SEP]"),
         tokenizers.numbers("[CLS] blue [SEP] [PAD] [PAD]"),
     ]
+
+
+@pytest.mark.parametrize(
+    "learning",
+    [
+        {"finetune": {"epochs": 1}},
+        {"prune": {"structure": "Channel", "amount": {"channels": 0.5}, "steps": 2, "recovery": {"epochs": 1}}},
+    ],
+)
+def test_a_target_that_is_missing_is_told_before_any_stage(learning: dict[str, Any], tmp_path: Path) -> None:
+    where = layout(tmp_path)
+    write_source(where.source, "Single")
+    write_data(where.data, "Single")
+    wire = task("Single", [RECIPE[0], learning]).to_wire()
+    for dataset in wire["datasets"].values():
+        dataset["targets"] = {}
+    told: list[Progress] = []
+    with pytest.raises(Judged, match="The train data has no target for output scores"):
+        Compression(CompressTask.model_validate(wire), where, told.append).run()
+    assert {progress.stage for progress in told} == {"load"}

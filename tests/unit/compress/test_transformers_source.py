@@ -134,6 +134,43 @@ def test_a_compressed_transformer_answers_at_any_length(task: str, tmp_path: Pat
     assert facts.compressed_bytes < facts.original_bytes
 
 
+CUT: dict[str, Any] = {
+    "n_layers": (
+        "TextClassification", "distilbert.transformer.layer",
+        lambda: transformers.DistilBertForSequenceClassification(
+            transformers.DistilBertConfig(vocab_size=90, dim=16, n_layers=3, n_heads=2, hidden_dim=24)
+        ),
+    ),
+    "num_hidden_layers": (
+        "CausalLM", "model.layers",
+        lambda: transformers.Gemma2ForCausalLM(
+            transformers.Gemma2Config(
+                **SMALL | {"num_hidden_layers": 3}, intermediate_size=24, num_key_value_heads=1, head_dim=8,
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            )
+        ),
+    ),
+}  # fmt: skip
+"""Task, list of blocks and model, by how its config calls their number."""
+
+
+@pytest.mark.parametrize("key", CUT)
+def test_the_config_of_an_artifact_counts_the_blocks_that_are_left(key: str, tmp_path: Path) -> None:
+    task, blocks, build = CUT[key]
+    where = layout(tmp_path)
+    build().save_pretrained(where.source)
+    before = json.loads((where.source / "config.json").read_text())
+    wire = {"source": source(task).to_wire(), "stages": [{"cut": {"blocks": f"model.{blocks}", "remove": [0]}}]}
+    facts = Compression(CompressTask.model_validate(wire), where, lambda _progress: None).run()
+    after = json.loads((where.out / "assets" / "config.json").read_text())
+    changed = {name: value for name, value in after.items() if before[name] != value}
+    listed = {"layer_types": ["full_attention", "sliding_attention"]} if "layer_types" in before else {}
+    assert changed == {key: 2} | listed
+    assert after.keys() == before.keys()
+    assert facts.stages[0].configuration == changed
+    assert json.loads((where.source / "config.json").read_text()) == before
+
+
 @pytest.mark.parametrize(("mode", "normalize"), [("cls", False), ("max", True)])
 def test_pooling_is_what_the_folder_says(mode: str, normalize: bool, tmp_path: Path) -> None:
     model = write(tmp_path, "SentenceEmbedding")
@@ -289,3 +326,20 @@ def test_code_beside_the_weights_never_runs(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     transformers_source.load(source("SentenceEmbedding", trustCode=True), tmp_path, tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_encoder_with_a_decoder_asks_for_what_the_decoder_takes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=90, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    model = transformers.T5Model(config).eval()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(
+        Judged, match=r"A t5 has an encoder and a decoder: name decoder_input_ids in source\.inputs too"
+    ):
+        transformers_source.load(source("FeatureExtraction"), tmp_path, tmp_path)
+    names = ("input_ids", "attention_mask", "decoder_input_ids")
+    inputs = [{"name": name, **({"shape": ["batch", "answered"]} if "decoder" in name else {})} for name in names]
+    found = transformers_source.load(source("FeatureExtraction", inputs=inputs), tmp_path, tmp_path)
+    asked = question(2, 7) | {"decoder_input_ids": question(2, 3)["input_ids"]}
+    (answer,) = found.run(asked).values()
+    np.testing.assert_allclose(answer, expected(model, "FeatureExtraction", asked), atol=1e-5)

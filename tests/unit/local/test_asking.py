@@ -70,6 +70,10 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
     ("document", "words"),
     [
         (whole(source={"uri": "x", "format": "onxx"}), "source.format"),
+        (
+            whole(evaluation={"metrics": [{"name": False, "type": "mse"}]}),
+            "metrics.0.name: YAML takes on, off, .*quotes",
+        ),
         (whole(evaluation={"metrics": SPEC["evaluation"]["metrics"]}), "evaluation.test"),
         (
             whole(evaluation={"gates": [{"metric": "top5", "goal": "Threshold", "value": 1}]}),
@@ -173,3 +177,11 @@ def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Pa
     (tmp_path / "model.onnx").touch()
     with pytest.raises(AskedError, match="INT8_DYNAMIC"):
         from_model(tmp_path, with_preset("INT3"), {}, ())
+
+
+def test_a_preset_that_needs_data_says_so_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(AskedError, match=r"--preset INT8 .*name some with --calibration"):
+        from_model(tmp_path, with_preset("INT8"), {"test": "t.npz"}, ())
+    for role in ("calibration", "train"):
+        assert from_model(tmp_path, with_preset("INT8"), {role: "t.npz"}, ()).datasets().keys() == {role}

@@ -60,3 +60,13 @@ def test_a_folder_for_the_report_that_cannot_be_is_named_before_anything_is_meas
     (tmp_path / "file").touch()
     with pytest.raises(AskedError, match=f"--out .*{words}"):
         make_folder(tmp_path / place)
+
+
+def test_metrics_of_the_command_line_take_arguments() -> None:
+    wanted = ("agreement:kind=cosine,at_least=0.9", "agreement", "accuracy:top_k=5")
+    found = asked(full_report(), Question(metrics=wanted)).metrics or ()
+    assert [metric.name for metric in found] == ["agreement_cosine_0_9", "agreement", "accuracy_5"]
+    assert [metric.args for metric in found] == [{"kind": "cosine", "at_least": 0.9}, None, {"top_k": 5}]
+    for text in ("agreement:cosine", "accuracy:=5", "accuracy:top_k=", "accuracy:top_k=]"):
+        with pytest.raises(AskedError, match=r"--metric .* is not of the form TYPE:NAME=VALUE"):
+            asked(full_report(), Question(metrics=(text,)))

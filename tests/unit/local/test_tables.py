@@ -16,6 +16,13 @@ def test_the_table_says_the_same_speed_as_the_page() -> None:
     assert "1.90x as fast" in stream.getvalue(), "the median of pairs, not the ratio of medians, which is 2.0"
 
 
+def test_figures_are_whole_on_a_narrow_terminal() -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=50).print(figures_table("digits", full_report()))
+    last = "".join(line.split("│")[-2].strip() for line in stream.getvalue().splitlines() if "│" in line)
+    assert "−0.004(95 %−0.017…+0.0076),n=500" in last
+
+
 def test_the_front_of_a_search_is_shown_with_what_was_chosen_and_why() -> None:
     stream = io.StringIO()
     show_search(Console(file=stream, width=160), full_search())

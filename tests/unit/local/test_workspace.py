@@ -52,6 +52,14 @@ def test_an_artifact_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "manifest.json").read_text() == "second"
 
 
+def test_what_was_to_be_replaced_stays_if_nothing_takes_its_place(tmp_path: Path) -> None:
+    made(tmp_path / "out", "first")
+    with pytest.raises(FileNotFoundError), workspace(tmp_path / "out", replace=True) as place:
+        place.appear()
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "manifest.json").read_text() == "first"
+
+
 def test_what_is_no_artifact_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(AskedError, match="no artifact"), workspace(tmp_path, replace=True):

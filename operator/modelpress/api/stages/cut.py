@@ -20,7 +20,8 @@ class Cut(ApiType):
     )
 
     blocks: Annotated[str, Field(min_length=1, max_length=256)]
-    """Name of the module that holds the blocks, an nn.ModuleList or nn.Sequential: `encoder.layer`."""
+    """Name of the module that holds the blocks, an nn.ModuleList or nn.Sequential: `encoder.layer`; with format
+    transformers `model.bert.encoder.layer`. `modelpress inspect` names those that a model has."""
     keep: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of blocks that stay. Those go whose removal changes the model's outputs least on calibration data, one
     after the other. How much a block changes what passes through it (Men et al. 2024, arXiv:2403.03853) is not asked:

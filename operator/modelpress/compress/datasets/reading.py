@@ -93,6 +93,11 @@ def _group(opened: Columns, name: str, source: str) -> Array:
     values = opened.load(name, text=True)
     if values.ndim > 1 or is_ragged(values):
         raise Judged(Reason.DATASET_DOES_NOT_FIT, f"{source}: column {name!r} needs one value for each sample")
+    if values.dtype.kind == "f" and numpy.isnan(values).any():
+        row = int(numpy.isnan(values).argmax())
+        raise Judged(
+            Reason.NOT_FINITE, f"{source}: column {name!r} holds NaN, first in sample {row}: say which group it is in"
+        )
     return numpy.unique(values, return_inverse=True)[1]
 
 

@@ -28,6 +28,8 @@ class Head:
     """Whether hidden states are pooled to one vector a text."""
 
 
+MODEL = "model"
+"""What a Transformer calls the model that it wraps."""
 BARE = "AutoModel"
 """Builds models without a head."""
 HEADS: Mapping[SourceTask, Head] = MappingProxyType(
@@ -43,6 +45,7 @@ HEADS: Mapping[SourceTask, Head] = MappingProxyType(
 
 
 TEXTS, TOKENS, ENOUGH_IDS = 2, 5, 50
+SHAPE = (TEXTS, TOKENS)
 NEAR = 1e-4
 KINDS, EVERYWHERE, WINDOW = "layer_types", "full_attention", "window"
 """What configs call layers that do not see all tokens: by their kinds, or by how far they see."""
@@ -88,16 +91,20 @@ def simplify_mask(module: Transformer, ids: int) -> None:
     if not {"input_ids", MASK} <= set(module.inputs) or not _sees_all(config.to_dict()):
         return
     generator = torch.Generator().manual_seed(0)
-    shape = (TEXTS, TOKENS)
-    asked = {name: torch.zeros(shape, dtype=torch.int64) for name in module.inputs}
-    asked["input_ids"] = torch.randint(0, min(ids, ENOUGH_IDS), shape, generator=generator)
-    asked[MASK] = torch.ones(shape, dtype=torch.int64)
+    asked = {name: torch.zeros(SHAPE, dtype=torch.int64) for name in module.inputs}
+    asked["input_ids"] = torch.randint(0, min(ids, ENOUGH_IDS), SHAPE, generator=generator)
+    asked[MASK] = torch.ones(SHAPE, dtype=torch.int64)
     asked[MASK][-1, TOKENS // 2 :] = 0
     values = [asked[name] for name in module.inputs]
     expected = _answer(module, values)
     module.adds_mask = True
     got = _answer(module, values)
     module.adds_mask = expected is not None and got is not None and torch.allclose(expected, got, atol=NEAR, rtol=NEAR)
+
+
+def answers(module: Transformer) -> bool:
+    """Return whether the model answers to its inputs at all."""
+    return _answer(module, [torch.ones(SHAPE, dtype=torch.int64) for _ in module.inputs]) is not None
 
 
 def _sees_all(config: Mapping[str, Any]) -> bool:
@@ -113,7 +120,7 @@ def _sees_all(config: Mapping[str, Any]) -> bool:
 
 
 def _answer(module: Transformer, values: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Return the answer, None if the model takes no such mask."""
+    """Return the answer, None if the model takes no such inputs."""
     try:
         with torch.no_grad():
             found: torch.Tensor = module(*values)[module.head.output]

@@ -20,7 +20,7 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature
 from .files import refuse_hollow
-from .heads import BARE, HEADS, Transformer, simplify_mask
+from .heads import BARE, HEADS, Transformer, answers, simplify_mask
 from .pooling import Pooling, read_json
 from .weights import some
 
@@ -29,6 +29,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = "*.bin"
 SEQUENCE = "sequence"
 INPUTS = ("input_ids", "attention_mask")
+DECODED = "decoder_input_ids"
 DTYPE = "int64"
 ASSETS = (
     CONFIG,
@@ -72,6 +73,12 @@ def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
             f"{', '.join(spec.name for spec in signature.inputs)}: name its inputs there, with dtype and shape.",
         )
     module = Transformer(model, head, pooling, tuple(spec.name for spec in signature.inputs)).eval()
+    if getattr(model.config, "is_encoder_decoder", False) and DECODED not in module.inputs and not answers(module):
+        raise Judged(
+            Reason.INVALID_SPEC,
+            f"A {model.config.model_type} has an encoder and a decoder: name {DECODED} in source.inputs too, after "
+            f"{' and '.join(module.inputs)}, with a shape of its own, as [batch, answered].",
+        )
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     simplify_mask(module, int(getattr(model.config, "vocab_size", 1)))

@@ -8,6 +8,7 @@ each other.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,8 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
     {operator: family for family, operators in _OPERATORS.items() for operator in operators.split()}
 )
 """What counts as a layer, and what may take whose place."""
+PACKING: Mapping[str, int] = MappingProxyType({"MatMulNBits": 1, "GatherBlockQuantized": 0})
+"""Operators that take several elements in a byte, and which of their inputs holds them."""
 BINS = 61
 """Bins of a histogram."""
 SHOWN = 6
@@ -110,12 +113,14 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
         if node is None or node.op_type not in FAMILIES:
             continue
         layer = found.setdefault(id(node), Layer(str(node.name), node.op_type))
-        elements = int(numpy.prod(tensor.dims)) if tensor.dims else 1
+        elements = math.prod(tensor.dims)
         size = _bytes(tensor, elements)
         if len(tensor.dims) >= LEAST_AXES and size > layer.largest:
             layer.name, layer.largest, layer.shape = _plain(name, node), size, _shape(tensor, node)
             layer.main = values_of(graph, name, node) if values else None
-        layer.count, layer.size = layer.count + elements, layer.size + size
+        packed = node.op_type in PACKING and name == node.input[PACKING[node.op_type]]
+        layer.count += math.prod(_shape(tensor, node)) if packed else elements
+        layer.size += size
     layers = [found[key] for key in sorted(found, key=lambda key: order[key]) if found[key].largest]
     for number, layer in enumerate(layers, 1):
         layer.name = layer.name or f"{layer.operator} {number}"
@@ -125,15 +130,19 @@ def layers_of(path: Path, *, values: bool = True) -> list[Layer]:
 def pair(before: list[Layer], after: list[Layer]) -> Iterator[tuple[Layer, Layer | None]]:
     """Yield each layer of `before` with the one of `after` that took its place, None where it is gone.
 
-    Where all shapes of `after` are those of `before`, the first of a kind with the first of that kind and so on; of
-    alike blocks the last are gone then, whichever were cut. Else by order, family and size; several that took the place
-    of one count as one.
+    Where all shapes of `after` are those of `before`, those of a kind that kept their names, and of the others the
+    first with the first and so on; of alike blocks the last are gone then, whichever were cut. Else by order, family
+    and size; several that took the place of one count as one.
     """
     kinds = Counter(layer.kind for layer in after)
     if not kinds - Counter(layer.kind for layer in before):
-        waiting = {kind: iter([layer for layer in after if layer.kind == kind]) for kind in kinds}
+        named = {(layer.kind, layer.name): layer for layer in before}
+        same = {(layer.kind, layer.name): layer for layer in after if (layer.kind, layer.name) in named}
+        others = [layer for layer in after if (layer.kind, layer.name) not in same]
+        waiting = {kind: iter([layer for layer in others if layer.kind == kind]) for kind in kinds}
         for layer in before:
-            yield layer, next(waiting.get(layer.kind, iter(())), None)
+            found = same.pop((layer.kind, layer.name), None)
+            yield layer, found or next(waiting.get(layer.kind, iter(())), None)
         return
     places = aligned([(one.family, one.count) for one in before], [(one.family, one.count) for one in after])
     for layer, positions in zip(before, places, strict=True):
@@ -217,9 +226,10 @@ def _bytes(tensor: Any, elements: int) -> int:
 
 def _plain(name: str, node: Any) -> str:
     """Return what a person calls the layer: the weight's name without its end, or the node's; empty: by its number."""
-    short = name.removesuffix("_quantized").removesuffix(".weight").removeprefix("module.")
+    short = name.removesuffix("_quantized").removesuffix("_Transposed").removesuffix(".weight").removeprefix("module.")
     if "." in short and not short.startswith(("onnx::", "_")):
         return short
+    called = str(node.name).removesuffix("_quant")  # onnxruntime's quantizer adds these ends
     if HEXADECIMAL.fullmatch(short):  # as `graph.shorten` calls them
-        return str(node.name)
-    return str(node.name) or short
+        return called
+    return called or short

@@ -53,6 +53,7 @@ class Scorer:
 
     def add(self, original: Array, result: Array, target: Array | None) -> None:
         """Count a batch: answers of both models, (samples, …), and the truth; None: the original's answers."""
+        self._check_width(original)
         if self.metric.type is MetricType.AGREEMENT:
             if agreement.are_single(original, self.metric.args) and original.shape == result.shape:
                 self._single.append((original, result, target))
@@ -79,6 +80,16 @@ class Scorer:
             self._labels.append(fitting(original, truth, self.output).reshape(len(truth), -1).astype(numpy.float64))
         for values, answers in zip(self._values, (original, result), strict=True):
             values.append(_of_numbers(self.metric.type, answers, truth, self.output))
+
+    def _check_width(self, answers: Array) -> None:
+        """Raise Judged if cosines are asked of single numbers."""
+        agreeing = self.metric.type is MetricType.AGREEMENT and self.metric.args.get("kind") == "cosine"
+        if (agreeing or self.metric.type is MetricType.COSINE) and (answers.ndim == 1 or answers.shape[-1] == 1):
+            raise Judged(
+                Reason.EVALUATION_FAILED,
+                f"metric {self.metric.name}: output {self.output!r} has a single number, whose cosine is 1 or -1 "
+                f"whatever it is: take {'kind allclose' if agreeing else 'mse, mae or r2'}",
+            )
 
     def take(self, original: Array, result: Array) -> None:
         """Count a batch that was scored already: a number for each sample, (samples,), of both models."""
@@ -208,7 +219,7 @@ class Scorer:
             raise Judged(
                 Reason.EVALUATION_FAILED,
                 f"metric {self.metric.name}: the test data cannot tell it (for auroc each class needs samples in it "
-                "and outside of it): use other test data",
+                "and outside of it, for r2 the truth must differ): use other test data",
             )
         shares = self.metric.type in SHARES
         return self._figure(*values, units, units.errors(before, after, WHOLE_RESAMPLES, seed, shares=shares))

@@ -28,9 +28,14 @@ def auroc(scores: Array, labels: Array) -> float:
 
 
 def r2(answers: Array, truth: Array) -> float:
-    """Return the coefficient of determination, averaged over the outputs' elements; both are (samples, elements)."""
+    """Return the coefficient of determination, averaged over the outputs' elements; both are (samples, elements).
+
+    NaN if the truth of none of them differs.
+    """
     rest = ((truth - answers) ** 2).sum(axis=0)
     spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    if not (spread > 0).any():
+        return float("nan")
     parts = numpy.where(spread > 0, 1 - rest / numpy.where(spread > 0, spread, 1), numpy.where(rest > 0, 0.0, 1.0))
     return float(parts.mean())
 

@@ -165,7 +165,8 @@ def _blocks(graph: Graph, packed: Array, node: Any) -> Array | None:
             return None
         zero = _unpacked(points.reshape(columns, -1), bits)[:, :blocks, None].astype(numpy.float32)
     values = _unpacked(packed, bits)[..., :size].astype(numpy.float32)
-    return _sample((values - zero) * scales.reshape(columns, blocks, 1).astype(numpy.float32))
+    whole = (values - zero) * scales.reshape(columns, blocks, 1).astype(numpy.float32)
+    return _sample(whole.reshape(columns, -1)[:, : settings["K"]])  # the last block is filled up
 
 
 def _unpacked(packed: Array, bits: int) -> Array:

@@ -34,7 +34,7 @@ def signed(value: float) -> str:
     """Return a change: `+0.002`, `−0.013`, `±0`."""
     if abs(value) < LEAST or not math.isfinite(value):
         return "±0"
-    return ("+" if value > 0 else "−") + _figure(abs(value))
+    return ("+" if value > 0 else "−") + figure(abs(value))
 
 
 def percent(part: float) -> str:
@@ -53,9 +53,10 @@ def milliseconds(value: float) -> str:
 
 def seconds(value: float) -> str:
     """Return a length of time: `0.07 s`, `12 s`, `3 min 20 s`."""
-    if value < 60:
-        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
-    return f"{int(value // 60)} min {value % 60:.0f} s"
+    if value < 10:
+        return f"{value:.2g} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def times(value: float) -> str:

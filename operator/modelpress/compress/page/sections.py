@@ -147,7 +147,8 @@ def verdict(gates: Sequence[GateOutcome]) -> Verdict:
         return Verdict("Measured", "", "No gates were set: any result is accepted.")
     counts = {outcome: sum(gate.outcome == outcome for gate in gates) for outcome in ("Pass", "Fail", "Inconclusive")}
     if counts["Fail"]:
-        return Verdict("Gate failed", "bad", f"{counts['Fail']} of {len(gates)} gates did not pass.")
+        unsure = f", {counts['Inconclusive']} cannot be told yet" if counts["Inconclusive"] else ""
+        return Verdict("Gate failed", "bad", f"{counts['Fail']} of {len(gates)} gates did not pass{unsure}.")
     if counts["Inconclusive"]:
         return Verdict("Cannot tell", "unsure", f"{counts['Inconclusive']} of {len(gates)} gates need more test data.")
     return Verdict("Passed", "good", "All gates passed." if len(gates) > 1 else "The gate passed.")
@@ -259,7 +260,8 @@ def _quality(metric: MetricFigure, gates: Sequence[GateOutcome], evaluation: Map
     low, high = (-bounds.high, -bounds.low) if bounds else (sign * moved, sign * moved)
     limit = _limit(metric.name, evaluation)
     reach = 1.25 * max(abs(low), abs(high), abs(limit or 0.0), 1e-9)
-    ends = f"{numbers.signed(low)} … {numbers.signed(high)}"
+    least, most = (low, high) if metric.higher_is_better else (-high, -low)  # in the metric's own sense, as `change`
+    ends = f"{numbers.signed(least)} … {numbers.signed(most)}"
     said = f"{100 * CONFIDENCE:g} % bounds {ends}" if bounds else "too few to say"
     return Quality(
         name=metric.name,

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from modelpress.api.auto import AutoObjective
 from modelpress.api.objective import Loss
-from modelpress.api.stages import Fuse, Prune
+from modelpress.api.stages import Factorize, Fuse, Prune
 from modelpress.store.search import Sensitivity
 
 from ..datasets import Samples
@@ -26,13 +27,14 @@ from ..judge.layers import FAMILIES, layers_of
 from ..models import GraphModel, Medium, ModuleModel
 from ..recipe_run import RecipeRun
 from ..signature import example
-from ..stages import STAGES, distill, fuse, prune
+from ..stages import STAGES, distill, factorize, fuse, fuse_attention, prune
 from ..stages.blocks import Blocks
 from ..stages.context import Context
 from ..stages.quantize.scan import scan
 from ..stages.ranking import LOSS_SAMPLES, mean_loss, objective_of
 from .budget import LOOKING, Budget
-from .space import BlockList, Traits, distillation, prunings
+from .shapes import RANKS, distillation, prunings
+from .traits import BlockList, Traits
 
 FEWEST_BLOCKS = 3
 """A shorter list of alike blocks is none."""
@@ -50,6 +52,7 @@ class Look:
     work: RecipeRun
     """Gives stages their surroundings."""
     budget: Budget
+    objective: AutoObjective
     tell: Callable[[float, str], None]
     epochs: int | None = None
     """How many epochs trials trained before the search was interrupted; None: it was not."""
@@ -72,6 +75,7 @@ class Look:
             convolutions=families["convolution"],
             tables=tables / whole,
             fuses=self._fuses(),
+            attends=self.objective is AutoObjective.LATENCY and self._attends(),
             calibrates=calibrates,
             sensitivities=self._sensitivities() if calibrates and families["dense"] + families["table"] else (),
         )
@@ -102,6 +106,14 @@ class Look:
         except Judged:
             return False
         return bool(context.notes)  # what was folded; nothing is only a warning
+
+    def _attends(self) -> bool:
+        """Whether one operator can compute attention; it is tried on a copy."""
+        graph, context = GraphModel(self.original, self.model.signature), self._context()
+        try:
+            return fuse_attention.run(graph, context) is not graph
+        except Judged:
+            return False
 
     def _sensitivities(self) -> tuple[Sensitivity, ...]:
         context = self._context()
@@ -137,7 +149,18 @@ class Look:
             self.notes.append("Nothing was trained: a single epoch would take too much of maxTime.")
             return traits
         traits = replace(traits, epochs=epochs, loss=objective.loss, width=_width(model.module))
-        return replace(traits, pruning=self._pruning(model))
+        return replace(traits, factorizes=self._factorizes(model), pruning=self._pruning(model))
+
+    def _factorizes(self, model: ModuleModel) -> bool:
+        """Whether thin layers take parameters away; it is tried on a copy."""
+        context = self._context()
+        context.report = lambda _fraction, _detail: None
+        self.tell(0.0, "layers of low rank")
+        try:
+            factorize.run(_copy(model), Factorize(parameters=RANKS[-1]), context)
+        except Judged:
+            return False
+        return True
 
     def _epoch_seconds(self, model: ModuleModel, loss: Loss) -> float:
         """Return about how long an epoch of distillation takes, as trials distill."""

@@ -5,13 +5,11 @@ Runs tenants' code. Nothing it says is judged by: the chosen result is measured 
 
 from __future__ import annotations
 
-import copy
-import errno
 import importlib.metadata
 import shutil
 import time
-import traceback
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from modelpress.api.defaults import with_defaults
@@ -21,20 +19,15 @@ from modelpress.api.results import Progress
 from modelpress.api.tasks import EARLIER_SEARCH, CompressTask
 from modelpress.store.search import Search, Sensitivity
 
-from .. import recipe
 from ..checkpoints import Checkpoints
 from ..data import Data
-from ..ending import TRIAL, failure_of
-from ..errors import Judged
+from ..ending import TRIAL
 from ..facts import StageFacts
-from ..formats import FORMATS
-from ..graph import files_of
 from ..judge.environment import describe_environment
 from ..layout import BASELINES, COMPRESSED, STAGES, TRIALS, Layout
-from ..models import GraphModel, Medium, ModuleModel
-from ..recipe_run import RecipeRun, Report, seed_everything
+from ..models import GraphModel, ModuleModel
+from ..recipe_run import RecipeRun, Report
 from ..scoring import functions
-from ..stages import WORKS_ON
 from . import again
 from .budget import Budget
 from .data import search_data
@@ -44,18 +37,12 @@ from .measuring import Measured, Measuring
 from .records import Record, Records
 from .space import Candidate, space
 from .strategy import strategy
-from .telling import Entry, Named, chosen, reason, trials
+from .telling import Entry, chosen, reason, trials
+from .trying import Trying
 
 LOOK = "look"
 """What is told as a stage while sensitivities are measured."""
 UNTOUCHED = "as it came"
-
-
-class OutOfTimeError(KeyboardInterrupt):
-    """The time of the search was over while a trial was under way.
-
-    An interrupt, which passes where errors of tenants' code are turned into sentences.
-    """
 
 
 @dataclass(frozen=True)
@@ -100,9 +87,9 @@ class Searching:
             layout.out, judged, columns, evaluation, task.seed, cache / BASELINES, targets, theirs
         )
         self.work = RecipeRun(self.task, layout, self.data, report)
-        self.checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
+        checkpoints = Checkpoints(cache / STAGES, self.task, layout, self.data.withheld)
         content = {
-            **self.checkpoints.content,
+            **checkpoints.content,
             "judged": self.data.words,
             "metrics": [metric.to_wire() for metric in self.measuring.metrics],
             "batch": self.measuring.batch,
@@ -111,6 +98,19 @@ class Searching:
         }
         self.records = Records(cache / TRIALS, content)
         self.exports = layout.scratch / "exports"
+        self.trying = Trying(
+            task=self.task,
+            layout=layout,
+            model=model,
+            original=original,
+            data=self.data,
+            checkpoints=checkpoints,
+            exports=self.exports,
+            measuring=self.measuring,
+            records=self.records,
+            tell=partial(self._tell, TRIAL),
+            late=lambda: self.spent > self.budget.seconds,
+        )
         self.tried: list[tuple[Candidate, Record]] = []
         self.training_seconds = 0.0
         """How long a trial with training will take, as far as it can be told before any."""
@@ -141,7 +141,7 @@ class Searching:
 
     def _entry_made(self, entry: Entry) -> Entry | None:
         """Carry out a recipe of an earlier search again; None if time was up meanwhile."""
-        record = self.records.find(entry.stages) or self._made(entry)
+        record = self.records.find(entry.stages) or self.trying.attempt(entry)
         return replace(entry, record=record, point=self._point(record)) if record is not None else None
 
     def _search(self) -> Outcome:
@@ -150,6 +150,7 @@ class Searching:
             self.original,
             self.work,
             self.budget,
+            self.auto.objective,
             lambda part, text: self._tell(LOOK, part, text),
             self.records.epochs(self.budget),
         )
@@ -190,71 +191,7 @@ class Searching:
         if known is not None:
             self.earlier += known.seconds
             return known
-        return self._made(candidate)
-
-    def _made(self, candidate: Named) -> Record | None:
-        """Carry out a recipe and return what it comes to, None if time was up meanwhile."""
-        self._tell(TRIAL, 0.0, candidate.name)
-        folder, started = self.records.begin(candidate.stages), time.monotonic()
-        try:
-            facts = self._carry_out(candidate, folder)
-            measured = self.measuring.measure(folder)
-        except OutOfTimeError:
-            self.records.forget(candidate.stages)
-            return None
-        except Exception as error:  # whatever one recipe meets, others may do without
-            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            if not isinstance(error, Judged):
-                traceback.print_exc()
-            failure = failure_of(error, candidate.name)
-            record = Record(seconds=time.monotonic() - started, failure=failure.message)
-        else:
-            record = Record(
-                seconds=time.monotonic() - started,
-                figures=measured.figures,
-                speedup=measured.speedup,
-                speedup_low=measured.speedup_low,
-                speedup_high=measured.speedup_high,
-                facts=tuple(facts),
-            )
-        self.records.keep(candidate.stages, record)
-        return record
-
-    def _carry_out(self, candidate: Named, folder: Path) -> list[StageFacts]:
-        """Make the recipe's result below `folder`; return what its stages did. Raises Judged, OutOfTimeError."""
-        seed_everything(self.task.seed)
-        task = self.task.model_copy(update={"stages": candidate.stages})
-        medium = FORMATS[task.source.format][0]
-        steps = recipe.plan(task.source, medium, task.stages, WORKS_ON, task.objective, task.datasets)
-        scratch = self.layout.scratch / TRIAL
-        work = RecipeRun(
-            task,
-            replace(self.layout, scratch=scratch),
-            self.data,
-            lambda progress: self._told(candidate, progress),
-            self.checkpoints.of(task.stages),
-            self.exports,
-        )
-        model = self.model
-        if isinstance(model, ModuleModel) and any(step.medium is Medium.MODULE for step in steps):
-            model = ModuleModel(copy.deepcopy(model.module), model.signature)
-        try:
-            result = work.run(model, steps, self.original)
-            target = folder / COMPRESSED
-            target.parent.mkdir(parents=True)
-            for file in files_of(result.path):
-                shutil.copyfile(file, target.parent / (target.name if file == result.path else file.name))
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return work.facts
-
-    def _told(self, candidate: Named, progress: Progress) -> None:
-        """Tell a stage's progress as that of its trial. Raises OutOfTimeError."""
-        if self.spent > self.budget.seconds:
-            raise OutOfTimeError
-        done = (max(progress.position, 1) - 1 + progress.fraction) / max(progress.of, 1)
-        self._tell(TRIAL, min(done, 1.0), f"{candidate.name}: {progress.stage} {progress.detail}".rstrip())
+        return self.trying.attempt(candidate)
 
     def _tell(self, stage: str, fraction: float, detail: str) -> None:
         number, of = (len(self.tried) + 1, self.budget.trials) if stage == TRIAL else (0, 0)

@@ -18,7 +18,8 @@ from modelpress.api.auto import AutoObjective
 from modelpress.api.evaluation import LATENCY_METRIC, SIZE_METRIC
 
 from .front import Point
-from .space import NOTHING, Candidate, Part, Space
+from .parts import NOTHING, Part
+from .space import Candidate, Space
 
 Steps = Generator[Candidate, Point | None, None]
 """Yields a recipe, and is sent what it came to; None: to nothing."""

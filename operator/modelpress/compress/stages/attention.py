@@ -227,7 +227,7 @@ def add_conditions(model: Any, made: Mapping[str, Sequence[Any]]) -> None:
             nodes.extend(made.get(name, ()))
     if made:
         model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), ZERO))
-    graph.replace_nodes(model, nodes, set())
+    graph.replace_nodes(model, nodes)
 
 
 def replace(model: Any, found: Sequence[Attention]) -> None:
@@ -243,7 +243,7 @@ def replace(model: Any, found: Sequence[Attention]) -> None:
             nodes.append(_node(item, made[item.mask][-1].output[0] if item.mask else ""))
         elif node.output[0] not in inner:
             nodes.append(node)
-    graph.replace_nodes(model, nodes, set())
+    graph.replace_nodes(model, nodes)
     if all(opset.domain != DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 

@@ -16,6 +16,7 @@ from torch import nn
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
+from ..formats.heads import MODEL
 from ..models import ModuleModel
 from ..signature import Arrays, describe
 from .naming import select
@@ -24,6 +25,8 @@ Item = TypeVar("Item")
 
 BY_POSITION = ("layer_types", "layers_block_type", "layer_rope_theta")
 """Lists of a transformer's config that forward reads by a block's position. Others are read while it is built."""
+NUMBER = "num_hidden_layers"
+"""How every transformer's config calls the number of its blocks, whatever name that has in its file."""
 
 
 class Blocks:
@@ -98,6 +101,8 @@ class Blocks:
         masks = {id(self.model.module.get_parameter(name)): mask for name, mask in self.model.masks.items()}
         for key, values in self._by_position().items():
             setattr(self.config, key, _left(values, positions))
+        if getattr(self.config, NUMBER, None) == len(self.all):
+            setattr(self.config, NUMBER, len(self.all) - len(positions))
         self._put(_left(self.all, positions))
         self.model.cuts.append((self.name, tuple(positions)))
         self.model.masks = {
@@ -118,6 +123,20 @@ class Blocks:
             self.container._modules.update(everything)
             for key, values in listed.items():
                 setattr(self.config, key, values)
+
+    def described(self) -> dict[str, Any]:
+        """Return what a transformer's config says of the blocks that are there, by the keys of its file; of a part of
+        it (`text_config`), with the part's name in front. Empty if it does not count these.
+        """
+        if getattr(self.config, NUMBER, None) != len(self.all):
+            return {}
+        number = getattr(self.config, "attribute_map", {}).get(NUMBER, NUMBER)
+        said = {number: len(self.all)} | self._by_position()
+        whole = self.model.module.get_submodule(MODEL).config
+        if whole is self.config:
+            return said
+        part = next((key for key, value in vars(whole).items() if value is self.config), None)
+        return {} if part is None else {f"{part}.{key}": value for key, value in said.items()}
 
     def _by_position(self) -> dict[str, list[Any]]:
         """Return what the config lists for each block."""

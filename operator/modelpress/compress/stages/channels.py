@@ -28,6 +28,7 @@ from .cutting import GLOBAL, Cutter, tracing
 from .naming import select
 from .ranking import importances
 from .reconstructing import kept_by, reconstruct
+from .turned import turned
 
 SAMPLES = 2
 TRIED_RATIO = 0.5
@@ -37,6 +38,9 @@ STEPS = 10
 """Halvings of the search for a ratio: 0.1 % of the channels."""
 TOLERANCE = 0.05
 """A reached amount that is further than this from the wanted one is worth a warning."""
+
+INSTEAD = "Ask for less, prune with structure Unstructured or SemiStructured2x4, or cut whole blocks."
+"""What to do where many layers cannot lose channels."""
 
 Count = Callable[[nn.Module], int]
 
@@ -55,6 +59,7 @@ class Pruning:
         self.asked = select(settings.ignore, layers, "layer", nested=True)
         self.fixed = self.asked
         self.mixed = set[str]()
+        self.turned = sorted({name for name, layer in model.module.named_modules() if turned(layer)} - self.asked)
         self.amount = settings.amount or PruneAmount()
         self.counted = next((key for key in self._counts() if getattr(self.amount, key) is not None), None)
         self.total = self._counts()[self.counted](model.module) if self.counted is not None else 0
@@ -106,6 +111,15 @@ class Pruning:
                 "Left alone, because forward puts their channels into another order than that in which the next layer "
                 f"is followed: {', '.join(sorted(self.mixed)[:8])}."
             )
+        if self.turned:
+            self.context.notes.append(f"Left alone, {self.unfollowed()}.")
+
+    def unfollowed(self) -> str:
+        """Return why layers that are there cannot lose channels at all; nothing if there are no such layers."""
+        if not self.turned:
+            return ""
+        more = f" and {len(self.turned) - 1} more" if len(self.turned) > 1 else ""
+        return f"because channels are not followed through layers of the kind Conv1D: {self.turned[0]}{more}"
 
     def _counts(self) -> dict[str, Count]:
         return {
@@ -138,9 +152,10 @@ class Pruning:
 
         most = removed(MOST)
         if most < wanted - TOLERANCE:
+            why = f", {self.unfollowed()}. {INSTEAD}" if self.turned else ": ask for less."
             raise Judged(
                 Reason.STAGE_FAILED,
-                f"prune can remove at most {most:.0%} of the {what}, the recipe asks for {wanted:.0%}: ask for less.",
+                f"prune can remove at most {most:.0%} of the {what}, the recipe asks for {wanted:.0%}{why}",
             )
         low, high = 0.0, MOST
         best = (abs(most - wanted), MOST)

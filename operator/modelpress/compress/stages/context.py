@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class Context:
     warnings: list[str] = field(default_factory=list)
     layers: list[LayerFacts] = field(default_factory=list)
     """What became of single nodes, where the stage says so."""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    """What a transformer's config.json has to say after the stage, by key."""
 
     def calibration(self) -> Arrays | None:
         """Return inputs to calibrate or verify with: calibration data, or some of the training data."""

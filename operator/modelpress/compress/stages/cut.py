@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from modelpress.api.reasons import Reason
+from modelpress.api.source import SourceFormat
 from modelpress.api.stages import Cut
 
 from ..errors import Judged
@@ -58,6 +59,8 @@ def run(model: ModuleModel, settings: Cut, context: Context) -> ModuleModel:
     left = called - blocks.called(inputs)
     if left and gone != list(range(count - len(gone), count)):
         context.warnings.append(_by_position([key for key, item in names.items() if item in left], gone, name))
+    if context.spec is not None and context.spec.format is SourceFormat.TRANSFORMERS:
+        context.configuration |= blocks.described()
     after = sum(item.numel() for item in model.module.parameters())
     context.notes.append(
         f"Blocks {_list(gone)} of {name} were removed, {count - len(gone)} stay; "

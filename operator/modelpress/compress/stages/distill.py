@@ -12,11 +12,12 @@ from modelpress.api.stages import Distill, SourceModule, Teacher
 from ..errors import Judged
 from ..models import ModuleModel
 from . import beside, teachers
+from .batching import device
 from .context import Context
 from .features import Features
 from .imitating import TeacherLoss
 from .objectives import criterion
-from .training import device, train
+from .training import train
 
 
 def run(model: ModuleModel, settings: Distill, context: Context) -> ModuleModel:

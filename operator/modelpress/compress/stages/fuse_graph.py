@@ -47,7 +47,7 @@ def fold(proto: Any) -> list[str]:
         done.append(f"{norm.name or norm.output[0]} into {layer.name or layer.op_type}")
         producers[norm.output[0]] = layer
         proto.graph.node.remove(norm)
-    _drop_unused(proto)
+    graph.drop_unused(proto)
     return done
 
 
@@ -90,10 +90,3 @@ def _fold(proto: Any, layer: Any, norm: Any, weights: dict[str, Any]) -> None:
     del layer.input[:]
     layer.input.extend(inputs)
     layer.output[0] = norm.output[0]
-
-
-def _drop_unused(proto: Any) -> None:
-    used = graph.consumers(proto)
-    kept = [item for item in proto.graph.initializer if item.name in used]
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(kept)

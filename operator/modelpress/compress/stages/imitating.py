@@ -1,19 +1,13 @@
-"""How far a student's answers are from its teacher's: a Criterion over all outputs. Runs tenants' code (forward).
-
-Logits: Hinton et al. 2015, arXiv:1503.02531, section 2.
-"""
+"""How far a student's answers are from its teacher's: a Criterion over all outputs. Runs tenants' code (forward)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from modelpress.api.defaults import EffectiveDistill
 from modelpress.api.objective import Loss, Objective
@@ -25,17 +19,16 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..scores import IMAGE_AXES, class_axis
 from ..signature import Signature, describe
+from .batching import batched, batches, device
+from .criterion import Criterion, Outputs
+from .distances import MATCHES, WHAT, Spread, divergence
 from .features import Features
 from .padding import kept, words
-from .training import Criterion, Outputs, batched, batches, device
 
 REMEMBERED = 2**26
 """Most numbers of the teacher's answers to one dataset that are remembered: 256 MiB."""
 SPREAD_SAMPLES = 256
 """Training samples, evenly chosen, whose answers say how much an output varies."""
-
-LEAST_SPREAD = 1e-4
-"""Least variance by the mean square: an error of a hundredth counts as much as anything, whatever varies less."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Compared:
 
 
 class TeacherLoss:
-    """The difference between student and teacher, and the objective on the targets: a training.Criterion.
+    """The difference between student and teacher, and the objective on the targets: a Criterion.
 
     The first samples to be checked, those that are trained on, settle which outputs are compared, and how.
     """
@@ -96,6 +89,10 @@ class TeacherLoss:
         if self.features is not None:
             self.teacher.call(inputs)
             self.features.prepare()
+
+    def taught(self) -> list[str]:
+        """Return the outputs that are compared."""
+        return [each.name for each in self.compared]
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what brings the student's features to the teacher's width."""
@@ -199,7 +196,7 @@ class TeacherLoss:
         if len(compared) == 1 or not squared:
             return tuple(compared)
         chosen = np.unique(np.linspace(0, samples.count - 1, min(SPREAD_SAMPLES, samples.count)).astype(int))
-        found = {each.name: _Spread() for each in squared}
+        found = {each.name: Spread() for each in squared}
         for start in range(0, len(chosen), self.settings.batch_size):
             part = chosen[start : start + self.settings.batch_size]
             for inputs, _ in batches(self.teacher, samples, part, self.where):
@@ -248,53 +245,3 @@ def _types(names: Sequence[str], values: Sequence[torch.Tensor]) -> str:
         f"{name} holds {str(value.dtype).removeprefix('torch.')}" for name, value in zip(names, values, strict=True)
     )
     return ", ".join(held)
-
-
-class _Spread:
-    """How much numbers that come in pieces vary about their mean."""
-
-    def __init__(self) -> None:
-        self.count, self.sum, self.squares = 0, 0.0, 0.0
-
-    def add(self, values: torch.Tensor) -> None:
-        """Take a piece in."""
-        exact = values.double()
-        self.count += exact.numel()
-        self.sum += float(exact.sum())
-        self.squares += float(exact.square().sum())
-
-    def scale(self) -> float:
-        """Return the variance, or a share of the mean square where numbers hardly vary; of zeros 1."""
-        if not self.count or not math.isfinite(self.squares):
-            return 1.0
-        mean_square = self.squares / self.count
-        variance = mean_square - (self.sum / self.count) ** 2
-        return max(variance, LEAST_SPREAD * mean_square) or 1.0
-
-
-def divergence(got: torch.Tensor, wanted: torch.Tensor, temperature: float, axis: int) -> torch.Tensor:
-    """Return the mean Kullback-Leibler divergence of the softened scores of classes, which `axis` counts.
-
-    It is multiplied by the square of the temperature, so that gradients keep their size.
-    """
-    student = functional.log_softmax(got / temperature, axis)
-    teacher = functional.log_softmax(wanted / temperature, axis)
-    each = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(axis)
-    return each.mean() * temperature**2
-
-
-def _mse(got: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(got, wanted)
-
-
-def _cosine(got: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    return (1 - functional.cosine_similarity(got, wanted, dim=-1)).mean()
-
-
-MATCHES: Mapping[Match, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = MappingProxyType(
-    {Match.MSE: _mse, Match.COSINE: _cosine}
-)
-"""(student's output, teacher's output) → mean loss."""
-WHAT: Mapping[Match, str] = MappingProxyType(
-    {Match.LOGITS: "scores of classes", Match.COSINE: "directions along the last axis", Match.MSE: "numbers"}
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -64,8 +64,20 @@ SEVERAL = (
 )
 
 
+def settled(asked: Sequence[str], names: Sequence[str], samples: Samples, role: str) -> list[str]:
+    """Return which outputs a loss is taken of: those asked for, else those with targets. Raises Judged without any."""
+    found = [*asked] or [name for name in names if name in samples.targets] or [*names[:1]]
+    for name in found:
+        if name not in samples.targets:
+            raise Judged(
+                Reason.DATASET_DOES_NOT_FIT,
+                f"The {role} data has no target for output {name}: name its column in compression.data.{role}.targets.",
+            )
+    return found
+
+
 class TargetLoss:
-    """The objective of the spec on the targets: a training.Criterion. Raises Judged with RecipeInvalid."""
+    """The objective of the spec on the targets: a Criterion. Raises Judged with RecipeInvalid."""
 
     def __init__(self, objective: Objective, signature: Signature, smoothing: float = 0.0) -> None:
         self.kind = objective.loss
@@ -92,14 +104,8 @@ class TargetLoss:
         The first samples to be checked, those that are trained on, settle what the loss is taken of if the objective
         names no output.
         """
-        self.outputs = self.outputs or [name for name in self.names if name in samples.targets] or self.names[:1]
+        self.outputs = settled(self.outputs, self.names, samples, role)
         for name in self.outputs:
-            if name not in samples.targets:
-                raise Judged(
-                    Reason.DATASET_DOES_NOT_FIT,
-                    f"The {role} data has no target for output {name}: name its column in "
-                    f"compression.data.{role}.targets.",
-                )
             targets = samples.targets[name]
             first = rows_of(targets, [0]) if is_ragged(targets) else targets
             try:
@@ -108,6 +114,10 @@ class TargetLoss:
                 if len(self.outputs) == 1:
                     raise
                 raise Judged(refused.reason, f"{refused.message} {SEVERAL}") from refused
+
+    def taught(self) -> list[str]:
+        """Return the outputs that the loss is taken of."""
+        return self.outputs
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""

@@ -1,11 +1,11 @@
-"""The objective of the spec as a training.Criterion: one of our losses, or a function of the source.
+"""The objective of the spec as a Criterion: one of our losses, or a function of the source.
 
 Runs tenants' code where the loss is an entrypoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from torch import nn
 
 from modelpress.api.objective import Loss, Objective
 from modelpress.api.reasons import Reason
+from modelpress.api.stages import Finetune, Prune
 
 from ..datasets import Samples, rows_of
 from ..errors import Judged
 from ..formats import entrypoint
 from ..signature import Signature, describe
-from .losses import TargetLoss
-from .training import Criterion, Outputs
+from .context import Reader
+from .criterion import Criterion, Outputs
+from .losses import TargetLoss, settled
 
 
 def criterion(objective: Objective, signature: Signature, source: Path, smoothing: float = 0.0) -> Criterion:
@@ -39,8 +41,22 @@ def criterion(objective: Objective, signature: Signature, source: Path, smoothin
     )
 
 
+def check_targets(objective: Objective | None, stages: Iterable[Any], signature: Signature, samples: Reader) -> None:
+    """Raise Judged if a stage learns from targets that the data lacks: before the stages, not once it is their turn."""
+    if objective is None or objective.loss is Loss.ENTRYPOINT or not any(_learns(stage) for stage in stages):
+        return
+    wanted = [objective.output] if objective.output else []
+    for role in ("train", "validation"):
+        if (found := samples(role)) is not None:
+            wanted = settled(wanted, [spec.name for spec in signature.outputs], found, role)
+
+
+def _learns(stage: Any) -> bool:
+    return isinstance(stage, Finetune) or (isinstance(stage, Prune) and stage.recovery is not None)
+
+
 class EntrypointLoss:
-    """A function of the source, on all outputs and all targets: a training.Criterion."""
+    """A function of the source, on all outputs and all targets: a Criterion."""
 
     name = "The loss"
 
@@ -69,6 +85,9 @@ class EntrypointLoss:
                 f"The loss {self.where} returned {wrong}: it must return the mean over a batch, one number, computed "
                 "from the outputs by torch.",
             )
+
+    def taught(self) -> None:
+        """Nobody knows what the function looks at."""
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing is trained beside the module."""

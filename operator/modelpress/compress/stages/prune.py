@@ -17,7 +17,8 @@ def run(model: ModuleModel, settings: Prune, context: Context) -> ModuleModel:
     """Remove weights or channels in place, in steps. Raises Judged with StageFailed if nothing could be removed."""
     full, before = with_defaults(settings), count_parameters(model.module)
     structured = full.structure is PruneStructure.CHANNEL
-    pruning = channels.Pruning(model, full, context) if structured else weights.Pruning(model, full, context)
+    followed = channels.Pruning(model, full, context) if structured else None
+    pruning = followed or weights.Pruning(model, full, context)
     for step in range(1, full.steps + 1):
         pruning.step(step)
         if structured:
@@ -25,7 +26,10 @@ def run(model: ModuleModel, settings: Prune, context: Context) -> ModuleModel:
         if step < full.steps and settings.recovery is not None:
             finetune.run(model, settings.recovery, context)
     after = count_parameters(model.module)
-    if structured and after >= before:
+    if followed is not None and after >= before:
+        if followed.turned:
+            told = f"prune removed no channel, {followed.unfollowed()}. {channels.INSTEAD}"
+            raise Judged(Reason.STAGE_FAILED, told)
         raise Judged(
             Reason.STAGE_FAILED,
             "prune removed no channel: every layer is an output of the model, is ignored, or cannot lose a channel "

@@ -21,10 +21,11 @@ from ..errors import Judged
 from ..formats.entrypoint import Guard
 from ..models import ModuleModel
 from . import compensating
+from .batching import batched, batches
 from .candidates import Candidate
 from .context import Context
+from .criterion import Criterion
 from .objectives import criterion
-from .training import Criterion, batched, batches
 
 BATCH = 64
 GRADIENT_SAMPLES = 1024

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,36 +23,13 @@ from modelpress.api.stages import LearningRateSchedule
 from ..datasets import Samples
 from ..errors import Judged
 from ..formats.entrypoint import Guard
-from ..models import ModuleModel, tensors
-from ..signature import calls
+from ..models import ModuleModel
 from .augmenting import Augmentation
+from .batching import batched, batches, device
 from .channels_last import channels_last
 from .context import Context
+from .criterion import Criterion, Outputs
 from .quantize import aware
-
-Outputs = tuple[torch.Tensor, ...]
-"""Outputs of one call in the order of the signature, all with a first axis that counts samples."""
-
-
-class Criterion(Protocol):
-    """What training makes small."""
-
-    name: str
-    """What a person calls it."""
-
-    def check(self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, role: str) -> None:
-        """Raise Judged unless the samples of a role have what the loss needs; outputs are those of the inputs."""
-        ...
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return what is trained beside the module's own parameters."""
-        ...
-
-    def loss(
-        self, inputs: dict[str, torch.Tensor], outputs: Outputs, samples: Samples, chosen: np.ndarray
-    ) -> torch.Tensor:
-        """Return the mean loss of the chosen samples, whose outputs these are, given the inputs."""
-        ...
 
 
 def train(model: ModuleModel, settings: EffectiveTraining, criterion: Criterion, context: Context, stage: str) -> None:
@@ -71,6 +47,7 @@ def train(model: ModuleModel, settings: EffectiveTraining, criterion: Criterion,
             if found is not None:
                 with Guard(context.source, f"forward on the {role} data"):
                     trainer.check(found, role)
+        context.warnings += trainer.untaught()
         with Guard(context.source, "forward in training"), channels_last(model, trainer.some(samples)):
             trainer.train(samples, validation, context)
     model.module.eval().cpu()
@@ -85,11 +62,6 @@ def _as_stored(
     if context.quantization is None:
         raise Judged(Reason.RECIPE_INVALID, "quantizationAware trains for a quantize stage, which the recipe has not.")
     return aware.rounded(model, context.quantization, context)
-
-
-def device() -> str:
-    """Return where training runs."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Trainer:
@@ -108,6 +80,8 @@ class Trainer:
         self.augmentation = (
             Augmentation(settings.augment, model.signature, seed, self.device) if settings.augment is not None else None
         )
+        self.differentiable: list[str] = []
+        """Outputs that could be learned of."""
         model.module.to(self.device)
         self.masks = {name: mask.to(self.device) for name, mask in model.masks.items()}
 
@@ -117,6 +91,22 @@ class Trainer:
         with torch.no_grad():
             inputs, outputs, _ = next(self._answers(samples, np.arange(min(2, samples.count))))
         self.criterion.check(inputs, outputs, samples, role)
+        self.differentiable = [
+            spec.name
+            for spec, value in zip(self.model.signature.outputs, outputs, strict=False)
+            if value.is_floating_point()
+        ]
+
+    def untaught(self) -> list[str]:
+        """Return a sentence about the outputs that training does not look at, none if it looks at all."""
+        taught = self.criterion.taught()
+        left = [name for name in self.differentiable if taught is not None and name not in taught]
+        if not left:
+            return []
+        return [
+            f"{self.stage} looked at {', '.join(taught or ())} alone: nothing kept {', '.join(left)} as before. "
+            "Judge every output that matters by a metric of its own; distill without objective.output imitates all."
+        ]
 
     def some(self, samples: Samples) -> dict[str, torch.Tensor]:
         """Return the inputs of one call with few samples."""
@@ -244,18 +234,3 @@ class Trainer:
             with torch.no_grad():
                 for name, mask in self.masks.items():
                     weights[name].mul_(mask)
-
-
-def batches(
-    model: ModuleModel, samples: Samples, chosen: np.ndarray, where: str = "cpu"
-) -> Iterator[tuple[dict[str, torch.Tensor], np.ndarray]]:
-    """Yield (inputs of a call, their samples): the chosen samples at once, or one by one if there is no batch."""
-    columns = {name: column[chosen] for name, column in samples.inputs.items()}
-    for position, arguments in enumerate(calls(columns, model.signature, len(chosen))):
-        part = chosen if model.signature.batched else chosen[position : position + 1]
-        yield tensors(arguments, where), part
-
-
-def batched(model: ModuleModel, outputs: Outputs) -> Outputs:
-    """Return the outputs with a first axis that counts samples."""
-    return outputs if model.signature.batched else tuple(output[None] for output in outputs)

@@ -86,6 +86,13 @@ def test_samples_of_one_group_are_told_by_text_or_numbers(tmp_path: Path, file_f
             assert (found.group[first] == found.group[second]) == (group[rows[first]] == group[rows[second]])
 
 
+def test_samples_of_no_group_are_not_taken_for_a_group(tmp_path: Path) -> None:
+    group = numpy.array([1.0, 2.0, numpy.nan, 2.0, numpy.nan])
+    dataset = save(tmp_path, "npz", {"image": IMAGES.reshape(5, 4), "document": group})
+    refusal = refused(tmp_path, dataset.model_copy(update={"group": "document"}))
+    assert "column 'document' holds NaN, first in sample 2: say which group" in refusal.message
+
+
 def test_text_where_numbers_are_wanted_is_refused(tmp_path: Path) -> None:
     dataset = save(tmp_path, "jsonl", {"image": numpy.array(["a", "bc"])})
     assert "holds text, not numbers" in refused(tmp_path, dataset).message

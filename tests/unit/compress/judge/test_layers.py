@@ -75,6 +75,15 @@ def test_layers_that_changed_places_are_told_by_their_shapes() -> None:
     assert found == {one.name: one.name for one in before if one.name not in gone} | gone
 
 
+def test_a_layer_that_kept_its_name_is_not_gone_though_a_block_that_was_cut_had_layers_of_its_shape() -> None:
+    blocks = [layer(f"layer.{number}.query", "MatMul", 64, 64) for number in range(3)]
+    before = [*blocks, layer("pooler", "Gemm", 64, 64), layer("classifier", "Gemm", 64, 3)]
+    after = [layer(f"layer.{number}.query", "MatMulNBits", 64, 64) for number in range(2)]
+    after += [layer("pooler", "MatMulNBits", 64, 64), layer("classifier", "Gemm", 64, 3)]
+    found = {one.name: other and other.name for one, other in pair(before, after)}
+    assert found == {one.name: one.name for one in before} | {"layer.2.query": None}
+
+
 def test_numbers_that_only_choose_an_axis_are_no_layer(original: Path) -> None:
     made = onnx.load(original)
     made.graph.initializer.append(numpy_helper.from_array(np.array([0]), "axis"))

@@ -189,6 +189,24 @@ def test_r2_is_torchmetrics(shape: tuple[int, ...]) -> None:
     assert scored(a_metric("r2"), answers, answers, None).original == 1.0
 
 
+def test_r2_of_a_truth_that_never_differs_cannot_be_told() -> None:
+    answers = RANDOM.normal(size=(40, 2)).astype(numpy.float32)
+    with pytest.raises(Judged, match="for r2 the truth must differ") as caught:
+        scored(a_metric("r2"), answers, answers + 1, numpy.ones((40, 2)))
+    assert caught.value.reason is Reason.EVALUATION_FAILED
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1), (40, 6, 1)])
+@pytest.mark.parametrize(("kind", "args"), [("cosine", {}), ("agreement", {"kind": "cosine"})])
+def test_cosines_of_single_numbers_are_refused_for_they_are_1_whatever_those_are(
+    kind: str, args: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    answers = RANDOM.uniform(1, 2, shape).astype(numpy.float32)
+    with pytest.raises(Judged, match="output 'y' has a single number") as caught:
+        scored(a_metric(kind, **args), answers, answers * 9, None)
+    assert caught.value.reason is Reason.EVALUATION_FAILED
+
+
 def test_perplexity_is_torchmetrics_and_leaves_padding_out() -> None:
     scores = RANDOM.normal(size=(30, 7, 11)).astype(numpy.float32)
     labels = RANDOM.integers(0, 11, (30, 7))

@@ -140,8 +140,8 @@ def test_the_figure_is_the_mean_of_its_scores_paired_by_sample(where: Layout) ->
     before, after = costs(WEIGHT), costs(WORSE)
     assert (cost.name, cost.samples, cost.higher_is_better) == ("cost", COUNT, False)
     assert (cost.original, cost.compressed) == pytest.approx((before.mean(), after.mean()))
-    assert cost.standard_error == pytest.approx((after - before).std() / COUNT**0.5, rel=0.1)
-    assert cost.compressed_standard_error == pytest.approx(after.std() / COUNT**0.5, rel=0.1)
+    assert cost.standard_error == pytest.approx((after - before).std() / COUNT**0.5, rel=0.2)
+    assert cost.compressed_standard_error == pytest.approx(after.std() / COUNT**0.5, rel=0.2)
     assert top1.name == "top1" and top1.pairs is not None
     assert [gate.outcome for gate in report.gates] == ["Fail"], "it is far above what the gate allows"
 

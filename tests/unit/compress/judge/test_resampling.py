@@ -140,3 +140,25 @@ def test_groups_without_a_label_that_counts_are_no_groups(kind: str) -> None:
     found = all_of_them.figure(0, group)
     assert (found.samples, found.groups) == (70, 35)
     assert found == those_left.figure(0, group[left])
+
+
+def mean_error(values: numpy.ndarray, seed: int) -> float:
+    """Return the standard error of the mean of `values`, as the judge takes it."""
+    return Units(len(values)).errors(lambda rows: 0.0, lambda rows: float(values[rows].mean()), 200, seed)[0]
+
+
+def test_a_loss_that_few_samples_make_up_passes_less_often_than_by_its_plain_standard_error() -> None:
+    random = numpy.random.default_rng(0)
+    passed = {"plain": 0, "ours": 0}
+    for seed in range(300):
+        losses = numpy.where(random.random(200) < 0.1, random.standard_normal(200) ** 2, 0.0)  # 0.1 in truth
+        errors = {"plain": losses.std() / 200**0.5, "ours": mean_error(losses, seed)}
+        for name, error in errors.items():
+            passed[name] += losses.mean() + 1.645 * error <= 0.1
+    assert passed["ours"] < 0.85 * passed["plain"]
+    assert passed["ours"] / 300 < 0.12
+
+
+def test_a_loss_that_all_samples_make_up_has_about_its_plain_standard_error() -> None:
+    losses = numpy.random.default_rng(0).standard_normal(400)
+    assert mean_error(losses, 0) == pytest.approx(losses.std() / 20, rel=0.15)

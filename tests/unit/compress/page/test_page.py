@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from tests.support.reports import full_facts, full_report
 
+from modelpress.api.figures import MetricFigure
 from modelpress.compress import page
-from modelpress.compress.page import charts, numbers
-from modelpress.compress.page.sections import headline
+from modelpress.compress.page import charts, numbers, sections
+from modelpress.compress.page.sections import headline, qualities
 from modelpress.store.report import Histogram, Report
 
 
@@ -120,6 +121,22 @@ def test_a_metric_that_reads_the_same_stayed() -> None:
     assert "top1 stayed at 0.982" in headline(unchanged)
 
 
+def test_a_change_lies_within_its_bounds_whichever_way_is_better() -> None:
+    figures = {"name": "error", "original": 0.2, "compressed": 0.3, "samples": 400, "standard_error": 0.01}
+    for higher in (True, False):
+        report = full_report()
+        metric = MetricFigure.model_validate(figures | {"higher_is_better": higher})
+        one = report.model_copy(update={"figures": report.figures.model_copy(update={"metrics": (metric,)})})
+        (found,) = qualities(one)
+        assert found.change == "+0.100"
+        assert found.bounds == "95 % bounds +0.084 … +0.116, n=400"
+        assert (found.middle > 0) == higher, "better is right of the middle"
+
+
+def test_a_gate_that_cannot_be_told_is_counted_beside_one_that_failed() -> None:
+    assert sections.verdict(full_report().gates).sentence == "1 of 3 gates did not pass, 1 cannot be told yet."
+
+
 def test_a_result_that_grew_is_not_called_smaller() -> None:
     report = full_report()
     grown = report.figures.model_copy(update={"compressed_bytes": 162_244})
@@ -164,6 +181,10 @@ def test_a_histogram_is_drawn_to_its_highest_bin() -> None:
         (numbers.percent(-0.391), "−39.1 %"),
         (numbers.times(0.671), "0.67×"),
         (numbers.seconds(200), "3 min 20 s"),
+        (numbers.seconds(119.7), "2 min 0 s"),
+        (numbers.seconds(59.8), "1 min 0 s"),
+        (numbers.seconds(0.074), "0.074 s"),
+        (numbers.signed(-0.00074), "−7.4e−04"),
     ],
 )
 def test_numbers_are_as_people_read_them(text: str, wanted: str) -> None:

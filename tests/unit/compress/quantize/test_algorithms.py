@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.quantize.conftest import Press, loss
 from tests.unit.compress.quantize.sentences import sentences
+from tests.unit.compress.sources import samples_of
 
 from modelpress.api.reasons import Reason
 from modelpress.api.stages import Quantize
@@ -43,6 +46,20 @@ def test_tables_without_outliers_get_ranges_of_less_error(algorithm: str, origin
         found[rounding] = (loss(original, after), after.path.stat().st_size)
     assert found[algorithm][0] < found["RTN"][0] * 0.97
     assert found[algorithm][1] == found["RTN"][1]
+
+
+@pytest.mark.parametrize("algorithm", ["GPTQ", "AWQ"])
+def test_of_few_sentences_they_say_how_little_those_tell_and_lose_no_more(
+    algorithm: str, original: GraphModel, make_context: MakeContext, press: Press, tmp_path: Path
+) -> None:
+    few = {name: column[:2] for name, column in sentences().items()}
+    context = make_context({"calibration": samples_of(few)})
+    context.scratch = tmp_path / "few"
+    fields = {"weights": {"bits": 4}, "embeddings": {"bits": 8}}
+    after = quantize.run(original, Quantize.model_validate({**fields, "algorithm": algorithm}), context)
+    assert loss(original, after) < loss(original, press(**fields)[0])
+    assert f"so {algorithm} rounds them nearly to nearest" in " ".join(context.warnings)
+    assert not any("nearly to nearest" in warning for warning in press(**fields, algorithm=algorithm)[1].warnings)
 
 
 def test_without_data_they_are_refused(original: GraphModel, make_context: MakeContext) -> None:

@@ -27,6 +27,8 @@ def scales(model: GraphModel) -> list[np.ndarray[Any, Any]]:
     tensors = {item.name: numpy_helper.to_array(item) for item in proto.graph.initializer}
     halves = [value for value in tensors.values() if value.dtype == np.float16]
     named = [node.input[SCALED[node.op_type]] for node in proto.graph.node if node.op_type in SCALED]
+    wide = {node.output[0] for node in proto.graph.node if node.op_type == "Cast" and node.input[0] in tensors}
+    named += [node.input[1] for node in proto.graph.node if node.op_type == "Mul" and node.input[0] in wide]
     return [*halves, *(tensors[name] for name in named)]
 
 
@@ -58,3 +60,15 @@ def test_scales_of_groups_are_powers_of_two(algorithm: str, original: GraphModel
     assert all_powers_of_two(after)
     assert not all_powers_of_two(press(preset="W4A16")[0])
     assert loss(original, after) < 0.25
+
+
+def test_scales_of_convolutions_that_compute_in_float_are_powers_of_two(
+    tmp_path: Path, make_context: MakeContext
+) -> None:
+    before = write(tmp_path / "in")
+    kernels = [
+        scales(quantize.run(before, Quantize.model_validate({"preset": "W8A16", **fields}), make_context()))
+        for fields in ({}, {"scales": "PowerOfTwo"})
+    ]
+    told = [[bool((np.frexp(np.abs(item))[0] == 0.5).all()) for item in found if item.ndim == 4] for found in kernels]
+    assert told == [[False, False], [True, True]]

@@ -147,12 +147,28 @@ def test_convolutions_are_stored_in_8_bits_beside_4_bit_products(tmp_path: Path,
     assert "compute in float" in context.warnings[0]
 
 
+def sharing(folder: Path) -> GraphModel:
+    """Write the small model with one weight for two products, of other activations: alike nodes would become one."""
+    model = write(folder)
+    proto = onnx.load(model.path)
+    place, gate = next((place, node) for place, node in enumerate(proto.graph.node) if node.name == "gate")
+    proto.graph.node.insert(place, onnx.helper.make_node("Neg", [gate.input[0]], ["negated"], name="negated"))
+    gate.input[:] = ["negated", "up_weight"]
+    graph.save(proto, model.path)
+    return model
+
+
 def test_a_weight_that_two_nodes_share_is_stored_once(tmp_path: Path, press: Press) -> None:
-    shared = write(tmp_path / "shared")
-    proto = onnx.load(shared.path)
-    next(node for node in proto.graph.node if node.name == "gate").input[1] = "up_weight"
-    graph.save(proto, shared.path)
+    shared = sharing(tmp_path / "shared")
     after, _ = press(shared, preset="W4A16", algorithm="AWQ")
     codes = [item for item in onnx.load(after.path).graph.initializer if len(item.dims) == 3]
+    assert operators(after).count("MatMulNBits") == len(PRODUCTS)
     assert len(codes) == len(PRODUCTS) - 1
     assert loss(shared, after) < 0.06
+
+
+def test_a_weight_that_stays_beside_its_integers_is_told(tmp_path: Path, press: Press) -> None:
+    shared = sharing(tmp_path / "shared")
+    told = "up shares its weight with gate, left as it was: the file holds it twice."
+    assert told in press(shared, preset="W4A16", ignore=["gate"])[1].warnings
+    assert told not in press(shared, preset="W4A16")[1].warnings

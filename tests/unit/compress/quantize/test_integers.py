@@ -100,6 +100,20 @@ def test_what_would_change_nothing_is_refused(
     assert words in caught.value.message
 
 
+def test_a_graph_whose_weights_are_integers_already_is_not_said_to_have_been_quantized(
+    tmp_path: Path, make_context: MakeContext
+) -> None:
+    context = make_context()
+    once = quantize.run(write(tmp_path / "in"), settings(preset="INT8_DYNAMIC"), context)
+    stored = int(context.notes[-1].split()[0])
+    again = GraphModel(tmp_path / "again" / "model.onnx", once.signature)
+    again.path.parent.mkdir()
+    once.path.rename(again.path)
+    with pytest.raises(Judged, match=f"{stored} weights were integers before: take the model as it was") as caught:
+        quantize.run(again, settings(preset="INT8_DYNAMIC"), context)
+    assert caught.value.reason is Reason.STAGE_FAILED
+
+
 @pytest.mark.parametrize(("samples", "warned"), [(1, True), (15, True), (16, False)])
 def test_calibration_with_too_few_samples_is_told(
     tmp_path: Path, make_context: MakeContext, samples: int, warned: bool

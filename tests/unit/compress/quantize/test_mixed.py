@@ -91,7 +91,11 @@ def test_what_the_user_fixed_is_not_measured(press: Press) -> None:
     assert context.layers[-1].bits == 8.25
 
 
-def test_a_loss_that_nothing_keeps_is_refused(press: Press) -> None:
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [({"maxLoss": 1e-9}, "mixed.maxLoss of 1e-09"), ({"effectiveBits": 32}, "mixed.effectiveBits of 32")],
+)
+def test_a_budget_that_leaves_everything_in_float_is_refused(press: Press, budget: dict[str, float], told: str) -> None:
     with pytest.raises(Judged) as caught:
-        press(mixed={"maxLoss": 1e-9})
-    assert "leaves every weight in float" in caught.value.message
+        press(mixed=budget)
+    assert f"{told} leaves every weight in float" in caught.value.message

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.onnx_models import save_linear
+from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.quantize.conftest import Press
 
+from modelpress.api.source import TensorSpec
+from modelpress.api.stages import Quantize
 from modelpress.compress.judge.layers import compare_layers, layers_of, pair
 from modelpress.compress.models import GraphModel
+from modelpress.compress.signature import Signature
+from modelpress.compress.stages import quantize
 
 SCHEMES: dict[str, dict[str, Any]] = {
     "8 bits": {"preset": "W8A16"},
@@ -40,3 +47,17 @@ def test_layers_keep_their_bytes_and_about_their_values(
             told += 1
             assert np.abs(other.main).mean() == pytest.approx(np.abs(layer.main).mean(), rel=0.15)
     assert told
+
+
+def test_what_fills_up_the_last_group_is_no_weight(tmp_path: Path, make_context: MakeContext) -> None:
+    weight = np.random.default_rng(0).standard_normal((100, 24)).astype(np.float32)
+    path = save_linear(tmp_path, weight)
+    model = GraphModel(path, Signature((TensorSpec(name="image", shape=("batch", 100)),), (TensorSpec(name="logits"),)))
+    context = make_context()
+    context.scratch = tmp_path / "stage"
+    after = quantize.run(model, Quantize.model_validate({"weights": {"bits": 4, "groupSize": 64}}), context)
+    (before,), (layer,) = layers_of(path), layers_of(after.path)
+    assert layer.main is not None
+    assert before.count == 2400
+    assert layer.main.shape == (2400,)
+    assert layer.count == 2400 + 2 * 24  # and the scales of two groups for each output

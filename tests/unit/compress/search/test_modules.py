@@ -10,7 +10,7 @@ from tests.unit.compress import sources
 from modelpress.compress.layout import Layout
 from modelpress.compress.run import Compression
 from modelpress.compress.search.looking import Look
-from modelpress.compress.search.searching import Searching
+from modelpress.compress.search.trying import Trying
 from modelpress.store.search import Search
 
 
@@ -47,6 +47,6 @@ def test_a_search_that_goes_on_trains_as_long_as_before_however_busy_the_machine
     tried = [trial.name for trial in first.trials if any("distill" in stage for stage in trial.stages)]
     assert tried
     monkeypatch.setattr(Look, "_epoch_seconds", lambda *_: 0.1)
-    monkeypatch.setattr(Searching, "_carry_out", lambda *_: pytest.fail("it was tried already"))
+    monkeypatch.setattr(Trying, "_carry_out", lambda *_: pytest.fail("it was tried already"))
     again = search(tmp_path, "Wave", trials=3)
     assert [trial.stages for trial in again.trials] == [trial.stages for trial in first.trials]

@@ -18,7 +18,7 @@ from modelpress.compress.judge.models import Model
 from modelpress.compress.layout import COMPRESSED, Layout
 from modelpress.compress.run import Compression
 from modelpress.compress.search.measuring import Measuring
-from modelpress.compress.search.searching import Searching
+from modelpress.compress.search.trying import Trying
 from modelpress.compress.signature import Arrays
 from modelpress.store.search import Search
 
@@ -121,9 +121,9 @@ def test_a_metric_of_the_source_that_fails_ends_the_search_before_anything_is_tr
 
 def test_a_search_that_was_killed_tries_nothing_twice(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    carry_out, measure = Searching._carry_out, Measuring.measure
+    carry_out, measure = Trying._carry_out, Measuring.measure
 
-    def counted(self: Searching, candidate: Any, folder: Path) -> Any:
+    def counted(self: Trying, candidate: Any, folder: Path) -> Any:
         tried.append(candidate.name)
         return carry_out(self, candidate, folder)
 
@@ -132,7 +132,7 @@ def test_a_search_that_was_killed_tries_nothing_twice(where: Layout, monkeypatch
             raise KeyboardInterrupt
         return measure(self, folder)
 
-    monkeypatch.setattr(Searching, "_carry_out", counted)
+    monkeypatch.setattr(Trying, "_carry_out", counted)
     with monkeypatch.context() as patch:
         patch.setattr(Measuring, "measure", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -171,13 +171,13 @@ def report_of(where: Layout, found: Search) -> None:
 def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the recipes that were carried out."""
     names: list[str] = []
-    carry_out = Searching._carry_out
+    carry_out = Trying._carry_out
 
-    def counted(self: Searching, candidate: Any, folder: Path) -> Any:
+    def counted(self: Trying, candidate: Any, folder: Path) -> Any:
         names.append(candidate.name)
         return carry_out(self, candidate, folder)
 
-    monkeypatch.setattr(Searching, "_carry_out", counted)
+    monkeypatch.setattr(Trying, "_carry_out", counted)
     return names
 
 
@@ -252,14 +252,14 @@ def test_truth_lies_where_the_test_data_has_it(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_fails_costs_a_trial_and_not_the_search(where: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    carry_out = Searching._carry_out
+    carry_out = Trying._carry_out
 
-    def broken(self: Searching, candidate: Any, folder: Path) -> Any:
+    def broken(self: Trying, candidate: Any, folder: Path) -> Any:
         if candidate.name == "INT8 dynamic":
             raise RuntimeError("an operator is not supported")
         return carry_out(self, candidate, folder)
 
-    monkeypatch.setattr(Searching, "_carry_out", broken)
+    monkeypatch.setattr(Trying, "_carry_out", broken)
     found = search(where, LENIENT, maxTrials=3)
     failed = next(trial for trial in found.trials if trial.name == "INT8 dynamic")
     assert failed.figures is None and "an operator is not supported" in failed.failure

@@ -14,17 +14,12 @@ from modelpress.api.objective import Loss
 from modelpress.api.stages import Distill, Importance, Match, Prune, PruneStructure
 from modelpress.compress.search.budget import Budget
 from modelpress.compress.search.front import Point, choose, dominates, pareto
-from modelpress.compress.search.space import (
-    NOTHING,
-    BlockList,
-    Candidate,
-    Part,
-    Traits,
-    levels,
-    prunings,
-    space,
-)
+from modelpress.compress.search.parts import NOTHING, Part
+from modelpress.compress.search.shapes import prunings
+from modelpress.compress.search.space import Candidate, space
+from modelpress.compress.search.stores import levels
 from modelpress.compress.search.strategy import GIVEN_UP, strategy
+from modelpress.compress.search.traits import BlockList, Traits
 from modelpress.store.search import Sensitivity
 
 SIZE, LATENCY = AutoObjective.SIZE, AutoObjective.LATENCY
@@ -96,6 +91,24 @@ def test_integers_that_are_slower_here_are_noticed_and_not_chosen_for_latency() 
     static = found["INT8 static"]
     assert static is not None and static.time > 1, "it was tried, for nobody knows beforehand"
     assert best(CONVOLUTIONAL, LATENCY) == "70 % of the multiplications pruned, distilled"
+
+
+def test_thin_layers_are_tried_where_there_is_room_after_pruning() -> None:
+    traits = replace(CONVOLUTIONAL, factorizes=True)
+    found = walk(traits, SIZE, 30)
+    assert any("factorized away" in name for name in found)
+    assert not any("factorized away" in name for name in walk(replace(traits, epochs=0), SIZE, 30)), "nothing trains"
+
+
+def test_attention_as_one_operator_is_tried_for_latency_with_the_store_that_did_best() -> None:
+    def encoder(candidate: Candidate) -> Point | None:
+        time = (0.4 if candidate.store.name.startswith("INT8") else 1.0) * (0.9 if candidate.shape.name else 1.0)
+        return Point(300 if candidate.store.name else 900, 0.0, time, time - 0.001)
+
+    traits = Traits(dense=36, calibrates=True, attends=True)
+    assert best(traits, LATENCY, of=encoder).startswith("attention as one operator, INT8")
+    for_size = walk(traits, SIZE, 12, of=encoder)
+    assert not any("attention" in name or "outliers" in name for name in for_size), "they are no smaller"
 
 
 def test_where_integers_are_fast_they_are_chosen() -> None:

@@ -16,7 +16,7 @@ LEAST_ELEMENTS = 64
 """Smaller weights gain nothing."""
 
 
-def store_convolutions(proto: Any, ignored: set[str], *, per_channel: bool) -> int:
+def store_convolutions(proto: Any, ignored: set[str], *, per_channel: bool, fixed_point: bool) -> int:
     """Replace float weights of convolutions by int8 ones, in place; return how many."""
     weights = {item.name: item for item in proto.graph.initializer}
     done: dict[str, str] = {}
@@ -28,13 +28,13 @@ def store_convolutions(proto: Any, ignored: set[str], *, per_channel: bool) -> i
         if tensor is not None and node.name not in ignored and _worth(tensor):
             if name not in done:
                 axis = OUTPUT_AXIS[node.op_type] if per_channel else None
-                nodes += widening(proto, tensor, others(len(tensor.dims), axis))
+                nodes += widening(proto, tensor, others(len(tensor.dims), axis), fixed_point=fixed_point)
                 done[name] = nodes[-1].output[0]
             node.input[1] = done[name]
             count += 1
         nodes.append(node)
     if done:
-        graph.replace_nodes(proto, nodes, done)
+        graph.replace_nodes(proto, nodes)
     return count
 
 

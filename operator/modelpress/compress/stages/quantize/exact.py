@@ -89,7 +89,7 @@ def _of_dynamic(proto: Any, tensors: Mapping[str, Any], floats: Mapping[str, Any
     for node in proto.graph.node:
         if node.op_type == "MatMulInteger":
             source, turned = _source(node.input[1], floats)
-            scale = tensors[node.input[1].removesuffix(SUFFIX) + SCALE]
+            scale = tensors.get(node.input[1].removesuffix(SUFFIX) + SCALE)  # another tool calls it otherwise
             yield _Weight(tensors[node.input[1]], scale, node.op_type, source, turned)
         elif node.op_type == "DynamicQuantizeLSTM":
             for place, scales in LSTM.items():

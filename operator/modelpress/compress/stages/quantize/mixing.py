@@ -91,6 +91,10 @@ class Mixing:
                 f"mixed.effectiveBits is {most:g}, but {FEWEST} bits and their scales take {least:.2f} on average: "
                 "allow more, or set a greater mixed.groupSize.",
             )
+        if not self._kept(chosen):
+            raise Judged(
+                Reason.RECIPE_INVALID, f"mixed.effectiveBits of {most:g} leaves every weight in float: allow fewer."
+            )
         return chosen
 
     def _within_loss(self, options: Mapping[str, list[Option]]) -> Choice:

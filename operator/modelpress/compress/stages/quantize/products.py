@@ -43,7 +43,7 @@ def take_over_biases(proto: Any) -> int:
     gone = made.keys() | added
     taken = {name for name, users in takers.items() if any(user is None or user.name not in gone for user in users)}
     idle = {name for name in widening if name not in taken}
-    graph.replace_nodes(proto, [node for node in nodes if node.output[0] not in idle], set())
+    graph.replace_nodes(proto, [node for node in nodes if node.output[0] not in idle])
     if made and all(opset.domain != DOMAIN for opset in proto.opset_import):
         proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return len(made)

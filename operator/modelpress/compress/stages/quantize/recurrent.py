@@ -16,7 +16,7 @@ INPUTS = (1, 2)
 """Where the weights of input and state stand, each [directions, gates * hidden, width]."""
 
 
-def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
+def store_recurrent(proto: Any, chosen: Collection[str], *, fixed_point: bool) -> Counter[str]:
     """Replace float weights of the chosen nodes by int8 ones, a scale per row, in place; return how many by operator.
 
     What the initializer holds is symmetric around zero: rows of single gates and outputs.
@@ -30,11 +30,11 @@ def store_recurrent(proto: Any, chosen: Collection[str]) -> Counter[str]:
             names = {place: node.input[place] for place in INPUTS if node.input[place] in weights}
             for place, name in names.items():
                 if name not in done:
-                    nodes += widening(proto, weights[name], (-1,))
+                    nodes += widening(proto, weights[name], (-1,), fixed_point=fixed_point)
                     done[name] = nodes[-1].output[0]
                 node.input[place] = done[name]
             counts[node.op_type] += bool(names)
         nodes.append(node)
     if done:
-        graph.replace_nodes(proto, nodes, done)
+        graph.replace_nodes(proto, nodes)
     return +counts

@@ -146,7 +146,7 @@ class _Smoother:
     def end(self) -> None:
         """Put the new nodes where they belong."""
         nodes = [new for node in self.proto.graph.node for new in (self.made.get(node.name), node) if new is not None]
-        graph.replace_nodes(self.proto, nodes, set())
+        graph.replace_nodes(self.proto, nodes)
 
     def _channel_scales(self, group: Group) -> list[str]:
         """Return the weights of the normalization that makes an activation for this group alone; none otherwise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -23,6 +24,7 @@ from ..naming import select
 from . import integers
 from .candidates import Candidate, find
 from .convolutions import store_convolutions
+from .ends import leave_ends_in_float
 from .exact import fit_pairs
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
@@ -67,7 +69,7 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.strip(proto)
     graph.shorten(proto)
     graph.save(proto, target.path)
-    _check(target, before, context)
+    _check(target, before, _whole(model.path), context)
     return target
 
 
@@ -89,6 +91,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
         mixing = Mixing(work, settings.mixed, candidates, stored, data)
         stored, losses = mixing.choose(), mixing.losses
     context.layers += _facts(candidates, stored, losses)
+    context.warnings += _twice(proto, stored)
     Writer(proto, spool, integer=settings.activations is not None).write(stored)
     written = sum(node.op_type in ("MatMulNBits", "GatherBlockQuantized") for node in proto.graph.node)
     plain = sum(item.candidate.embedding and item.rounded.grid.scheme.bits == 8 for item in stored.values())
@@ -97,7 +100,7 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
             Reason.STAGE_FAILED,
             f"quantize was to store the weights of {len(stored)} nodes, and did of {written + plain}.",
         )
-    _widened(proto, chosen, context, per_channel=True)
+    _widened(proto, chosen, context, per_channel=True, fixed=fixed_point(settings))
     return proto
 
 
@@ -129,10 +132,11 @@ def _in_integers(prepared: GraphModel, settings: Quantize, excluded: set[str], c
         Writer(proto, spool, integer=False).write(stored)
     chosen = {node.name for node in proto.graph.node} - excluded
     if engine(settings) is Engine.DYNAMIC:
-        _widened(proto, chosen, context, per_channel=integers.per_channel(settings))
+        _widened(proto, chosen, context, per_channel=integers.per_channel(settings), fixed=False)
     else:
-        _recurrent(proto, chosen, context)
+        _recurrent(proto, chosen, context, fixed=fixed_point(settings))
         if not fixed_point(settings):
+            leave_ends_in_float(proto, whole)
             take_over_biases(proto)
     return proto
 
@@ -151,6 +155,15 @@ def _facts(
         )
 
 
+def _twice(proto: Any, stored: Mapping[str, Stored]) -> Iterator[str]:
+    """Yield what to say of weights that some nodes take as they were, beside those that take them as integers."""
+    takers = graph.consumers(proto)
+    for name, item in stored.items():
+        others = [one.name for one in takers[item.candidate.weight] if one is not None and one.name not in stored]
+        if others:
+            yield f"{name} shares its weight with {', '.join(others)}, left as it was: the file holds it twice."
+
+
 def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
     """Raise Judged if `overrides` name nodes that hold no weights in groups."""
     names = [item.name for item in candidates]
@@ -158,20 +171,20 @@ def _refuse_others(settings: Quantize, candidates: list[Candidate]) -> None:
         select(override.targets, names, WEIGHTY, nested=True, field="overrides.targets")
 
 
-def _widened(proto: Any, chosen: set[str], context: Context, *, per_channel: bool) -> None:
+def _widened(proto: Any, chosen: set[str], context: Context, *, per_channel: bool, fixed: bool) -> None:
     """Store in 8 bits what computes in float: convolutions and recurrent layers."""
     ignored = {node.name for node in proto.graph.node} - chosen
-    stored = store_convolutions(proto, ignored, per_channel=per_channel)
+    stored = store_convolutions(proto, ignored, per_channel=per_channel, fixed_point=fixed)
     if stored:
         context.warnings.append(
             f"{stored} convolutions store their weights in 8 bits but compute in float: preset {QuantizePreset.INT8} "
             "would compute in integers."
         )
-    _recurrent(proto, chosen, context)
+    _recurrent(proto, chosen, context, fixed=fixed)
 
 
-def _recurrent(proto: Any, chosen: set[str], context: Context) -> None:
-    stored = store_recurrent(proto, chosen)
+def _recurrent(proto: Any, chosen: set[str], context: Context, *, fixed: bool) -> None:
+    stored = store_recurrent(proto, chosen, fixed_point=fixed)
     if stored:
         context.warnings.append(
             f"{', '.join(f'{count} {operator}' for operator, count in stored.items())} store their weights in 8 bits "
@@ -218,12 +231,26 @@ def _why_none(proto: Any) -> str:
     )
 
 
-def _check(model: GraphModel, before: int, context: Context) -> None:
-    """Raise Judged unless weights are integers now, and the graph runs; say so if it became no smaller."""
-    proto = onnx.load(model.path, load_external_data=False)
-    kinds = [item.data_type for item in proto.graph.initializer if item.data_type in CODES and len(item.dims) > 1]
-    if not kinds:
-        raise Judged(Reason.STAGE_FAILED, f"quantize stored no weight as integers: {_why_none(proto)}.")
+def _whole(path: Path) -> int:
+    """Return how many weights of the graph are integers."""
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    return sum(item.data_type in CODES and len(item.dims) > 1 for item in weights)
+
+
+def _check(model: GraphModel, before: int, already: int, context: Context) -> None:
+    """Raise Judged unless weights are integers now that were not, and the graph runs; say so if it became no smaller.
+
+    `before`: bytes of what was quantized; `already`: how many of its weights were integers.
+    """
+    stored = _whole(model.path) - already
+    if stored <= 0:
+        proto = onnx.load(model.path, load_external_data=False)
+        held = f"{already} {'weights were integers' if already > 1 else 'weight was of integers'} before"
+        raise Judged(
+            Reason.STAGE_FAILED,
+            "quantize stored no weight as integers: "
+            + (f"{held}: take the model as it was before it was quantized." if already else f"{_why_none(proto)}."),
+        )
     inputs = example(model.signature, 2, context.seed, context.calibration())
     try:
         outputs = graph.run(graph.open_session(model.path, once=True), inputs)
@@ -237,7 +264,8 @@ def _check(model: GraphModel, before: int, context: Context) -> None:
             Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
         )
     after = graph.size_of_graph(model.path).bytes or 0
-    context.notes.append(f"{len(kinds)} weights are stored as integers; {before:,} bytes became {after:,}.")
+    weights = "1 weight is" if stored == 1 else f"{stored} weights are"
+    context.notes.append(f"{weights} stored as integers; {before:,} bytes became {after:,}.")
     if after >= before:
         context.warnings.append(
             f"The model is too small to become smaller by integer weights: {before:,} bytes became {after:,}."

@@ -27,6 +27,8 @@ from .rounding import Rounded, Scheme, fit, nearest, round_rows
 from .scheme import matrix_scheme, table_scheme, weights
 from .writing import Stored
 
+LITTLE = 0.5
+"""Share of moments that calibration data tells, below which it is said how little that is."""
 ROW_BITS = 8
 """Bits of an embedding that has a scale per row."""
 
@@ -92,6 +94,15 @@ class Work:
         widths = {item.activation: item.shape[1] for item in candidates if not item.embedding}
         self.moments = collect(self.model.path, widths, data, self.model.signature)
         self.context.report(0.3, f"activations of {len(widths)} tensors gathered")
+        told = {item.name: self.moments[item.activation] for item in candidates if not item.embedding}
+        little = {name: one for name, one in told.items() if one.kept < LITTLE and one.units < len(one.second)}
+        if little and self.algorithm is not QuantizeAlgorithm.RTN:
+            name, least = min(little.items(), key=lambda item: item[1].kept)
+            self.context.warnings.append(
+                f"Calibration data tells little of what {len(little)} of {len(told)} matrices take, so "
+                f"{self.algorithm} rounds them nearly to nearest: least of {name}, whose {len(least.second)} inputs "
+                f"{least.units} samples show, which count {100 * least.kept:.0f} %. Give it more samples than inputs."
+            )
 
     def round(self, candidates: Iterable[Candidate], schemes: Mapping[str, Scheme]) -> dict[str, Stored]:
         """Round every candidate; those that share an activation together."""

@@ -14,12 +14,12 @@ from ... import external
 from .symmetric import symmetric
 
 
-def widening(proto: Any, tensor: Any, axes: tuple[int, ...]) -> list[Any]:
+def widening(proto: Any, tensor: Any, axes: tuple[int, ...], *, fixed_point: bool) -> list[Any]:
     """Add the int8 form of a weight, symmetric, and return the nodes that widen it; the last one makes it.
 
-    `axes`: what lies along them shares a scale.
+    `axes`: what lies along them shares a scale. `fixed_point`: scales are powers of two.
     """
-    codes, scale = symmetric(external.array(tensor), axes)
+    codes, scale = symmetric(external.array(tensor), axes, fixed_point=fixed_point)
     stored, scales, wide, widened = (f"{tensor.name}_{end}" for end in ("int8", "scale", "wide", "widened"))
     proto.graph.initializer.extend([numpy_helper.from_array(codes, stored), numpy_helper.from_array(scale, scales)])
     return [

@@ -73,7 +73,7 @@ class Writer:
             if node.name in items:
                 self.made[node.name] = self._nodes(node, items[node.name])
         nodes = [new for node in self.proto.graph.node for new in self.made.get(node.name, [node])]
-        graph.replace_nodes(self.proto, nodes, {item.candidate.weight for item in items.values()})
+        graph.replace_nodes(self.proto, nodes)
         if all(opset.domain != DOMAIN for opset in self.proto.opset_import):
             self.proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
