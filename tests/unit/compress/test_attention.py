@@ -153,7 +153,10 @@ def test_attention_becomes_one_operator_and_answers_as_before(
 
 @pytest.mark.parametrize(
     ("attend", "why"),
-    [(causal, "each has positions masked whatever is asked"), (capped, "there is none of a form that is known")],
+    [
+        (causal, "each has positions masked, even where every input with mask in its name is 1"),
+        (capped, "there is none of a form that is known"),
+    ],
 )
 def test_attention_that_would_gain_nothing_or_is_another_is_left_alone(
     attend: Attend, why: str, tmp_path: Path, make_context: MakeContext
@@ -162,6 +165,28 @@ def test_attention_that_would_gain_nothing_or_is_another_is_left_alone(
     after = fused(before, context)
     assert operators(after.path)["MultiHeadAttention"] == 0
     assert context.warnings == [f"No attention was fused: {why}."]
+
+
+def masked_by_halves(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    lost = torch.where(mask[:, None, None] > 0, 0.0, -1e4).to(query.dtype)
+    return (query @ key.transpose(2, 3) * WIDTH**-0.5 + lost).softmax(-1) @ value
+
+
+@pytest.mark.parametrize(("kind", "count"), [("float16", 2), ("float64", 0)])
+def test_attention_of_other_types_is_fused_where_the_operator_knows_them(
+    kind: str, count: int, tmp_path: Path, make_context: MakeContext
+) -> None:
+    tokens, mask = SIGNATURE.inputs
+    signature = Signature((tokens.model_copy(update={"dtype": kind}), mask), SIGNATURE.outputs)
+    model = ModuleModel(Attending(masked_by_halves).eval().to(getattr(torch, kind)), signature)
+    before = export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0)
+    after = fused(before, make_context())
+    assert operators(after.path)["MultiHeadAttention"] == count
+    one, other = (graph.open_session(item.path) for item in (before, after))
+    for padding in (False, True):
+        inputs = asked(1, padding=padding)
+        inputs["tokens"] = inputs["tokens"].astype(kind)
+        assert distance(graph.run(one, inputs)["hidden"], graph.run(other, inputs)["hidden"]) < 5e-3
 
 
 class OfOtherAxes(nn.Module):

@@ -23,6 +23,8 @@ SPLIT, TURNED, SWAPPED, STACKED = [0, 2, 1, 3], [0, 2, 3, 1], [0, 1, 3, 2], [0, 
 """Transpositions of [batch, sequence, heads, width]: of queries and values, of keys at once, of keys in two steps; and
 of keys [batch x heads, sequence, width], as the exporter turns those of torch's own attention."""
 AXES = 4
+KINDS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+"""Element types that the operator knows."""
 UNMASKED, ZERO = "_unmasked", "unmasked_zero"
 
 
@@ -40,6 +42,8 @@ class Attention:
     scale: float
     width: int
     """Numbers of an answer, heads x width of values."""
+    kind: int
+    """Element type, as ONNX numbers them."""
 
     @property
     def answer(self) -> str:
@@ -64,6 +68,7 @@ class _Reader:
         self.tensors = {item.name: item for item in model.graph.initializer}
         infos = [*model.graph.value_info, *model.graph.input, *model.graph.output]
         self.dims = {item.name: [axis.dim_value for axis in item.type.tensor_type.shape.dim] for item in infos}
+        self.kinds = {item.name: item.type.tensor_type.elem_type for item in infos}
 
     def attention(self, softmax: Any) -> Attention | None:
         """Return the attention that a softmax over scores belongs to, None if it is of another form."""
@@ -85,11 +90,12 @@ class _Reader:
         if len(heads) != 1 or 0 in heads or not self._halves(joined.output[0], back.output[0]):
             return None
         nodes = self._between([split.output[0] for split in splits if split is not None], joined)
-        if not nodes or mask in {name for node in nodes for name in node.output}:
-            return None
         first, second, third = (str(split.input[0]) for split in splits if split is not None)
+        kind = self.kinds[third]
+        if not nodes or mask in {name for node in nodes for name in node.output} or kind not in KINDS:
+            return None
         scale *= of_queries * of_keys
-        return Attention(nodes, (first, second, third), mask, heads.pop(), scale, self.dims[third][-1])
+        return Attention(nodes, (first, second, third), mask, heads.pop(), scale, self.dims[third][-1], kind)
 
     def _taker(self, value: str, operator: str) -> Any | None:
         """Return the one node that takes a value, if it is of that kind."""
@@ -204,7 +210,8 @@ def conditions(found: Sequence[Attention]) -> dict[str, list[Any]]:
         made[mask] = [
             helper.make_node("Abs", [mask], [f"{name}_size"], name=f"{name}_size"),
             helper.make_node("ReduceMax", [f"{name}_size"], [f"{name}_most"], name=f"{name}_most", keepdims=0),
-            helper.make_node("Equal", [f"{name}_most", ZERO], [name], name=name),
+            helper.make_node("Cast", [f"{name}_most"], [f"{name}_float"], name=f"{name}_float", to=TensorProto.FLOAT),
+            helper.make_node("Equal", [f"{name}_float", ZERO], [name], name=name),
         ]
     return made
 
@@ -256,7 +263,7 @@ def _node(item: Attention, unmasked: str) -> Any:
     shape = [None, None, item.width]  # nothing else says what the operator makes
     branches = {
         key: helper.make_graph(
-            made, f"{name}_{key}", [], [helper.make_tensor_value_info(made[-1].output[0], TensorProto.FLOAT, shape)]
+            made, f"{name}_{key}", [], [helper.make_tensor_value_info(made[-1].output[0], item.kind, shape)]
         )
         for key, made in (("then_branch", [whole]), ("else_branch", masked))
     }

@@ -38,7 +38,8 @@ def run(model: GraphModel, context: Context) -> GraphModel:
     always = _never(proto, conditions, whole, context)
     chosen = [item for item in found if item.mask not in always]
     if not chosen:
-        why = "each has positions masked whatever is asked" if found else "there is none of a form that is known"
+        always_masked = f"each has positions masked, even where every input with {MASK} in its name is 1"
+        why = always_masked if found else "there is none of a form that is known"
         context.warnings.append(f"No attention was fused: {why}.")
         return model
     attention.replace(proto, chosen)

@@ -244,3 +244,30 @@ def test_what_was_quantized_before_stays_as_it_is_beside_what_is_quantized_now(
     quantized.graph.initializer.append(weight("later", WIDTH, WIDTH))
     _, context = check(quantized, preset, twice, make_context)
     assert context.notes[-1].startswith("1 weight is stored as integers")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_branches_take_what_an_activation_made_not_what_it_took(
+    activation: str, preset: str, tmp_path: Path, make_context: MakeContext
+) -> None:
+    answer = [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)]
+    branches = {
+        key: helper.make_graph([node("MatMul", f"h {key}", "z")], key, [], answer)
+        for key in ("then_branch", "else_branch")
+    }
+    limits = [numpy_helper.from_array(np.float32(value), name) for name, value in (("low", 0), ("high", 3))]
+    made = model(
+        VALUES,
+        [
+            node("MatMul", "x w", "m"),
+            node("Add", "m b", "a"),
+            node(activation, "a low high" if activation == "Clip" else "a", "h"),
+            node("ReduceSum", "x", "s", keepdims=0),
+            node("Greater", "s low", "c"),
+            node("If", "c", "i", **branches),
+            node("MatMul", "i v", "y"),
+        ],
+        [*(weight(name, WIDTH, WIDTH) for name in ("w", "v", *branches)), weight("b", WIDTH), *limits],
+    )
+    check(made, preset, tmp_path, make_context)

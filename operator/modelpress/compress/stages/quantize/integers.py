@@ -35,6 +35,8 @@ STATIC_TYPES = (
     "GlobalAveragePool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Resize", "Pad", "Gather",
 )  # fmt: skip
 """Operators that may take 8-bit activations; sigmoids, softmaxes and normalizations stay in float."""
+REMOVABLE = ("Relu", "Clip")
+"""Activations that onnxruntime's quantizer leaves out where the range of 8 bits does the same."""
 GEMM_SUFFIX = "_MatMul"
 """What onnxruntime appends to the name of a Gemm that it turned into a MatMul."""
 DYNAMIC_TYPES = ("MatMul", "Gather", "LSTM")
@@ -84,8 +86,21 @@ def static(
                 "CalibStridedMinMax": 1,
                 "ActivationSymmetric": fixed_point(settings),
                 "OpTypesToExcludeOutputQuantization": ["MatMul"],
+                "QDQKeepRemovableActivations": _taken_inside(graph.load(model.path)),
             },
         )
+
+
+def _taken_inside(proto: Any) -> bool:
+    """Whether a branch or loop takes what an activation made: the quantizer leaves out those that rounding clips as
+    well, for all but the nodes inside (onnxruntime 1.32)."""
+    takers = graph.consumers(proto)
+    return any(
+        taker is not None and node.output[0] not in taker.input
+        for node in proto.graph.node
+        if node.op_type in REMOVABLE
+        for taker in takers.get(node.output[0], [])
+    )
 
 
 def dynamic(

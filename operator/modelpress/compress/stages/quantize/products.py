@@ -40,7 +40,8 @@ def take_over_biases(proto: Any) -> int:
         made[node.name] = helper.make_node(OPERATOR, inputs, [end], name=node.name, domain=DOMAIN)
         added.add(behind[0].name)
     nodes = [made.get(node.name, node) for node in proto.graph.node if node.name not in added]
-    taken = {name for node in nodes for name in node.input} | {item.name for item in proto.graph.output}
+    gone = made.keys() | added
+    taken = {name for name, users in takers.items() if any(user is None or user.name not in gone for user in users)}
     idle = {name for name in widening if name not in taken}
     graph.replace_nodes(proto, [node for node in nodes if node.output[0] not in idle])
     if made and all(opset.domain != DOMAIN for opset in proto.opset_import):
