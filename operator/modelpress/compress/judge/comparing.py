@@ -18,7 +18,8 @@ from . import agreement
 from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
 from .baseline import answers_of
 from .classes import is_one_hot
-from .metrics import OF_CLASSES, Scorer
+from .gathering import OF_CLASSES
+from .metrics import Scorer
 from .models import Model
 
 Seen = Callable[[slice, Arrays, Arrays], None]
