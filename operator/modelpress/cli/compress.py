@@ -67,18 +67,19 @@ def command(
     of a model. Places are paths or URLs (file, s3, https, …); stores open with your own credentials.
     """
     from modelpress.local import asking  # noqa: PLC0415 - others need not wait for it
+    from modelpress.local.asked_error import AskedError  # noqa: PLC0415
 
     data = {role: place for role in (*asking.LEARNING, "test") if (place := given[role])}
     with ended(log) as console:
         if model.suffix in {".yaml", ".yml", ".json"}:
             if preset or auto:
-                raise asking.AskedError(
+                raise AskedError(
                     f"--{'preset' if preset else 'auto'} is for a model without a YAML file: the recipe is in the file."
                 )
             asked = asking.from_file(model, data, as_mapping(given["moved"], "--map"))
         else:
             if bool(preset) == bool(auto):
-                raise asking.AskedError(f"{model} is no YAML file: name a --preset, INT8_DYNAMIC say, or --auto.")
+                raise AskedError(f"{model} is no YAML file: name a --preset, INT8_DYNAMIC say, or --auto.")
             recipe = asking.with_preset(preset) if preset else asking.searched(auto or "")
             asked = asking.from_model(model, recipe, data, given["metrics"], given["task"])
         target = out or Path(f"{asked.name}-compressed")

@@ -36,7 +36,7 @@ def log_option(function: Function) -> Function:
 def ended(log: str) -> Iterator[Console]:
     """Yield the console, and end the process with a sentence and an exit code for whatever goes wrong within."""
     from modelpress.compress.errors import Judged  # noqa: PLC0415 - --help need not wait for it
-    from modelpress.local.asking import AskedError  # noqa: PLC0415
+    from modelpress.local.asked_error import AskedError  # noqa: PLC0415
     from modelpress.local.steps import StepError  # noqa: PLC0415
     from modelpress.store.errors import StoreError  # noqa: PLC0415
 

@@ -18,7 +18,8 @@ from modelpress.store.manifest import COMPRESSION_FILE, FILE_NAME, LARGEST, Mani
 from modelpress.store.report import Report
 from modelpress.store.transfer import get_bytes
 
-from .asking import SCHEME, AskedError
+from .asked_error import AskedError
+from .places import SCHEME
 from .steps import surroundings
 
 

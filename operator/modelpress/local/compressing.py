@@ -13,7 +13,8 @@ from modelpress.api.reasons import Reason
 from modelpress.api.results import ExitCode
 
 from . import caching, making, tables, wording
-from .asking import Asked, AskedError
+from .asked_error import AskedError
+from .asking import Asked
 from .making import Made
 from .showing import Screen, as_json, screen
 from .steps import StepError

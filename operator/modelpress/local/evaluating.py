@@ -28,8 +28,10 @@ from modelpress.store.report import Report
 
 from . import judging, steps
 from .artifact import Artifact
-from .asking import AskedError, located_uri, measured
+from .asked_error import AskedError
+from .asking import measured
 from .making import Made
+from .places import located_uri
 from .steps import Tell
 from .workspace import Workspace, prepared
 

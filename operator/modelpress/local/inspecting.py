@@ -26,7 +26,7 @@ from modelpress.compress.judge.layers import FAMILIES, layers_of
 from modelpress.compress.stages.quantize.stage import CODES
 from modelpress.store.manifest import FILE_NAME
 
-from .asking import AskedError
+from .asked_error import AskedError
 from .possible import Possibility, Shape, blocks_of, possibilities
 
 TABLE = re.compile(r"emb|(^|\.)(wte|wpe|shared)$", re.IGNORECASE)

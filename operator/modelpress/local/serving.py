@@ -34,7 +34,7 @@ from modelpress.triton.client import TritonClient
 from modelpress.triton.config import Backend
 
 from .artifact import Artifact
-from .asking import AskedError
+from .asked_error import AskedError
 from .steps import StepError
 
 PROGRAM = "tritonserver"

@@ -29,7 +29,7 @@ from modelpress.api.tasks import (
 from modelpress.compress.layout import Layout
 from modelpress.store.manifest import FILE_NAME
 
-from .asking import AskedError
+from .asked_error import AskedError
 
 MADE = (OUT_FOLDER, ANSWERS_FOLDER, SCORES_FOLDER, REPORT_FOLDER)
 """Folders of what a recipe makes, and of what comes of measuring it."""

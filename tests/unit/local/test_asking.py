@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from modelpress.local.asking import AskedError, from_file, from_model, with_preset
+from modelpress.local.asked_error import AskedError
+from modelpress.local.asking import from_file, from_model, with_preset
 
 SPEC: dict[str, Any] = {
     "source": {"uri": "source/", "format": "onnx"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.reports import full_report
 
-from modelpress.local.asking import AskedError
+from modelpress.local.asked_error import AskedError
 from modelpress.local.evaluating import Question, asked, make_folder
 
 

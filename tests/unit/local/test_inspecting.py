@@ -13,7 +13,7 @@ from tests.support.onnx_models import save_linear
 
 from modelpress.api.reasons import Reason
 from modelpress.compress.errors import Judged
-from modelpress.local.asking import AskedError
+from modelpress.local.asked_error import AskedError
 from modelpress.local.inspecting import inspect
 
 WEIGHT = np.ones((6, 3), np.float32)

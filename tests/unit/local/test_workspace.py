@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelpress.local.asking import AskedError
+from modelpress.local.asked_error import AskedError
 from modelpress.local.workspace import workspace
 
 HOLD = """
