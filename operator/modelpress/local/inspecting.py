@@ -23,7 +23,7 @@ from modelpress.compress.formats.heads import MODEL
 from modelpress.compress.formats.transformers_source import CONFIG
 from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
-from modelpress.compress.stages.quantize.stage import CODES
+from modelpress.compress.stages.quantize.checking import CODES
 from modelpress.store.manifest import FILE_NAME
 
 from .asked_error import AskedError

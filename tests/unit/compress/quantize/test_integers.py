@@ -19,7 +19,7 @@ from modelpress.compress import graph
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import GraphModel
 from modelpress.compress.stages import quantize
-from modelpress.compress.stages.quantize import stage
+from modelpress.compress.stages.quantize import checking
 from modelpress.compress.stages.quantize.calibration import PIECE, Pieces
 
 
@@ -29,7 +29,7 @@ def settings(**fields: Any) -> Quantize:
 
 def integers(path: Path) -> int:
     tensors = onnx.load(path).graph.initializer
-    return sum(item.data_type in stage.CODES and len(item.dims) > 1 for item in tensors)
+    return sum(item.data_type in checking.CODES and len(item.dims) > 1 for item in tensors)
 
 
 @pytest.mark.parametrize(

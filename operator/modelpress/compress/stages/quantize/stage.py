@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -18,11 +17,11 @@ from ...external import Spool
 from ...facts import LayerFacts
 from ...models import GraphModel
 from ...quantize_settings import needs_calibration
-from ...signature import example
 from ..context import Context
 from ..naming import select
 from . import integers
 from .candidates import Candidate, find
+from .checking import CODES, check, integer_weights
 from .convolutions import store_convolutions
 from .ends import leave_ends_in_float
 from .exact import fit_pairs
@@ -38,11 +37,8 @@ from .smoothing import smooth
 from .weights import Work
 from .writing import Stored, Writer
 
-CODES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
-"""Element types that weights are stored in."""
 FEW = 16
 """Samples for calibration, fewer than which are too few."""
-OTHER_FLOATS = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE})
 WEIGHTY = "matrix product or embedding that is quantized"
 
 
@@ -69,7 +65,7 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     graph.strip(proto)
     graph.shorten(proto)
     graph.save(proto, target.path)
-    _check(target, before, _whole(model.path), context)
+    check(target, before, integer_weights(model.path), context)
     return target
 
 
@@ -214,59 +210,4 @@ def _warn_of_few(settings: Quantize, context: Context) -> None:
         context.warnings.append(
             f"Calibration data has {count} sample{'s' if count > 1 else ''}, too few to speak for others: {wanted} "
             f"wants {FEW} or more."
-        )
-
-
-def _why_none(proto: Any) -> str:
-    """Return why no weight of the graph became integers."""
-    kinds = {item.data_type for item in proto.graph.initializer if len(item.dims) > 1}
-    others = sorted(onnx.TensorProto.DataType.Name(kind).lower() for kind in kinds & OTHER_FLOATS)
-    if others:
-        return f"its weights are of {' and '.join(others)}, and only float32 is quantized: take the model in float32"
-    if any(attribute.HasField("g") for node in proto.graph.node for attribute in node.attribute):
-        return "what If, Loop and Scan hold stays as it is, and outside of them nothing has constant weights"
-    return (
-        "the graph has no matrix product, embedding, convolution or recurrent layer with constant weights, or all are "
-        "ignored, too small, or of a form that no integer operator takes"
-    )
-
-
-def _whole(path: Path) -> int:
-    """Return how many weights of the graph are integers."""
-    weights = onnx.load(path, load_external_data=False).graph.initializer
-    return sum(item.data_type in CODES and len(item.dims) > 1 for item in weights)
-
-
-def _check(model: GraphModel, before: int, already: int, context: Context) -> None:
-    """Raise Judged unless weights are integers now that were not, and the graph runs; say so if it became no smaller.
-
-    `before`: bytes of what was quantized; `already`: how many of its weights were integers.
-    """
-    stored = _whole(model.path) - already
-    if stored <= 0:
-        proto = onnx.load(model.path, load_external_data=False)
-        held = f"{already} {'weights were integers' if already > 1 else 'weight was of integers'} before"
-        raise Judged(
-            Reason.STAGE_FAILED,
-            "quantize stored no weight as integers: "
-            + (f"{held}: take the model as it was before it was quantized." if already else f"{_why_none(proto)}."),
-        )
-    inputs = example(model.signature, 2, context.seed, context.calibration())
-    try:
-        outputs = graph.run(graph.open_session(model.path, once=True), inputs)
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise Judged(
-            Reason.STAGE_FAILED, f"The quantized graph does not run: {' '.join(str(error).split())[:400]}"
-        ) from error
-    broken = graph.not_finite(outputs)
-    if broken and context.calibration() is not None:
-        raise Judged(
-            Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
-        )
-    after = graph.size_of_graph(model.path).bytes or 0
-    weights = "1 weight is" if stored == 1 else f"{stored} weights are"
-    context.notes.append(f"{weights} stored as integers; {before:,} bytes became {after:,}.")
-    if after >= before:
-        context.warnings.append(
-            f"The model is too small to become smaller by integer weights: {before:,} bytes became {after:,}."
         )
