@@ -13,6 +13,7 @@ from typing import Any
 import kubectl
 import numpy as np
 import pytest
+import tenacity
 from tests.e2e.bad_inputs import BadInput, manifest, write_good
 from tests.support import node
 from tests.support.load import Load, Question
@@ -24,6 +25,8 @@ NAME = "steady"
 QUEUED = "200ms"
 """So long does every request wait in its server for others to join it: whenever a pod ends, some are on their way."""
 ROW = {"row": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
+KILLS = 5
+"""Pods that are killed at most, one after the other, until requests are lost."""
 CHANGES = 2
 """Changes of version under load; `make test-long` runs five."""
 
@@ -120,13 +123,19 @@ async def test_no_request_is_lost_while_a_pod_is_deleted(served: Workplace) -> N
 
 
 async def test_without_the_drain_requests_are_lost(served: Workplace) -> None:
-    """The control: the same load, and a pod that ends without a drain. Must fail, or the load proves nothing."""
+    """The control: the same load, and pods that end without a drain. Must fail, or the load proves nothing.
+
+    On a crowded machine a pod may have nothing to answer just then, so several are killed.
+    """
     answer = await asyncio.to_thread(served.ask, NAME, ROW, ["scores"])
     load = load_on(served, answer)
     async with load:
         await load.until_sent(500)
-        await asyncio.to_thread(_kill_a_pod, served)
-        await load.until_sent(500)
+        for _ in range(KILLS):
+            await asyncio.to_thread(_kill_a_pod, served)
+            await load.until_sent(500)
+            if load.http.failures and load.grpc.failures:
+                break
     assert load.http.failures, f"HTTP: {load.http}"
     assert load.grpc.failures, f"gRPC: {load.grpc}"
 
@@ -145,11 +154,14 @@ def _delete_a_pod(workplace: Workplace) -> None:
     kubectl.run("kubectl", "rollout", "status", where, "--timeout=180s", f"deployment/{deployment}")
 
 
+@tenacity.retry(stop=tenacity.stop_after_delay(120), wait=tenacity.wait_fixed(0.2), reraise=True)
 def _a_pod(workplace: Workplace) -> dict[str, Any]:
-    """Return a pod that answers."""
+    """Return a pod that answers, once there is one."""
     selector = f"{MODEL_LABEL}={NAME},modelpress.io/role=serve"
     pods = kubectl.get(workplace.namespace, "pods", "--selector", selector)["items"]
-    return next(pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and _answers(pod))
+    answering = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and _answers(pod)]
+    assert answering, "no pod answers"
+    return answering[0]
 
 
 def _answers(pod: dict[str, Any]) -> bool:
