@@ -25,7 +25,7 @@ store: cluster ## an S3 store in the cluster
 	@$(GROUND) store
 
 FROM ?=
-AS ?=
+NAME ?=
 
 upload: $(VENV) ## put a model of yours into the demo's store; FROM=folder with source/ and data/, NAME=what it is called
 	@$(RUN) examples/demo/upload.py --kubeconfig "$(or $(KUBECONFIG_IN),.cluster/kubeconfig)" --name "$(NAME)" "$(or $(FROM),$(error FROM is missing: the folder that holds source/ and data/))"
