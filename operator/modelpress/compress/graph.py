@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,17 @@ def replace_nodes(model: Any, nodes: Iterable[Any]) -> None:
     del model.graph.node[:]
     model.graph.node.extend(copies)
     drop_unused(model)
+
+
+def needed(model: Any, nodes: Sequence[Any]) -> list[Any]:
+    """Return those of the nodes, in their order, that the model's outputs depend on."""
+    wanted = {item.name for item in model.graph.output}
+    found = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(_all_inputs(node))
+            found.append(node)
+    return found[::-1]
 
 
 def drop_unused(model: Any) -> None:

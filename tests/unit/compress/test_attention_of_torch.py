@@ -63,3 +63,43 @@ def test_encoders_of_torch_are_fused_and_answer_as_torch_does(
             with torch.no_grad():
                 wanted = Encoder.forward(module, torch.from_numpy(tokens), torch.from_numpy(mask)).numpy()
             assert np.abs(got - wanted)[~mask].max() < 1e-5
+
+
+class Plain(nn.Module):
+    """Attention of six patches as vision and speech models have it: a mask of nothing, or a view that is idle."""
+
+    def __init__(self, kept: torch.Tensor | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(3))
+        self.kept = kept
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """patches [batch, 6, 16] → [batch, 6, 16]."""
+        count = patches.shape[0]
+        query, key, value = (layer(patches).view(count, 6, 4, 4).transpose(1, 2) for layer in self.layers)
+        kept = self.kept.expand(count, 1, 6, 6) if self.kept is not None else None
+        found = nn.functional.scaled_dot_product_attention(query, key, value, kept)
+        return found.view(-1, 4, 6, 4).transpose(1, 2).reshape(count, 6, 16)
+
+
+@pytest.mark.parametrize(
+    ("kept", "fusions"),
+    [
+        (None, 1),
+        (torch.ones(1, 1, 6, 1, dtype=torch.bool), 1),
+        (torch.ones(6, 6, dtype=torch.bool)[None, None].tril(), 0),
+    ],
+)
+def test_what_masks_nothing_and_views_that_change_nothing_are_seen_through(
+    kept: torch.Tensor | None, fusions: int, tmp_path: Path, make_context: MakeContext
+) -> None:
+    torch.manual_seed(0)
+    signature = Signature((TensorSpec(name="patches", shape=("batch", 6, 16)),), (TensorSpec(name="hidden"),))
+    model = ModuleModel(Plain(kept).eval(), signature)
+    after = fused(export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0), make_context())
+    found = operators(after.path)
+    assert (found["MultiHeadAttention"], found["If"], found["Where"] * fusions) == (fusions, 0, 0)
+    for count in (1, 3):
+        asked = {"patches": np.random.default_rng(count).standard_normal((count, 6, 16)).astype(np.float32)}
+        got, wanted = graph.run(graph.open_session(after.path), asked)["hidden"], model.run(asked)["hidden"]
+        assert np.abs(got - wanted).max() < 1e-5

@@ -83,11 +83,12 @@ class _Reader:
         """Return the attention that a softmax over scores belongs to, None if it is of another form."""
         weights = self._weights(softmax)
         product = self._taker(weights, "MatMul")
-        back = self._taker(product.output[0], "Transpose") if product is not None else None
+        back = self._taker(self._behind_idle(product.output[0]), "Transpose") if product is not None else None
         joined = self._taker(back.output[0], "Reshape") if back is not None else None
         if product is None or back is None or joined is None or not _last(softmax):
             return None
         scores, mask = self._unmasked(softmax.input[0])
+        mask = "" if self._masks_nothing(mask) else mask
         scores, scale = self._scaled(scores)
         multiplied = self._made(scores, "MatMul")
         if multiplied is None or product.input[0] != weights:
@@ -116,6 +117,14 @@ class _Reader:
         """Return the one node that takes a value, if it is of that kind."""
         takers = self.takers.get(value, [])
         return takers[0] if len(takers) == 1 and takers[0] is not None and takers[0].op_type == operator else None
+
+    def _behind_idle(self, value: str) -> str:
+        """Return a value as it is behind a Reshape that changes nothing: of one axis at most the length is unknown."""
+        node = self._taker(value, "Reshape")
+        if node is None:
+            return value
+        before, after = self.axes.get(value, []), self.axes.get(node.output[0], [])
+        return str(node.output[0]) if before[1:] == after[1:] and len(before) == AXES and all(before[1:]) else value
 
     def _weights(self, softmax: Any) -> str:
         """Return the weights; where a whole row is masked, the exporter puts zeros in the place of softmax's NaN."""
@@ -146,6 +155,17 @@ class _Reader:
             return value, ""
         scores, mask = maker.input
         return (mask, scores) if self._made(self._scaled(mask)[0], "MatMul") is not None else (scores, mask)
+
+    def _masks_nothing(self, mask: str) -> bool:
+        """Whether zeros are added wherever a constant is true, and it is true everywhere, as vision models have it."""
+        chosen = self._made(mask, "Where")
+        if chosen is None:
+            return False
+        spread = self._made(chosen.input[0], "Expand")
+        truth = self.tensors.get(spread.input[0] if spread is not None else chosen.input[0])
+        zero = self.tensors.get(chosen.input[1])
+        known = truth is not None and zero is not None
+        return known and bool(np.all(external.array(truth))) and not np.any(external.array(zero))
 
     def _scaled(self, value: str) -> tuple[str, float]:
         """Return what is multiplied with a number, and the number; 1 if none is."""

@@ -62,7 +62,7 @@ def replace(model: Any, found: Sequence[Attention]) -> None:
             nodes.extend(_chosen(item, made[item.mask][-1].output[0] if item.mask else ""))
         elif node.output[0] not in inner:
             nodes.append(node)
-    graph.replace_nodes(model, nodes)
+    graph.replace_nodes(model, graph.needed(model, nodes))
     if all(opset.domain != DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
