@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnxruntime
 from . import external
 from .facts import Size
 from .signature import Array, Arrays
+from .value_names import graphs, rename, values
 
 IR_VERSION = 10
 OPSET = 21
@@ -64,43 +66,29 @@ def said(error: Exception) -> str:
 
 def strip(model: Any) -> None:
     """Remove what no runtime needs, in place: small files consist of it to a third."""
-    del model.graph.value_info[:]
     del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    model.doc_string = model.graph.doc_string = ""
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for item in [*model.graph.initializer, *model.graph.input, *model.graph.output]:
-        item.doc_string = ""
-        del item.metadata_props[:]
+    model.doc_string = ""
+    for part in graphs(model.graph):
+        del part.value_info[:]
+        for item in [part, *part.node, *part.initializer, *part.input, *part.output]:
+            item.doc_string = ""
+            del item.metadata_props[:]
 
 
 def shorten(model: Any) -> None:
     """Give inner tensors the shortest names and nodes none, in place: names are a fifth of a small quantized file.
 
-    A graph with subgraphs stays as it is, for they refer to tensors by name.
+    A name stands for one name everywhere, in branches and loops too, so that what these take from outside stays it.
     """
-    if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
-        return
-    fixed = {item.name for item in [*model.graph.input, *model.graph.output]} | {""}
-    names: dict[str, str] = {}
-
-    def short(name: str) -> str:
-        while name not in fixed and name not in names:
-            names[name] = f"{len(names) + len(taken):x}"
-            if names[name] in fixed:
-                taken.append(names.pop(name))
-        return name if name in fixed else names[name]
-
-    taken: list[str] = []
-    for node in model.graph.node:
-        node.name = ""
-        for names_of in (node.input, node.output):
-            for index, name in enumerate(names_of):
-                names_of[index] = short(name)
-    for item in model.graph.initializer:
-        item.name = short(item.name)
+    parts = list(graphs(model.graph))
+    ends = {item.name for item in [*model.graph.input, *model.graph.output]} | {""}
+    free = (name for name in map("{:x}".format, count()) if name not in ends)
+    rename(model, {name: next(free) for name in dict.fromkeys(chain(*map(values, parts))) if name not in ends})
+    for part in parts:
+        for node in part.node:
+            node.name = ""
+    for part in parts[1:]:
+        part.name = "g"  # none at all is not allowed
 
 
 def files_of(path: Path) -> list[Path]:
@@ -115,8 +103,8 @@ def files_of(path: Path) -> list[Path]:
 def size_of_graph(path: Path) -> Size:
     """Count elements of the weights, and bytes on disk."""
     model = onnx.load(path, load_external_data=False)
-    count = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
-    return Size(parameters=count, bytes=sum(file.stat().st_size for file in files_of(path)))
+    elements = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    return Size(parameters=elements, bytes=sum(file.stat().st_size for file in files_of(path)))
 
 
 def open_session(path: Path, level: Any = NONE, *, once: bool = False) -> Any:
@@ -150,6 +138,17 @@ def replace_nodes(model: Any, nodes: Iterable[Any]) -> None:
     del model.graph.node[:]
     model.graph.node.extend(copies)
     drop_unused(model)
+
+
+def needed(model: Any, nodes: Sequence[Any]) -> list[Any]:
+    """Return those of the nodes, in their order, that the model's outputs depend on."""
+    wanted = {item.name for item in model.graph.output}
+    found = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(_all_inputs(node))
+            found.append(node)
+    return found[::-1]
 
 
 def drop_unused(model: Any) -> None:

@@ -19,7 +19,7 @@ def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None
     """Give the graph's placeholders the names of the signature, in place; inner values of such a name step aside."""
     wanted = dict(zip(placeholders("input", len(inputs)), inputs, strict=True))
     wanted |= dict(zip(placeholders("output", len(outputs)), outputs, strict=True))
-    taken = {name for graph in _graphs(model.graph) for name in _defined(graph)} | set(wanted.values())
+    taken = {name for graph in graphs(model.graph) for name in values(graph)} | set(wanted.values())
     aside: dict[str, str] = {}
     for name in wanted.values():
         number = 1
@@ -32,12 +32,13 @@ def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None
 
 def rename(model: Any, names: Mapping[str, str]) -> None:
     """Replace the names of values everywhere in the graph and its subgraphs, in place, all at once."""
-    for graph in _graphs(model.graph):
+    for graph in graphs(model.graph):
         for node in graph.node:
-            for values in (node.input, node.output):
-                for index, name in enumerate(values):
-                    values[index] = names.get(name, name)
-        for item in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            for ends in (node.input, node.output):
+                for index, name in enumerate(ends):
+                    ends[index] = names.get(name, name)
+        sparse = [item.values for item in graph.sparse_initializer]
+        for item in (*graph.initializer, *sparse, *graph.input, *graph.output, *graph.value_info):
             item.name = names.get(item.name, item.name)
 
 
@@ -47,11 +48,11 @@ def keep_apart(model: Any) -> None:
     Whoever adds a scale to `weight` calls it `weight_scale`, and would take one that the model has for its own.
     """
     ends = {item.name for item in (*model.graph.input, *model.graph.output)}
-    values = {name for graph in _graphs(model.graph) for name in _defined(graph) if name}
-    taken = values | {node.name for graph in _graphs(model.graph) for node in graph.node}
+    inner = {name for graph in graphs(model.graph) for name in values(graph) if name}
+    taken = inner | {node.name for graph in graphs(model.graph) for node in graph.node}
     stems = {stem for name in ends for stem in _stems(name)}
     apart: dict[str, str] = {}
-    for name in sorted(values - ends):
+    for name in sorted(inner - ends):
         if name in stems or not taken.isdisjoint(_stems(name)):
             number = len(apart)
             while (free := f"{number}:{name}") in taken:
@@ -66,17 +67,18 @@ def _stems(name: str) -> Iterator[str]:
     return (name[:place] for place, letter in enumerate(name) if letter == "_")
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def graphs(graph: Any) -> Iterator[Any]:
     """Yield the graph and those of its control flow."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+                yield from graphs(inner)
 
 
-def _defined(graph: Any) -> Iterator[str]:
+def values(graph: Any) -> Iterator[str]:
+    """Yield the names of what a graph defines, without what its subgraphs do."""
     for node in graph.node:
         yield from node.output
-    for item in (*graph.initializer, *graph.input):
+    for item in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer), *graph.input):
         yield item.name

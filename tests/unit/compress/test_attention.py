@@ -154,7 +154,7 @@ def test_attention_becomes_one_operator_and_answers_as_before(
 @pytest.mark.parametrize(
     ("attend", "why"),
     [
-        (causal, "each has positions masked, even where every input with mask in its name is 1"),
+        (causal, "each has positions masked, even where every input with mask in its name is all 1 or all 0"),
         (capped, "there is none of a form that is known"),
     ],
 )

@@ -17,13 +17,15 @@ from ..errors import Judged
 from ..export import distance
 from ..models import GraphModel
 from ..signature import Array, example
-from . import attention
+from . import attention, attention_nodes
 from .context import Context
 
 SAMPLES = 2
 TOLERANCE = 1e-3
 MASK = "mask"
-"""In the names of inputs that are zero where a request has nothing."""
+"""In the names of inputs that say where a request has nothing."""
+KEPT = (1, 0)
+"""What such an input may hold where there is something: transformers say 1, torch's own modules False."""
 
 
 def run(model: GraphModel, context: Context) -> GraphModel:
@@ -33,19 +35,24 @@ def run(model: GraphModel, context: Context) -> GraphModel:
     """
     proto = _with_shapes(model)
     found = attention.find(proto)
-    whole, padded = _questions(model, context)
-    conditions = attention.conditions(found)
-    always = _never(proto, conditions, whole, context)
+    conditions = attention_nodes.conditions(found)
+    tried = []
+    for kept in KEPT:
+        questions = _questions(model, context, kept)
+        tried.append((_never(proto, conditions, questions[0], context), questions))
+        if not tried[-1][0]:
+            break
+    always, questions = min(tried, key=lambda item: len(item[0]))
     chosen = [item for item in found if item.mask not in always]
     if not chosen:
-        always_masked = f"each has positions masked, even where every input with {MASK} in its name is 1"
+        always_masked = f"each has positions masked, even where every input with {MASK} in its name is all 1 or all 0"
         why = always_masked if found else "there is none of a form that is known"
         context.warnings.append(f"No attention was fused: {why}.")
         return model
-    attention.replace(proto, chosen)
+    attention_nodes.replace(proto, chosen)
     target = replace(model, path=context.scratch / "attention" / "model.onnx")
     graph.save(proto, target.path)
-    _compare(model, target, (whole, padded))
+    _compare(model, target, questions)
     masked = sum(bool(item.mask) for item in chosen)
     context.notes.append(
         f"Attention was fused {len(chosen)} times"
@@ -63,15 +70,18 @@ def _with_shapes(model: GraphModel) -> Any:
     return proto
 
 
-def _questions(model: GraphModel, context: Context) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return a request without padding, and one whose last sample is half padding."""
+def _questions(model: GraphModel, context: Context, kept: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return a request without padding, and one whose last sample is half padding.
+
+    `kept` is what masks hold where there is something.
+    """
     whole = example(model.signature, SAMPLES, context.seed, context.calibration())
     padded = dict(whole)
     for name, value in whole.items():
         if MASK in name and value.ndim > 1:
-            whole[name] = np.ones_like(value)
-            padded[name] = np.ones_like(value)
-            padded[name][-1, ..., value.shape[-1] // 2 :] = 0
+            whole[name] = np.full_like(value, kept)
+            padded[name] = np.full_like(value, kept)
+            padded[name][-1, ..., value.shape[-1] // 2 :] = 1 - kept
     return whole, padded
 
 
@@ -80,7 +90,7 @@ def _never(proto: Any, conditions: dict[str, list[Any]], asked: dict[str, Array]
     if not conditions:
         return set()
     looking = onnx.ModelProto.FromString(proto.SerializeToString())
-    attention.add_conditions(looking, conditions)
+    attention_nodes.add_conditions(looking, conditions)
     made = {mask: nodes[-1].output[0] for mask, nodes in conditions.items()}
     looking.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in made.values())
     path = context.scratch / "conditions" / "model.onnx"
