@@ -24,6 +24,10 @@ class SourceFormat(StrEnum):
     ONNX = "onnx"
 
 
+PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
+"""Endings of files that are pickles, as weights are often saved; reading one runs code."""
+
+
 class SourceTask(StrEnum):
     """What a transformer is used for: its head, and what it answers. `sequence` is dynamic, as the batch is."""
 

@@ -15,13 +15,12 @@ from onnx import TensorProto
 from safetensors import SafetensorError, safe_open
 
 from modelpress.api.reasons import Reason
-from modelpress.api.source import SourceFormat
+from modelpress.api.source import PICKLES, SourceFormat
 from modelpress.compress.errors import Judged
 from modelpress.compress.formats import onnx_source
 from modelpress.compress.formats.files import refuse_hollow, single
 from modelpress.compress.formats.heads import MODEL
 from modelpress.compress.formats.transformers_source import CONFIG
-from modelpress.compress.formats.weights import PICKLES
 from modelpress.compress.judge.layers import FAMILIES, layers_of
 from modelpress.compress.stages.quantize.checking import CODES
 from modelpress.store.manifest import FILE_NAME

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from modelpress.api.source import SourceFormat
+from modelpress.api.source import PICKLES
 
 from .asked_error import AskedError
 
 KNOWN = "an .onnx or .pt2 file, or config.json and model.safetensors of a transformer"
-PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
 TASKS = {
     "ForSequenceClassification": "TextClassification",
     "ForTokenClassification": "TokenClassification",
@@ -23,15 +22,14 @@ TASKS = {
 
 def source_format(path: Path) -> str:
     """Return the format of the model at `path`, by its files. Raises AskedError."""
-    known = set(map(str, SourceFormat))
     if not path.exists():
         raise AskedError(f"{path} is not there.")
     names = [path.name] if path.is_file() else sorted(item.name for item in path.iterdir())
     if any(name.endswith(".onnx") for name in names):
         return "onnx"
-    if "torch-export" in known and any(name.endswith(".pt2") for name in names):
+    if any(name.endswith(".pt2") for name in names):
         return "torch-export"
-    if "transformers" in known and "config.json" in names:
+    if "config.json" in names:
         return "transformers"
     pickles = [name for name in names if Path(name).suffix in PICKLES]
     if pickles:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from modelpress.api.stages import Distill, Finetune, Quantize
+from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER
 from modelpress.compress.models import Medium
 from modelpress.compress.recipe import Step
 from modelpress.local.asking import from_model, with_preset
@@ -67,13 +68,13 @@ def test_answers_are_timed_on_the_data_at_hand(tmp_path: Path) -> None:
     weight = onnx.numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
     nodes = [onnx.helper.make_node("MatMul", [before, "w"], [after]) for before, after in (("x", "a"), ("a", "y"))]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [value], [answer], [weight]), ir_version=10)
-    for folder in (place.folder("/work/out") / "original", tmp_path / "source"):
+    for folder in (place.folder(OUT_FOLDER) / "original", tmp_path / "source"):
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(model, folder / "model.onnx")
     paces = []
     for data in ({}, {"calibration": str(tmp_path / "c.npz")}):
-        (place.folder("/work/data") / "calibration").mkdir(parents=True, exist_ok=True)
-        np.savez(place.folder("/work/data") / "calibration" / "c.npz", x=np.ones((32, 400, 64), np.float32))
+        (place.folder(DATA_FOLDER) / "calibration").mkdir(parents=True, exist_ok=True)
+        np.savez(place.folder(DATA_FOLDER) / "calibration" / "c.npz", x=np.ones((32, 400, 64), np.float32))
         asked = from_model(tmp_path / "source", with_preset("W8A16"), data, ())
         paces.append(pace_of(asked, place, 1))
     assert [pace.operators for pace in paces] == [2, 2]

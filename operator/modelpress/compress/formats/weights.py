@@ -10,12 +10,12 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from modelpress.api.reasons import Reason
+from modelpress.api.source import PICKLES
 
 from ..errors import Judged
 from .files import refuse_hollow
 
 WEIGHTS = "weights.safetensors"
-PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"})
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How torch.save's zip and bare pickles begin."""
 CONVERT = "convert it with safetensors.torch.save_file(module.state_dict(), 'weights.safetensors') where you trust it"
