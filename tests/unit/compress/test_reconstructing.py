@@ -18,7 +18,7 @@ from modelpress.compress.datasets import Samples
 from modelpress.compress.errors import Judged
 from modelpress.compress.models import ModuleModel
 from modelpress.compress.signature import Signature
-from modelpress.compress.stages import layer_inputs, prune
+from modelpress.compress.stages import layer_inputs, prune, reconstructing
 from modelpress.compress.stages.compensating import Consumer, eliminate
 
 
@@ -63,6 +63,33 @@ def test_ranked_by_reconstruction_less_is_lost_than_by_chance(name: str, make_co
         prune.run(found, channel(0.4, importance=importance, reconstruct=True), context)
         errors[importance] = off(found, model(name), samples)
     assert errors["Reconstruction"] < errors["Random"]
+
+
+def test_few_samples_are_not_fitted_at_the_cost_of_others(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def network() -> ModuleModel:
+        torch.manual_seed(0)
+        return built(nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 8)), 24)
+
+    mixing = np.random.default_rng(1).normal(size=(24, 24)) / np.arange(1, 25)
+    drawn = (np.random.default_rng(0).normal(size=(600, 24)) @ mixing).astype(np.float32)
+    errors = {}
+    for ridges in (reconstructing.RIDGES[:1], reconstructing.RIDGES):
+        monkeypatch.setattr(reconstructing, "RIDGES", ridges)
+        found = network()
+        prune.run(found, channel(0.3, reconstruct=True), make_context({"calibration": samples_of({"x": drawn[:32]})}))
+        errors[len(ridges)] = off(found, network(), samples_of({"x": drawn[32:]}))
+    assert errors[4] < 0.9 * errors[1]
+
+
+def test_a_layer_that_no_fit_does_good_stays_as_it_is() -> None:
+    one, other = (reconstructing.Fit.empty(torch.zeros(2, 1).double()) for _ in range(2))
+    rows = torch.eye(2).double()
+    one.add(rows, torch.ones(2, 1).double())
+    other.add(rows, -torch.ones(2, 1).double())
+    assert not reconstructing.best_change(one, other).any()
+    assert reconstructing.best_change(one, reconstructing.Fit.empty(torch.zeros(2, 1).double())).any()
 
 
 class Twins(nn.Module):

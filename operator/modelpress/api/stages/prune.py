@@ -111,8 +111,9 @@ class Prune(ApiType):
     """Training after each step but the last; what follows the last is a stage of its own. Default: none."""
     reconstruct: bool | None = None
     """Whether layers that lost inputs are fitted anew by least squares to what they answered before, on calibration
-    data (He et al. 2017, arXiv:1707.06168, section 3): much of the loss is gone before any training. Structure Channel
-    only. Default: false."""
+    data (He et al. 2017, arXiv:1707.06168, section 3): much of the loss is gone before any training, and more of it the
+    more samples there are: there should be several times as many rows (tokens, positions) as the widest layer has
+    inputs. Structure Channel only. Default: false."""
     round_to: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Channels that stay are a multiple of this number. Structure Channel only. Default: 1."""
     ignore: Annotated[tuple[str, ...], Field(max_length=64)] | None = None

@@ -78,13 +78,14 @@ def answers(layer: Layer, given: torch.Tensor) -> torch.Tensor:
 
 
 def chosen(taken: torch.Tensor, count: int, inputs: Mapping[str, torch.Tensor], seed: int) -> torch.Tensor:
-    """Return which of the `count` rows of a call are looked at: none at padding, and at most ROWS."""
+    """Return which of the `count` rows of a call are looked at, in order: none at padding, and at most ROWS."""
     mask = inputs.get(MASK)
     padded = mask is not None and mask.shape == taken.shape[:-1]
     real = mask.reshape(-1).nonzero()[:, 0] if mask is not None and padded else torch.arange(count)
     if len(real) <= ROWS:
         return real
-    return real[torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:ROWS]]
+    some = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:ROWS]
+    return real[some.sort().values]
 
 
 Calls = list[tuple[torch.Tensor, torch.Tensor]]

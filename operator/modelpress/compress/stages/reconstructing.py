@@ -2,7 +2,8 @@
 
 He et al. 2017, arXiv:1707.06168, sections 3.1 and 3.2: one layer after the other in the order of forward, each from
 what the pruned module gives it now, so that it makes up for what those before it lost, too. A ridge draws towards the
-weights that are there, so that few samples change little. Runs tenants' code (forward).
+weights that are there, as strongly as does best on rows that were not fitted: few samples fit nearly anything, and say
+little of others. Runs tenants' code (forward).
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from ..signature import Arrays
 from . import layer_inputs
 from .context import Context
 
-RIDGE = 1e-3
-"""Of the mean square of a layer's inputs."""
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+"""Of the mean square of a layer's inputs: what is tried, the least first."""
+HELD_OUT = 5
+"""One in so many rows is what ridges are tried on."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +98,69 @@ def _note(order: list[str], name: str, *_: Any) -> None:
     order.append(name)
 
 
+@dataclass
+class Fit:
+    """Least squares of some rows: the change of w that minimizes |missing rows - rows @ change|²."""
+
+    square: torch.Tensor
+    """rows' rows, [columns, columns]."""
+    missing: torch.Tensor
+    """rows' (what is wanted - what w answers), [columns, outputs]."""
+
+    @classmethod
+    def empty(cls, weight: torch.Tensor) -> Fit:
+        """Return that of no rows, for weights [columns, outputs]."""
+        return cls(weight.new_zeros(len(weight), len(weight)), torch.zeros_like(weight))
+
+    def add(self, rows: torch.Tensor, missing: torch.Tensor) -> None:
+        """Count rows [rows, columns], of which `missing` [rows, outputs] is not answered."""
+        self.square += rows.T @ rows
+        self.missing += rows.T @ missing
+
+    def together(self, other: Fit) -> Fit:
+        """Return that of the rows of both."""
+        return Fit(self.square + other.square, self.missing + other.missing)
+
+    def solve(self, ridge: float) -> torch.Tensor:
+        """Return the change, drawn to none by `ridge`, [columns, outputs]."""
+        square = self.square.clone()
+        square.diagonal().add_(ridge * square.diagonal().mean().clamp(min=1e-9))
+        solved: torch.Tensor = torch.linalg.solve(square, self.missing)
+        return solved
+
+    def error(self, change: torch.Tensor) -> float:
+        """Return what a change makes of the squared error; below 0: it gets less."""
+        return float((change * (self.square @ change - 2 * self.missing)).sum())
+
+
+def best_change(fitted: Fit, held_out: Fit) -> torch.Tensor:
+    """Return the fit to all rows with the ridge that does best on those held out; none if none does them good."""
+    errors = {ridge: held_out.error(fitted.solve(ridge)) for ridge in RIDGES}
+    best = min(RIDGES, key=errors.__getitem__)
+    return fitted.together(held_out).solve(best) if errors[best] <= 0 else torch.zeros_like(fitted.missing)
+
+
 def _fit(name: str, before: nn.Module, model: ModuleModel, kept: Kept, data: Arrays, seed: int) -> None:
     """Solve min |rows @ w - wanted|² + ridge |w - w₀|² for the weights, bias among them, and store them."""
     layer = layer_inputs.layers(model.module)[name]
     weight = layer.weight.detach().flatten(1).T.double()
     if layer.bias is not None:
         weight = torch.cat([weight, layer.bias.detach().double()[None]])
-    square, missing = torch.zeros(len(weight), len(weight)).double(), torch.zeros_like(weight)
+    fitted, held_out = Fit.empty(weight), Fit.empty(weight)
     with layer_inputs.watched(before, [name]) as wanted, layer_inputs.watched(model.module, [name]) as got:
         for inputs, _ in layer_inputs.side_by_side(model, [before, model.module], data):
             for (_, answer), (taken, _) in zip(wanted[name], got[name], strict=True):
                 rows = layer_inputs.rows(layer, taken)
                 some = layer_inputs.chosen(taken, len(rows), inputs, seed)
                 rows = rows[some] if layer.bias is None else functional.pad(rows[some], (0, 1), value=1.0)
-                left = layer_inputs.answers(layer, answer)[some][:, kept.outputs] - rows @ weight.to(rows.dtype)
-                square += rows.T @ rows
-                missing += rows.T @ left
+                missing = layer_inputs.answers(layer, answer)[some][:, kept.outputs] - rows @ weight.to(rows.dtype)
+                # The last ones: rows of one sample lie side by side, and are alike.
+                last = len(rows) - len(rows) // HELD_OUT
+                fitted.add(rows[:last], missing[:last])
+                held_out.add(rows[last:], missing[last:])
             wanted[name].clear()
             got[name].clear()
-    square.diagonal().add_(RIDGE * square.diagonal().mean().clamp(min=1e-9))
-    weight += torch.linalg.solve(square, missing)
+    weight += best_change(fitted, held_out)
     count = layer.weight[0].numel()
     with torch.no_grad():
         layer.weight.copy_(weight[:count].T.reshape(layer.weight.shape))
