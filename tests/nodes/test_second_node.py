@@ -140,7 +140,18 @@ def test_a_killed_process_of_either_node_comes_back_and_pods_of_the_second_go_on
     assert await_words(listener).splitlines() == [REACHED]
 
 
+def leaving() -> list[str]:
+    """Return the pods that are being removed, as those of tests before may be, with where they are."""
+    pods = json.loads(kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
+    return [
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in pods
+        if "deletionTimestamp" in pod["metadata"]
+    ]
+
+
 def test_it_goes_without_a_trace_and_the_first_node_does_not_notice(listener: str) -> None:
+    wait_for(lambda: not leaving(), "pods of earlier tests to be gone", 120, lambda: str(leaving()))
     pods_of_first = set(processes.with_cgroup(FIRST.pods_group)) - set(processes.with_cgroup(SECOND.pods_group))
     try:
         make("up", "--nodes", "1")
