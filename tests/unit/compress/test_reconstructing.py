@@ -83,6 +83,19 @@ def test_few_samples_are_not_fitted_at_the_cost_of_others(
     assert errors[4] < 0.9 * errors[1]
 
 
+@pytest.mark.parametrize(("samples", "times"), [(24, 9), (400, None)])
+def test_few_samples_are_told_with_how_many_to_bring(
+    samples: int, times: int | None, make_context: MakeContext
+) -> None:
+    given = samples_of({"x": np.random.default_rng(0).normal(size=(samples, 6)).astype(np.float32)})
+    network = nn.Sequential(nn.Linear(6, 65), nn.ReLU(), nn.Linear(65, 2))
+    context = make_context({"calibration": given})
+    prune.run(built(network, 6), channel(0.2, reconstruct=True), context)
+    told = [text for text in context.warnings if "fitted anew to few samples" in text]
+    assert len(told) == (times is not None)
+    assert all(f"at least {times} times as many samples" in text for text in told)
+
+
 def test_a_layer_that_no_fit_does_good_stays_as_it_is() -> None:
     one, other = (reconstructing.Fit.empty(torch.zeros(2, 1).double()) for _ in range(2))
     rows = torch.eye(2).double()

@@ -9,6 +9,7 @@ little of others. Runs tenants' code (forward).
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Of the mean square of a layer's inputs: what is tried, the least first."""
 HELD_OUT = 5
 """One in so many rows is what ridges are tried on."""
+ENOUGH = 4
+"""Rows for each column; fewer are worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,22 @@ def reconstruct(before: nn.Module, model: ModuleModel, kept: Mapping[str, Kept],
     with Guard(context.source, "forward on the calibration data"):
         first = _difference(before, model, data)
         order = [name for name in _called(model, data) if name in kept]
+        least, layer = math.inf, ""
         for position, name in enumerate(order):
-            _fit(name, before, model, kept[name], data, context.seed)
+            rows = _fit(name, before, model, kept[name], data, context.seed)
+            least, layer = min((least, layer), (rows, name))
             context.report(0.9 + 0.1 * position / len(order), f"{name} fitted to what it answered before")
         last = _difference(before, model, data)
     context.notes.append(
         f"Layers fitted anew to what they answered before: {len(order)}. On the calibration data the outputs are off "
         f"by {last:.1%} of their size; without it, by {first:.1%}."
     )
+    if least < ENOUGH:
+        context.warnings.append(
+            f"Layers were fitted anew to few samples: {layer} to {least:.2g} rows (tokens, positions) for each number "
+            "that it takes. Other data may be answered worse than the note says; bring at least "
+            f"{math.ceil(ENOUGH / least)} times as many samples for calibration."
+        )
 
 
 def _called(model: ModuleModel, data: Arrays) -> list[str]:
@@ -140,13 +151,16 @@ def best_change(fitted: Fit, held_out: Fit) -> torch.Tensor:
     return fitted.together(held_out).solve(best) if errors[best] <= 0 else torch.zeros_like(fitted.missing)
 
 
-def _fit(name: str, before: nn.Module, model: ModuleModel, kept: Kept, data: Arrays, seed: int) -> None:
-    """Solve min |rows @ w - wanted|² + ridge |w - w₀|² for the weights, bias among them, and store them."""
+def _fit(name: str, before: nn.Module, model: ModuleModel, kept: Kept, data: Arrays, seed: int) -> float:
+    """Solve min |rows @ w - wanted|² + ridge |w - w₀|² for the weights, bias among them, and store them.
+
+    Return how many rows there were for each column.
+    """
     layer = layer_inputs.layers(model.module)[name]
     weight = layer.weight.detach().flatten(1).T.double()
     if layer.bias is not None:
         weight = torch.cat([weight, layer.bias.detach().double()[None]])
-    fitted, held_out = Fit.empty(weight), Fit.empty(weight)
+    fitted, held_out, total = Fit.empty(weight), Fit.empty(weight), 0
     with layer_inputs.watched(before, [name]) as wanted, layer_inputs.watched(model.module, [name]) as got:
         for inputs, _ in layer_inputs.side_by_side(model, [before, model.module], data):
             for (_, answer), (taken, _) in zip(wanted[name], got[name], strict=True):
@@ -155,6 +169,7 @@ def _fit(name: str, before: nn.Module, model: ModuleModel, kept: Kept, data: Arr
                 rows = rows[some] if layer.bias is None else functional.pad(rows[some], (0, 1), value=1.0)
                 missing = layer_inputs.answers(layer, answer)[some][:, kept.outputs] - rows @ weight.to(rows.dtype)
                 # The last ones: rows of one sample lie side by side, and are alike.
+                total += len(rows)
                 last = len(rows) - len(rows) // HELD_OUT
                 fitted.add(rows[:last], missing[:last])
                 held_out.add(rows[last:], missing[last:])
@@ -166,6 +181,7 @@ def _fit(name: str, before: nn.Module, model: ModuleModel, kept: Kept, data: Arr
         layer.weight.copy_(weight[:count].T.reshape(layer.weight.shape))
         if layer.bias is not None:
             layer.bias.copy_(weight[count])
+    return max(total, 1) / len(weight)
 
 
 def _difference(before: nn.Module, model: ModuleModel, data: Arrays) -> float:
