@@ -23,6 +23,7 @@ from modelpress.api.stages.quantize import QuantizePreset
 from . import documents
 from .asked_error import AskedError
 from .checking import check
+from .fields import instead
 from .metrics import asked_metric
 from .places import located, located_uri
 from .recognizing import source_format, task_of
@@ -30,7 +31,6 @@ from .recognizing import source_format, task_of
 SHOWN = 3
 """Mistakes in a file that are told at once."""
 WORDS = {
-    "extra_forbidden": "there is no such field",
     "tuple_type": "Input should be a list",
     "model_type": "Input should be a mapping",
     "dict_type": "Input should be a mapping",
@@ -146,6 +146,8 @@ def _parsed(spec: dict[str, Any], where: str) -> CompressedModelSpec:
 
 def _mistake(item: Mapping[str, Any]) -> str:
     """Return what is wrong with one field, in words."""
+    if item["type"] == "extra_forbidden":
+        return f"there is no such field; {instead(CompressedModelSpec, item['loc'])}"
     if item["type"] == "string_type" and isinstance(item["input"], bool):
         return "YAML takes on, off, yes and no for true and false: put the word in quotes"
     return str(WORDS.get(item["type"], item["msg"]))

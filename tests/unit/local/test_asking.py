@@ -112,7 +112,18 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
         ({"spec": [1]}, "spec is not a mapping"),
         (["a"], "no CompressedModel"),
         (3, "no CompressedModel and no spec"),
-        (whole() | {"metadata": ["digits"], "spec": SPEC | {"sauce": 1}}, "sauce: there is no such field"),
+        (
+            whole() | {"metadata": ["digits"], "spec": SPEC | {"sauce": 1}},
+            "sauce: there is no such field; source is one",
+        ),
+        (
+            whole() | {"spec": SPEC | {"evaluation": {"metrics": [{"name": "right", "type": "f1", "arguments": {}}]}}},
+            "evaluation.metrics.0.arguments: there is no such field; there are args, entrypoint, higherIsBetter, name",
+        ),
+        (
+            whole() | {"spec": SPEC | {"compression": {"stages": [{"prune": {"amount": {"chanels": 0.5}}}]}}},
+            "amount.chanels: there is no such field; channels is one",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, document: Any, words: str) -> None:
