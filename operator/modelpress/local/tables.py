@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from modelpress.api.figures import LatencyFigure, MetricFigure
-from modelpress.api.gate_sentences import counted, figure
+from modelpress.api.gate_sentences import counted
 from modelpress.api.gates import change_bounds
+from modelpress.api.readable import figure
 from modelpress.api.resources import GateOutcome
 from modelpress.compress.page.numbers import signed
 from modelpress.store.report import Report

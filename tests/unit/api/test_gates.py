@@ -209,6 +209,14 @@ def test_a_looser_limit_never_judges_worse(lost: int, won: int, one: float, othe
             "error fell from 0.200 to 0.150 (by 0.050, 95 % bounds of the loss -0.066…-0.034, n=1000);"
             " at most 0.010 is allowed",
         ),
+        (
+            figures(error(0.2, 0.2333, 0.002)),
+            "error",
+            Goal.MAX_DEGRADATION,
+            0.03,
+            "error rose from 0.200 to 0.233 (by 0.033, 95 % bounds 0.03001…0.037, n=1000); at most 0.030 is allowed",
+        ),
+        (figures(), "latency", Goal.THRESHOLD, 1.4996, "latency is 1.50 ms; at most 1.4996 ms is allowed"),
         (figures(), "f1", Goal.THRESHOLD, 0.9, "f1 was not measured"),
     ],
 )
