@@ -25,6 +25,10 @@ class MetricFigure(ApiType):
     """Value of the result."""
     higher_is_better: bool
     """Direction of the metric."""
+    least: float | None = None
+    """Value below which no model can be: no bound goes there. None: not known."""
+    most: float | None = None
+    """Value above which none can be."""
     samples: int
     """Number of test samples."""
     groups: int | None = None

@@ -23,6 +23,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> Interval:
+        """Return what of it lies between these two: the truth cannot lie elsewhere."""
+        return Interval(*(min(max(end, least), most) for end in self))
+
 
 def normal(estimate: float, standard_error: float, confidence: float, groups: int | None = None) -> Interval:
     """Return estimate ± z · standard error; where the error is that of so many groups, Student's t in place of z."""
