@@ -72,8 +72,9 @@ class Figures(ApiType):
     latency: tuple[LatencyFigure, ...] = ()
     """Latency, in the order of `evaluation.latency.batchSizes`; gates judge the first."""
     agreement: float | None = None
-    """Fraction of test samples on which result and original give the same answer: the same highest score, or values
-    within 1e-3 + 1e-2 relative."""
+    """Fraction of answers that result and original give alike: the same class or whole number, or vectors with a
+    cosine of 0.99 where metrics ask for that. Of a sample with many, such as one for each token, the mean counts. None
+    for amounts."""
 
     @property
     def ratio(self) -> float:

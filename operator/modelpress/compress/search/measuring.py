@@ -147,7 +147,9 @@ class Measuring:
             return metric
         return metric.model_copy(update={"target": column})
 
-    def _scored(self, result: Model, metrics: Sequence[EffectiveMetric]) -> tuple[tuple[MetricFigure, ...], float]:
+    def _scored(
+        self, result: Model, metrics: Sequence[EffectiveMetric]
+    ) -> tuple[tuple[MetricFigure, ...], float | None]:
         """Return the figures of `metrics`, and how often both models agree. Raises Judged."""
         ours = {metric.name: scorer_of(metric, self.original, self.samples) for metric in of_ours(metrics)}
         theirs = {metric.name: Calling(self.theirs[metric.name], self.samples) for metric in of_the_source(metrics)}
