@@ -15,7 +15,7 @@ from .pairs import as_mapping
 @click.command(
     epilog="Exit codes: 0 made, and every gate passed; 10 judged: the model, recipe or data is at fault, or a gate did"
     " not pass (then the artifact is there to be looked at); 20 the surroundings are at fault, try again later; 2 asked"
-    " for what cannot be; 1 a crash; 130 interrupted."
+    " for what cannot be; 1 a crash; 129, 130, 143 its terminal is gone, interrupted, terminated."
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--preset", help="Without a YAML file: quantize by this preset, INT8_DYNAMIC say.")
