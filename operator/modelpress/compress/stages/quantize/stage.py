@@ -27,7 +27,7 @@ from .ends import leave_ends_in_float
 from .exact import fit_pairs
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
-from .mixing import Mixing
+from .mixing import Mixing, parted
 from .preparing import prepare
 from .products import take_over_biases
 from .recurrent import store_recurrent
@@ -79,12 +79,12 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
     candidates = [item for item in find(proto) if item.name in chosen]
     _refuse_others(settings, candidates)
     spool = Spool(context.scratch / "spool")
-    work = Work(prepared, proto, settings, context, spool)
+    fitted, measured = parted(settings, context.calibration(), context.seed)
+    work = Work(prepared, proto, settings, context, spool, fitted)
     stored = work.store(candidates)
     losses: dict[str, float] = {}
-    data = context.calibration()
-    if settings.mixed is not None and data is not None and candidates:
-        mixing = Mixing(work, settings.mixed, candidates, stored, data)
+    if settings.mixed is not None and measured is not None and candidates:
+        mixing = Mixing(work, settings.mixed, candidates, stored, measured)
         stored, losses = mixing.choose(), mixing.losses
     context.layers += _facts(candidates, stored, losses)
     context.warnings += _twice(proto, stored)
