@@ -91,7 +91,8 @@ class QuantizeMixed(ApiType):
     )
 
     effective_bits: Annotated[float, Field(ge=4, le=32)] | None = None
-    """Greatest mean number of bits of the weights that are quantized, their scales included: `5.5`. Default: none, but
+    """Greatest mean number of bits of matrices and embeddings that are quantized, their scales included: `5.5`.
+    Convolutions and recurrent layers are stored in 8 bits whatever it is, and not counted. Default: none, but
     maxLoss."""
     max_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Greatest relative squared error of the outputs, ‖y' - y‖² / ‖y‖², on up to 128 samples of the calibration data;
