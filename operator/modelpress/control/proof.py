@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from modelpress.api import gates, intervals, keys
+from modelpress.api.analysis import OnInconclusiveAnalysis
 from modelpress.api.defaults import EffectiveDisagreement
 from modelpress.api.evaluation import Evaluation, Gate, MeasuredOn
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, ModelRevision
 from modelpress.api.results import Failure
-from modelpress.api.rollout import ActionKind, OnInconclusiveAnalysis
+from modelpress.api.rollout import ActionKind
 from modelpress.api.verification import DisagreementFigure, ServedFigures, VerificationRecord
 from modelpress.control.draft import Draft
 from modelpress.control.situations import is_asked
