@@ -23,6 +23,7 @@ from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe,
 from .data import CompressionData, Dataset, DatasetFormat, Text
 from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
+from .intervals import CONFIDENCE
 from .rollout import Rollout, RolloutStep, Routing, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
@@ -195,7 +196,7 @@ class EffectiveLatency(Latency):
 class EffectiveGate(Gate):
     """Gate without gaps."""
 
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     on_inconclusive: OnInconclusive = OnInconclusive.FAIL
     measured_on: MeasuredOn = MeasuredOn.COMPRESSION
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import NamedTuple
 
+CONFIDENCE = 0.95
+"""Of bounds for which nobody asks for another."""
 _BISECTIONS = 60
 _FRACTION_TERMS = 10_000
 _TINY = 1e-300

@@ -15,6 +15,7 @@ from modelpress.api import gates, intervals, keys
 from modelpress.api.analysis import OnInconclusiveAnalysis
 from modelpress.api.defaults import EffectiveDisagreement
 from modelpress.api.evaluation import Evaluation, Gate, MeasuredOn
+from modelpress.api.intervals import CONFIDENCE
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, ModelRevision
 from modelpress.api.results import Failure
@@ -25,8 +26,6 @@ from modelpress.control.situations import is_asked
 
 BEFORE = "Asked before it got any request"
 """How a judgement of this kind begins."""
-CONFIDENCE = 0.95
-"""Confidence of each bound of a share, which is told and not judged by."""
 
 
 @dataclass(frozen=True, slots=True)

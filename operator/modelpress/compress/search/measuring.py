@@ -22,6 +22,7 @@ from modelpress.api.evaluation import (
     of_the_source,
 )
 from modelpress.api.figures import Figures, MetricFigure
+from modelpress.api.intervals import CONFIDENCE
 from modelpress.api.reasons import Reason
 
 from ..datasets import Samples
@@ -35,7 +36,6 @@ from ..scoring import Arrays, Calling, Function
 from .doubt import chance
 from .front import Point
 
-CONFIDENCE = 0.95
 LIKENESS = "likeness"
 """Name of the metric that stands where none can be measured: how alike the answers are to the original's."""
 ALLOWED = 1.0
