@@ -66,10 +66,11 @@ def command(
     MODEL is a YAML file, a whole CompressedModel or its spec alone, or with --preset or --auto the folder or .onnx file
     of a model. Places are paths or URLs (file, s3, https, …); stores open with your own credentials.
     """
+    from modelpress.api.roles import LEARNING_ROLES, TEST_ROLE  # noqa: PLC0415
     from modelpress.local import asking  # noqa: PLC0415 - others need not wait for it
     from modelpress.local.asked_error import AskedError  # noqa: PLC0415
 
-    data = {role: place for role in (*asking.LEARNING, "test") if (place := given[role])}
+    data = {role: place for role in (*LEARNING_ROLES, TEST_ROLE) if (place := given[role])}
     with ended(log) as console:
         if model.suffix in {".yaml", ".yml", ".json"}:
             if preset or auto:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelpress.api.asked import compress_task
 from modelpress.api.auto import Auto
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
@@ -101,7 +102,7 @@ def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
     begin = time.monotonic()
     making.bring_in(asked, place, tell)
     brought = time.monotonic() - begin
-    task = making.compress_task(rungs[0], seconds(with_defaults(compression).job.timeout))
+    task = compress_task(rungs[0].spec, seconds(with_defaults(compression).job.timeout))
     steps.compress(task.model_copy(update={"stages": (), "auto": None}), place, tell)
     memory = _peak_memory()
     out = place.folder(OUT_FOLDER)
