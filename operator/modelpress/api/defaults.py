@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
+from .analysis import Analysis, AnalysisQuery, Disagreement, OnInconclusiveAnalysis
 from .auto import Auto
 from .autoscaling import Autoscaling, AutoscalingEngine
 from .base import ApiType
@@ -22,16 +23,8 @@ from .compression import SEARCH_TIME, TIMEOUT, Compression, JobSettings, Recipe,
 from .data import CompressionData, Dataset, DatasetFormat, Text
 from .evaluation import Evaluation, Gate, Latency, MeasuredOn, Metric, MetricType, OnInconclusive
 from .fields import ResourceRequirements
-from .rollout import (
-    Analysis,
-    AnalysisQuery,
-    Disagreement,
-    OnInconclusiveAnalysis,
-    Rollout,
-    RolloutStep,
-    Routing,
-    Strategy,
-)
+from .intervals import CONFIDENCE
+from .rollout import Rollout, RolloutStep, Routing, Strategy
 from .serving import Batching, Serving
 from .source import Source, SourceFormat, TensorSpec
 from .spec import Artifacts, DeletionPolicy
@@ -203,7 +196,7 @@ class EffectiveLatency(Latency):
 class EffectiveGate(Gate):
     """Gate without gaps."""
 
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     on_inconclusive: OnInconclusive = OnInconclusive.FAIL
     measured_on: MeasuredOn = MeasuredOn.COMPRESSION
 

@@ -25,6 +25,10 @@ class MetricFigure(ApiType):
     """Value of the result."""
     higher_is_better: bool
     """Direction of the metric."""
+    least: float | None = None
+    """Value below which no model can be: no bound goes there. None: not known."""
+    most: float | None = None
+    """Value above which none can be."""
     samples: int
     """Number of test samples."""
     groups: int | None = None
@@ -68,8 +72,9 @@ class Figures(ApiType):
     latency: tuple[LatencyFigure, ...] = ()
     """Latency, in the order of `evaluation.latency.batchSizes`; gates judge the first."""
     agreement: float | None = None
-    """Fraction of test samples on which result and original give the same answer: the same highest score, or values
-    within 1e-3 + 1e-2 relative."""
+    """Fraction of answers that result and original give alike: the same class or whole number, or vectors with a
+    cosine of 0.99 where metrics ask for that. Of a sample with many, such as one for each token, the mean counts. None
+    for amounts."""
 
     @property
     def ratio(self) -> float:

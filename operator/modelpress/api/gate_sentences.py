@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from .evaluation import LATENCY_METRIC, SIZE_METRIC
 from .intervals import Interval
+from .readable import beside, figure, limit
 
-SMALL = 0.01
-"""Below this, three decimals hide what changed."""
 _UNITS = {SIZE_METRIC: " bytes", LATENCY_METRIC: " ms"}
 
 
@@ -19,6 +16,7 @@ def change(
     worse: float,
     bounds: Interval | None,
     *,
+    bar: float,
     improving: bool,
     percent: bool,
     confidence: float,
@@ -28,14 +26,16 @@ def change(
     """Return how `metric` changed: `top1 fell from 0.990 to 0.960 (by 0.030, 95 % bounds 0.012…0.049, n=500)`.
 
     `worse` and `bounds` say by how much the result is worse than the original, in percent of it if `percent`;
-    `improving` says that the gate asks the other way round, and turns their signs.
+    `improving` says that the gate asks the other way round, and turns their signs. All of them show on which side of
+    the limit `bar` they are.
     """
     amount, ends = (-worse, bounds and Interval(-bounds.high, -bounds.low)) if improving else (worse, bounds)
     unit = " %" if percent else ""
-    details = [f"by {figure(abs(amount), percent)}{unit}"] if compressed != original else []
+    by = beside(bar, amount, percent, at_least=improving) if amount >= 0 else figure(-amount, percent)
+    details = [f"by {by}{unit}"] if compressed != original else []
     if ends is not None:
         expected = "" if amount >= 0 and details else " of the improvement" if improving else " of the loss"
-        low, high = figure(ends.low, percent), figure(ends.high, percent)
+        low, high = (beside(bar, end, percent, at_least=improving) for end in ends)
         details.append(f"{100 * confidence:g} % bounds{expected} {low}…{high}{unit}")
     if samples is not None:
         details.append(counted(samples, groups))
@@ -49,22 +49,26 @@ def level(
     value: float,
     bounds: Interval | None,
     *,
+    bar: float,
+    at_least: bool,
     confidence: float,
     samples: int | None,
     groups: int | None = None,
 ) -> str:
-    """Return where `metric` is: `top1 is 0.960 (95 % bounds 0.942…0.973, n=500)`."""
+    """Return where `metric` is beside the limit `bar`: `top1 is 0.960 (95 % bounds 0.942…0.973, n=500)`."""
     details = []
     if bounds is not None:
-        details.append(f"{100 * confidence:g} % bounds {figure(bounds.low)}…{figure(bounds.high)}")
+        low, high = (beside(bar, end, at_least=at_least) for end in bounds)
+        details.append(f"{100 * confidence:g} % bounds {low}…{high}")
     if samples is not None:
         details.append(counted(samples, groups))
-    return f"{metric} is {figure(value)}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
+    shown = beside(bar, value, at_least=at_least)
+    return f"{metric} is {shown}{_UNITS.get(metric, '')}" + (f" ({', '.join(details)})" if details else "")
 
 
 def demand(metric: str, value: float, *, at_least: bool, percent: bool) -> str:
     """Return the limit: `at most 0.020 is allowed`, `at least 70 % is demanded`."""
-    amount = figure(value, percent) + (" %" if percent else _UNITS.get(metric, ""))
+    amount = limit(value, percent) + (" %" if percent else _UNITS.get(metric, ""))
     return f"at least {amount} is demanded" if at_least else f"at most {amount} is allowed"
 
 
@@ -77,20 +81,3 @@ def too_few(count: int, kind: str, enough: int | None) -> str:
 def counted(samples: int, groups: int | None) -> str:
     """Return of how many samples, and how many groups of them, something was said: `n=500 in 40 groups`."""
     return f"n={samples}" if groups is None else f"n={samples} in {groups} groups"
-
-
-def figure(value: float, percent: bool = False) -> str:
-    """Return `value` with as many digits as a person reads: 0.960, 0.0025, 7.61, 13,158, 2.0e-05."""
-    size = abs(value)
-    if not math.isfinite(value):
-        return str(value)
-    if size >= 100:
-        return f"{value:,.0f}"
-    if size >= 1 or percent:
-        text = f"{value:.2f}".rstrip("0").rstrip(".") if percent else f"{value:.2f}"
-        return "0" if text == "-0" else text
-    if size >= SMALL or size < 1e-12:
-        return f"{value if size >= 1e-12 else 0.0:.3f}"
-    if size >= SMALL / 10:
-        return f"{value:.4f}".removesuffix("0")
-    return f"{value:.1e}"

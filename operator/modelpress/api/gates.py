@@ -105,6 +105,8 @@ def _judge_level(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         gate.metric,
         found.compressed,
         bounds if sampled else None,
+        bar=gate.value,
+        at_least=found.higher_is_better,
         confidence=gate.confidence,
         samples=found.samples if sampled else None,
         groups=found.groups,
@@ -131,6 +133,7 @@ def _judge_change(found: MetricFigure, gate: EffectiveGate) -> GateOutcome:
         found.compressed,
         comparison.estimate,
         scaled if sampled else None,
+        bar=gate.value,
         improving=improving,
         percent=percent,
         confidence=gate.confidence,
@@ -231,7 +234,8 @@ def _level_bounds(found: MetricFigure, confidence: float) -> Interval | None:
             return None
         right = round(found.compressed * found.samples)
         return intervals.proportion(right * worth / found.samples, worth, confidence)
-    return _normal_bounds(found.compressed, found.compressed_standard_error, found, confidence)
+    bounds = _normal_bounds(found.compressed, found.compressed_standard_error, found, confidence)
+    return bounds and bounds.within(*_reach(found))
 
 
 def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
@@ -247,7 +251,14 @@ def change_bounds(found: MetricFigure, confidence: float) -> Interval | None:
             count * worth / found.samples for count in (found.pairs.original_only, found.pairs.compressed_only)
         )
         return intervals.paired_difference(lost, won, worth, confidence)
-    return _normal_bounds(worse, found.standard_error, found, confidence)
+    bounds = _normal_bounds(worse, found.standard_error, found, confidence)
+    least, most = _reach(found)
+    return bounds and bounds.within(least - most, most - least)
+
+
+def _reach(found: MetricFigure) -> tuple[float, float]:
+    """Return between which values every model is."""
+    return (-math.inf if found.least is None else found.least, math.inf if found.most is None else found.most)
 
 
 def _worth(found: MetricFigure, design_effect: float | None, confidence: float) -> float | None:

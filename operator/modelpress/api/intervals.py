@@ -12,6 +12,8 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import NamedTuple
 
+CONFIDENCE = 0.95
+"""Of bounds for which nobody asks for another."""
 _BISECTIONS = 60
 _FRACTION_TERMS = 10_000
 _TINY = 1e-300
@@ -22,6 +24,10 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    def within(self, least: float, most: float) -> Interval:
+        """Return what of it lies between these two: the truth cannot lie elsewhere."""
+        return Interval(*(min(max(end, least), most) for end in self))
 
 
 def normal(estimate: float, standard_error: float, confidence: float, groups: int | None = None) -> Interval:

@@ -15,10 +15,11 @@ from enum import Enum
 from typing import Any
 
 from .base import ApiType
-from .data import CompressionData, Dataset
+from .data import Dataset
 from .defaults import EFFECTIVE, INPUT_DTYPES, dataset_format, dependent_defaults
 from .evaluation import Evaluation, targets_of_test
 from .fields import ResourceRequirements
+from .roles import all_datasets, learning_datasets
 from .rollout import Rollout
 from .serving import Serving
 from .source import Source
@@ -28,9 +29,6 @@ from .teachers import teacher_role
 
 VERSION = 1
 """Goes into every hash. A new version means that everything is made again."""
-
-LEARNING_ROLES = ("train", "validation", "calibration")
-"""Datasets that decide what comes out of compression."""
 
 
 def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mapping[str, str]) -> str:
@@ -43,7 +41,6 @@ def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mappin
     Raises ValueError for a dataset whose format cannot be told, and for a ladder, each rung of which has a key; the API
     server refuses the former.
     """
-    data = spec.compression.data or CompressionData()
     teachers = {
         name: {"digest": datasets.get(teacher_role(name))} | _source(source)
         for name, source in spec.compression.taught_by().items()
@@ -58,8 +55,7 @@ def artifact_key(spec: CompressedModelSpec, source_digest: str, datasets: Mappin
             "seed": spec.compression.seed or None,
             "data": {
                 role: {"digest": datasets.get(role)} | _dataset(dataset)
-                for role in LEARNING_ROLES
-                if (dataset := getattr(data, role)) is not None
+                for role, dataset in learning_datasets(spec).items()
             },
         },
     )
@@ -110,14 +106,11 @@ def gates_key(spec: CompressedModelSpec, datasets: Mapping[str, str]) -> str:
 
 def resolution_key(spec: CompressedModelSpec) -> str:
     """Return the key of what is looked up: the URIs of source, datasets and teachers, and given digests."""
-    data = spec.compression.data or CompressionData()
-    evaluation = spec.evaluation or Evaluation()
-    datasets = {role: getattr(data, role) for role in LEARNING_ROLES} | {"test": evaluation.test}
     teachers = {teacher_role(name): source for name, source in spec.compression.taught_by().items()}
-    places: dict[str, Source | Dataset | None] = {"source": spec.source, **datasets, **teachers}
+    places: dict[str, Source | Dataset] = {"source": spec.source, **all_datasets(spec), **teachers}
     return _key(
         "resolution",
-        {role: {"uri": place.uri, "digest": place.digest} for role, place in places.items() if place is not None},
+        {role: {"uri": place.uri, "digest": place.digest} for role, place in places.items()},
     )
 
 

@@ -42,8 +42,7 @@ class ServedFigures(ApiType):
     latency: tuple[ServedLatency, ...] = ()
     """Latency, in the order of `evaluation.latency.batchSizes`; gates judge the first."""
     agreement: float | None = None
-    """Fraction of the samples on which serving runtime and original give the same answer: the same highest score, or
-    values within 1e-3 + 1e-2 relative."""
+    """Fraction of answers that serving runtime and original give alike, as that of result and original."""
 
 
 class DisagreementFigure(ApiType):

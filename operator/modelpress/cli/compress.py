@@ -15,7 +15,7 @@ from .pairs import as_mapping
 @click.command(
     epilog="Exit codes: 0 made, and every gate passed; 10 judged: the model, recipe or data is at fault, or a gate did"
     " not pass (then the artifact is there to be looked at); 20 the surroundings are at fault, try again later; 2 asked"
-    " for what cannot be; 1 a crash; 130 interrupted."
+    " for what cannot be; 1 a crash; 129, 130, 143 its terminal is gone, interrupted, terminated."
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--preset", help="Without a YAML file: quantize by this preset, INT8_DYNAMIC say.")
@@ -66,10 +66,11 @@ def command(
     MODEL is a YAML file, a whole CompressedModel or its spec alone, or with --preset or --auto the folder or .onnx file
     of a model. Places are paths or URLs (file, s3, https, …); stores open with your own credentials.
     """
+    from modelpress.api.roles import LEARNING_ROLES, TEST_ROLE  # noqa: PLC0415
     from modelpress.local import asking  # noqa: PLC0415 - others need not wait for it
     from modelpress.local.asked_error import AskedError  # noqa: PLC0415
 
-    data = {role: place for role in (*asking.LEARNING, "test") if (place := given[role])}
+    data = {role: place for role in (*LEARNING_ROLES, TEST_ROLE) if (place := given[role])}
     with ended(log) as console:
         if model.suffix in {".yaml", ".yml", ".json"}:
             if preset or auto:

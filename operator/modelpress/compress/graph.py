@@ -93,7 +93,10 @@ def shorten(model: Any) -> None:
 
 def files_of(path: Path) -> list[Path]:
     """Return the model's file and those that its weights lie in."""
-    model = onnx.load(path, load_external_data=False)
+    return _files_of(path, onnx.load(path, load_external_data=False))
+
+
+def _files_of(path: Path, model: Any) -> list[Path]:
     names = {
         entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
@@ -102,9 +105,13 @@ def files_of(path: Path) -> list[Path]:
 
 def size_of_graph(path: Path) -> Size:
     """Count elements of the weights, and bytes on disk."""
-    model = onnx.load(path, load_external_data=False)
+    return size_of_loaded(path, onnx.load(path, load_external_data=False))
+
+
+def size_of_loaded(path: Path, model: Any) -> Size:
+    """Return the same of `model`, which lies at `path`."""
     elements = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
-    return Size(parameters=elements, bytes=sum(file.stat().st_size for file in files_of(path)))
+    return Size(parameters=elements, bytes=sum(file.stat().st_size for file in _files_of(path, model)))
 
 
 def open_session(path: Path, level: Any = NONE, *, once: bool = False) -> Any:

@@ -14,6 +14,7 @@ from modelpress.api.base import API_VERSION
 from modelpress.api.evaluation import Evaluation
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import ModelArtifact, ModelArtifactSpec, SourceStatus
+from modelpress.api.roles import LEARNING_ROLES
 from modelpress.control.draft import Draft
 from modelpress.control.inputs import teachers
 from modelpress.control.plan import Manifest
@@ -89,7 +90,7 @@ def _was_made_for(draft: Draft, name: str, key: str, gated: Evaluation | None = 
 
 
 def _manifest(draft: Draft, source: SourceStatus, name: str, key: str) -> Manifest:
-    learned = (*keys.LEARNING_ROLES, *teachers(draft.model.spec))
+    learned = (*LEARNING_ROLES, *teachers(draft.model.spec))
     spec = ModelArtifactSpec(
         key=key,
         source=draft.model.spec.source,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from modelpress.api import keys
-from modelpress.api.data import CompressionData, Dataset
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.data import Dataset
+from modelpress.api.roles import all_datasets
 from modelpress.api.source import Source
 from modelpress.api.spec import CompressedModelSpec
 from modelpress.api.teachers import teacher_role
@@ -17,13 +17,6 @@ from modelpress.render.installation import job_settings, store_settings
 def pins(spec: CompressedModelSpec) -> dict[str, str | None]:
     """Return the digests that the spec gives, by role; None where it leaves the store to say."""
     return {role: place.digest for role, place in _read(spec).items()}
-
-
-def datasets(spec: CompressedModelSpec) -> dict[str, Dataset]:
-    """Return all datasets that the spec names, by role."""
-    data, evaluation = spec.compression.data or CompressionData(), spec.evaluation or Evaluation()
-    found = {role: getattr(data, role) for role in keys.LEARNING_ROLES} | {"test": evaluation.test}
-    return {role: dataset for role, dataset in found.items() if dataset is not None}
 
 
 def teachers(spec: CompressedModelSpec) -> dict[str, Source]:
@@ -38,7 +31,7 @@ def secrets(spec: CompressedModelSpec) -> list[str | None]:
 
 def _read(spec: CompressedModelSpec) -> dict[str, Source | Dataset]:
     """Return everything that the spec reads, by role."""
-    return {"source": spec.source, **datasets(spec), **teachers(spec)}
+    return {"source": spec.source, **all_datasets(spec), **teachers(spec)}
 
 
 def runs_as(draft: Draft) -> str:

@@ -15,9 +15,9 @@ from modelpress.api.defaults import dataset_format
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import CompressedModelStatus
+from modelpress.api.roles import all_datasets
 from modelpress.control.conditions import Picture, conditions
 from modelpress.control.draft import Draft, status_wire
-from modelpress.control.inputs import datasets
 from modelpress.control.plan import EventNote, Observed, Plan, Reference, StatusWrite
 from modelpress.control.reading import lenient
 from modelpress.control.standing import Course, Finding, Standing
@@ -41,7 +41,7 @@ def contradiction(draft: Draft) -> str | None:
     if store_settings(draft.model, draft.installation).uri is None:
         return "Nobody says where results are kept: set spec.artifacts.uri, or artifacts.uri in the chart's values."
     try:
-        for dataset in datasets(spec).values():
+        for dataset in all_datasets(spec).values():
             dataset_format(dataset)
     except ValueError as error:
         return f"The spec contradicts itself: {error}."

@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from modelpress.api import gates, intervals, keys
+from modelpress.api.analysis import OnInconclusiveAnalysis
 from modelpress.api.defaults import EffectiveDisagreement
 from modelpress.api.evaluation import Evaluation, Gate, MeasuredOn
+from modelpress.api.intervals import CONFIDENCE
 from modelpress.api.reasons import Reason
 from modelpress.api.resources import GateOutcome, ModelRevision
 from modelpress.api.results import Failure
-from modelpress.api.rollout import ActionKind, OnInconclusiveAnalysis
+from modelpress.api.rollout import ActionKind
 from modelpress.api.verification import DisagreementFigure, ServedFigures, VerificationRecord
 from modelpress.control.draft import Draft
 from modelpress.control.situations import is_asked
 
 BEFORE = "Asked before it got any request"
 """How a judgement of this kind begins."""
-CONFIDENCE = 0.95
-"""Confidence of each bound of a share, which is told and not judged by."""
 
 
 @dataclass(frozen=True, slots=True)

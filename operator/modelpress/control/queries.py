@@ -19,7 +19,8 @@ import aiohttp
 import orjson
 from pydantic import ValidationError
 
-from modelpress.api.rollout import AnalysisQuery, Rollout, RolloutStatus
+from modelpress.api.analysis import AnalysisQuery
+from modelpress.api.rollout import Rollout, RolloutStatus
 from modelpress.control import clock
 from modelpress.control.counts import steps_with_requests
 from modelpress.control.objects import Key, Objects

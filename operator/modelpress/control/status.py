@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelpress.api import names
 from modelpress.api.figures import Figures
-from modelpress.api.gate_sentences import SMALL, figure
+from modelpress.api.readable import SMALL, digits, figure
 from modelpress.api.resources import (
     CompressedModelStatus,
     CompressionStatus,
@@ -98,9 +98,9 @@ def accuracy_text(figures: Figures) -> str:
         return ""
     first = figures.metrics[0]
     change = first.compressed - first.original
-    if abs(first.compressed) >= SMALL:
-        return f"{first.compressed:.3f} ({change:+.3f})"
-    return f"{figure(first.compressed)} ({change:{'+.4f' if abs(first.compressed) >= SMALL / 10 else '+.1e'}})"
+    form = digits(min(abs(first.compressed or change), SMALL))  # shares near 1 change in the third decimal
+    value = format(first.compressed, form) if first.compressed else figure(0.0)
+    return f"{value} ({change:+{form}})"
 
 
 def _progress(draft: Draft, artifact: str | None) -> ProgressStatus | None:

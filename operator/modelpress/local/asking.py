@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelpress.api.data import CompressionData, Dataset
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.data import Dataset
 from modelpress.api.names import MODEL_NAME_LIMIT
+from modelpress.api.roles import LEARNING_ROLES, all_datasets
 from modelpress.api.spec import CompressedModelSpec
 from modelpress.api.stages.quantize import QuantizePreset
 
@@ -36,7 +36,6 @@ WORDS = {
     "dict_type": "Input should be a mapping",
 }
 """What is said of a mistake in place of the parser's own words, by its kind."""
-LEARNING = ("train", "validation", "calibration")
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,7 @@ class Asked:
 
     def datasets(self) -> dict[str, Dataset]:
         """Return the datasets by role, `test` included."""
-        data = self.spec.compression.data or CompressionData()
-        found = {role: dataset for role in LEARNING if (dataset := getattr(data, role)) is not None}
-        test = (self.spec.evaluation or Evaluation()).test
-        return found | ({"test": test} if test is not None else {})
+        return all_datasets(self.spec)
 
 
 def from_file(path: Path, data: Mapping[str, str], moved: Mapping[str, str]) -> Asked:
@@ -122,7 +118,7 @@ def searched(objective: str) -> dict[str, Any]:
 
 def _with_data(spec: dict[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
     """Return `spec` with the datasets at other places; how they are read stays as it was."""
-    learning = {role: {"uri": located_uri(place)} for role, place in data.items() if role in LEARNING}
+    learning = {role: {"uri": located_uri(place)} for role, place in data.items() if role in LEARNING_ROLES}
     if learning:
         compression = dict(spec.get("compression") or {})
         given = dict(compression.get("data") or {})

@@ -11,8 +11,10 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelpress.api.asked import compress_task
 from modelpress.api.auto import Auto
 from modelpress.api.data import Dataset
 from modelpress.api.defaults import CALIBRATION_SAMPLES, with_defaults
@@ -21,13 +23,18 @@ from modelpress.api.evaluation import Evaluation
 from modelpress.api.stages import Distill, Finetune, Quantize
 from modelpress.api.tasks import OUT_FOLDER, CompressTask
 from modelpress.compress import recipe
+from modelpress.compress.data import Data
 from modelpress.compress.datasets.reading import open_dataset
 from modelpress.compress.facts import CompressionFacts
 from modelpress.compress.formats import FORMATS
+from modelpress.compress.judge.judging import ORIGINAL
 from modelpress.compress.judge.latency import BUDGET_SECONDS
+from modelpress.compress.judge.models import Model, open_model
 from modelpress.compress.layout import FACTS
 from modelpress.compress.recipe import Step
+from modelpress.compress.signature import Signature
 from modelpress.compress.stages import WORKS_ON
+from modelpress.compress.stages.objectives import check_targets
 from modelpress.compress.stages.quantize.scheme import Engine, engine
 
 from . import making, steps
@@ -88,20 +95,22 @@ class Estimate:
 def estimate(asked: Asked, place: Workspace, tell: Tell) -> Estimate:
     """Return what the compression would take, of a ladder with all of its rungs.
 
-    Raises StepError, or Judged for a recipe that cannot be.
+    Raises StepError, or Judged for a recipe that cannot be, or one that its data cannot teach.
     """
     compression, rungs = asked.spec.compression, asked.rungs()
     plans = [plan_of(rung) for rung in rungs]
     begin = time.monotonic()
     making.bring_in(asked, place, tell)
     brought = time.monotonic() - begin
-    task = making.compress_task(rungs[0], seconds(with_defaults(compression).job.timeout))
+    task = compress_task(rungs[0].spec, seconds(with_defaults(compression).job.timeout))
     steps.compress(task.model_copy(update={"stages": (), "auto": None}), place, tell)
     memory = _peak_memory()
     out = place.folder(OUT_FOLDER)
     facts = CompressionFacts.model_validate_json((out / FACTS).read_bytes())
     threads = with_defaults(asked.spec.evaluation or Evaluation()).latency.threads
-    pace = pace_of(asked, place, threads)
+    original = open_model(out, ORIGINAL, "the original", threads)
+    _check_targets(rungs, plans, task, place, original)
+    pace = pace_of(asked, place, original)
     weights = facts.original_bytes
     lines = [
         StageEstimate("bring in", "", brought),
@@ -136,6 +145,18 @@ def plan_of(asked: Asked) -> list[Step]:
     compression, source = asked.spec.compression, asked.spec.source
     medium = FORMATS[source.format][0]
     return recipe.plan(source, medium, compression.recipe, WORKS_ON, compression.objective, asked.datasets())
+
+
+def _check_targets(
+    rungs: Sequence[Asked], plans: Sequence[list[Step]], task: CompressTask, place: Workspace, original: Model
+) -> None:
+    """Raise Judged if a stage learns from targets that the data lacks, as the compression would before its stages."""
+    layout = place.layout()
+    data = Data(task, layout.data, layout.source)
+    data.signature = Signature(original.input_specs(), original.output_specs())
+    for rung, plan in zip(rungs, plans, strict=True):
+        settings = [step.settings for step in plan]
+        check_targets(rung.spec.compression.objective, settings, data.signature, data)
 
 
 def _search_estimate(auto: Auto) -> StageEstimate:

@@ -7,20 +7,19 @@ from pathlib import Path
 
 from modelpress import __version__
 from modelpress.api import gates
-from modelpress.api.data import Dataset, mapped
+from modelpress.api.asked import compress_task, judge_task
 from modelpress.api.defaults import with_defaults
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation, MeasuredOn, of_the_source, targets_of_test, untested
+from modelpress.api.evaluation import MeasuredOn
 from modelpress.api.gates import Verdict
-from modelpress.api.keys import LEARNING_ROLES, artifact_key
+from modelpress.api.keys import artifact_key
 from modelpress.api.names import keyed_name
 from modelpress.api.reasons import OF_THE_RECIPE
 from modelpress.api.resources import GateOutcome
 from modelpress.api.results import Failure, Progress, PublishResult, ResolveResult
+from modelpress.api.roles import LEARNING_ROLES, readings
 from modelpress.api.tasks import (
-    CompressTask,
     FetchTask,
-    JudgeTask,
     Location,
     PinnedLocation,
     PublishTask,
@@ -104,13 +103,12 @@ def _make(asked: Asked, found: ResolveResult, place: Workspace, tell: Tell) -> M
     compression = asked.spec.compression
     settings = with_defaults(compression)
     timeout, trusted = seconds(settings.job.timeout), bool(asked.spec.source.trust_code)
-    steps.compress(compress_task(asked, timeout), place, tell)
-    evaluation = _without_secrets(asked.spec.evaluation or Evaluation())
-    task = JudgeTask(name=asked.name, evaluation=evaluation, seed=settings.seed)
+    steps.compress(compress_task(asked.spec, timeout), place, tell)
+    task = judge_task(asked.name, asked.spec)
     judging.judge(task, place, tell, trusted=trusted, timeout=timeout)
     published = steps.answer(PublishResult, steps.run_step("publish", _publish_task(asked, found, place), place, tell))
     report = Report.model_validate_json((place.artifact / REPORT_FILE).read_bytes())
-    demanded = gates.measured_on(MeasuredOn.COMPRESSION, evaluation.gates)
+    demanded = gates.measured_on(MeasuredOn.COMPRESSION, task.evaluation.gates)
     outcomes = gates.judge(report.figures, demanded)
     return Made(report, outcomes, gates.overall(outcomes, demanded), published.warnings, place.out)
 
@@ -128,7 +126,6 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
         role: PinnedLocation(uri=dataset.uri, digest=dataset.digest or found.datasets[role])
         for role, dataset in datasets.items()
     }
-    inputs = [spec.name for spec in source.inputs or ()]
     fetch = FetchTask(
         source=PinnedLocation(uri=source.uri, digest=source.digest or found.source),
         datasets=pinned,
@@ -136,31 +133,11 @@ def bring_in(asked: Asked, place: Workspace, tell: Tell) -> ResolveResult:
             name: PinnedLocation(uri=teacher.uri, digest=teacher.digest or found.datasets[teacher_role(name)])
             for name, teacher in teachers.items()
         },
-        readings={role: mapped(_reading(dataset), inputs) for role, dataset in datasets.items()},
+        readings=readings(asked.spec, datasets),
         searches=True if asked.spec.compression.auto is not None else None,
     )
     steps.run_step("fetch", fetch, place, tell)
     return found
-
-
-def compress_task(asked: Asked, timeout: float) -> CompressTask:
-    """Return the task of the container `compress`, with `timeout` in seconds."""
-    compression = asked.spec.compression
-    return CompressTask(
-        source=asked.spec.source.model_copy(update={"secret_name": None}),
-        stages=compression.recipe,
-        auto=compression.auto,
-        evaluation=untested(asked.spec.evaluation) if compression.auto is not None else None,
-        targets=targets_of_test(asked.spec.evaluation) if compression.auto is not None else None,
-        objective=compression.objective,
-        metrics=of_the_source((asked.spec.evaluation or Evaluation()).metrics) or None,
-        datasets={role: _reading(dataset) for role, dataset in asked.datasets().items() if role != "test"},
-        teachers={
-            name: teacher.model_copy(update={"secret_name": None}) for name, teacher in compression.taught_by().items()
-        },
-        seed=compression.seed or 0,
-        timeout_seconds=timeout,
-    )
 
 
 def _publish_task(asked: Asked, found: ResolveResult, place: Workspace) -> PublishTask:
@@ -175,13 +152,3 @@ def _publish_task(asked: Asked, found: ResolveResult, place: Workspace) -> Publi
     place.artifact.mkdir()
     destination = Location(uri=f"file://{place.artifact}")
     return PublishTask(destination=destination, artifact=keyed_name(asked.name, key), lineage=lineage)
-
-
-def _without_secrets(evaluation: Evaluation) -> Evaluation:
-    test = evaluation.test
-    return evaluation if test is None else evaluation.model_copy(update={"test": _reading(test)})
-
-
-def _reading(dataset: Dataset) -> Dataset:
-    """Return how to read `dataset`, without the Secret that opens it in a cluster."""
-    return dataset.model_copy(update={"secret_name": None})

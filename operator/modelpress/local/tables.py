@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from modelpress.api.figures import LatencyFigure, MetricFigure
-from modelpress.api.gate_sentences import counted, figure
+from modelpress.api.gate_sentences import counted
 from modelpress.api.gates import change_bounds
+from modelpress.api.intervals import CONFIDENCE
+from modelpress.api.readable import figure
 from modelpress.api.resources import GateOutcome
 from modelpress.compress.page.numbers import signed
 from modelpress.store.report import Report
@@ -22,7 +24,6 @@ if TYPE_CHECKING:  # torch and onnx are not needed to show what they found
     from .estimating import Estimate
     from .inspecting import Inspection
 
-CONFIDENCE = 0.95
 COLOURS = {"Pass": "green", "Fail": "red", "Inconclusive": "yellow"}
 
 

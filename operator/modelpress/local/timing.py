@@ -12,9 +12,9 @@ from modelpress.api.stages import Distill, Finetune
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER, SOURCE_FOLDER, TEST_FOLDER
 from modelpress.compress import graph, layout
 from modelpress.compress.datasets import read
-from modelpress.compress.judge.judging import ORIGINAL, random_samples
+from modelpress.compress.judge.judging import random_samples
 from modelpress.compress.judge.latency import Arrays, request
-from modelpress.compress.judge.models import Model, open_model
+from modelpress.compress.judge.models import Model
 
 from .asking import Asked
 from .workspace import Workspace
@@ -38,11 +38,9 @@ class Pace:
     """Operators of its graph."""
 
 
-def pace_of(asked: Asked, place: Workspace, threads: int) -> Pace:
-    """Return how fast the original that was exported into `place` is. Raises Judged if the data does not fit it."""
-    folder = place.folder(OUT_FOLDER)
-    model = open_model(folder, ORIGINAL, "the original", threads)
-    operators = len(graph.load(folder / layout.ORIGINAL).graph.node)
+def pace_of(asked: Asked, place: Workspace, model: Model) -> Pace:
+    """Return how fast the original is, `model`, exported into `place`. Raises Judged if the data does not fit it."""
+    operators = len(graph.load(place.folder(OUT_FOLDER) / layout.ORIGINAL).graph.node)
     return Pace(_answer_seconds(model, _inputs(asked, model, place)), operators)
 
 

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelpress.api.data import CompressionData, Dataset
-from modelpress.api.evaluation import Evaluation
+from modelpress.api.data import Dataset
 from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.roles import TEST_ROLE
 from modelpress.api.tasks import Location, PinnedLocation
 from modelpress.api.teachers import teacher_role
 
 from .installation import Installation, store_settings
 
-TEST_ROLE = "test"
-LEARNING_ROLES = ("train", "validation", "calibration")
-"""Datasets that compression may look at. The test set is none of them."""
-
 
 class MissingFactError(ValueError):
     """A fact is missing that the manifest needs. The message names it, and what would bring it."""
-
-
-def learning_datasets(model: CompressedModel) -> dict[str, Dataset]:
-    """Return the datasets that compression may look at, by role."""
-    data = model.spec.compression.data or CompressionData()
-    return {role: dataset for role in LEARNING_ROLES if (dataset := getattr(data, role)) is not None}
-
-
-def test_dataset(model: CompressedModel) -> dict[str, Dataset]:
-    """Return the held-out data by its role, if there is any."""
-    test = (model.spec.evaluation or Evaluation()).test
-    return {TEST_ROLE: test} if test else {}
-
-
-def all_datasets(model: CompressedModel) -> dict[str, Dataset]:
-    """Return every dataset of `model`, by role."""
-    return learning_datasets(model) | test_dataset(model)
 
 
 def source_location(model: CompressedModel) -> Location:

@@ -14,6 +14,8 @@ from datetime import datetime
 
 from modelpress.api.defaults import EffectiveAnalysis
 from modelpress.api.durations import seconds
+from modelpress.api.readable import beside
+from modelpress.api.readable import limit as limit_of
 from modelpress.api.servingpod import METRICS_PORT
 from modelpress.triton.metrics import InferenceCounters
 
@@ -124,7 +126,8 @@ def _failure(old: Version, new: Version, limits: EffectiveAnalysis) -> str | Non
         return f"More than half of the requests of the last seconds failed: {_figures(old, new)}"
     increase, allowed = _increase(old, new, limits), limits.max_latency_increase
     if increase is not None and allowed is not None and increase > allowed:
-        return f"It is slower by {increase:.0%}, {allowed:.0%} are allowed: {_figures(old, new)}"
+        slower = beside(100 * allowed, 100 * increase, percent=True, at_least=False)
+        return f"It is slower by {slower}%, {limit_of(100 * allowed, percent=True)}% are allowed: {_figures(old, new)}"
     wait, longest = _queue(old, new, limits), limits.max_queue_time
     if wait is not None and longest is not None and wait > seconds(longest) * 1000:
         return f"Its requests wait in the queue for {wait:.1f} ms, {longest} is allowed: {_figures(old, new)}"

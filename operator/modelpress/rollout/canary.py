@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from modelpress.api.rollout import OnInconclusiveAnalysis
+from modelpress.api.analysis import OnInconclusiveAnalysis
 
 from .second_set import second_set
 from .situation import Decision, Memory, Outcome, Routing, Situation, Stage, leave, remember

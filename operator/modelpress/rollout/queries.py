@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from modelpress.api.rollout import PLACEHOLDERS, AnalysisQuery
+from modelpress.api.analysis import PLACEHOLDERS, AnalysisQuery
 
 from .analysis import Verdict
 from .situation import Outcome

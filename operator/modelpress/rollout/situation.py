@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from modelpress.api.rollout import OnInconclusiveAnalysis, Strategy
+from modelpress.api.analysis import OnInconclusiveAnalysis
+from modelpress.api.rollout import Strategy
 
 OVERLAP = timedelta(seconds=10)
 """How long pods stay after traffic has left them.

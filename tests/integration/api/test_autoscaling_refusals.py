@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.integration.api.refusing import apply
 from tests.integration.api.specs import SPEC, model
-from tests.integration.api.test_refusals import apply
 from tests.support.apiserver import ApiServer
 
 ASLEEP = {"minReplicas": 0, "maxReplicas": 4, "activation": {"prometheus": {"query": "sum(asked)"}}}

@@ -120,6 +120,15 @@ def test_few_samples_cannot_tell() -> None:
     assert outcome(figures(error(0.2, 0.2, None)), "error", Goal.MAX_DEGRADATION, 0.1) == "Inconclusive"
 
 
+def test_bounds_end_where_the_metric_does() -> None:
+    area = error(0.99, 0.99, 0.02).model_copy(update={"higher_is_better": True, "least": 0.0, "most": 1.0})
+    wide = area.model_copy(update={"standard_error": 2.0})
+    assert "(95 % bounds 0.957…1.00, n" in message(figures(area), "error", Goal.THRESHOLD, 0.9)
+    assert "(95 % bounds of the loss -1.00…1.00, n" in message(figures(wide), "error", Goal.MAX_DEGRADATION, 0.1)
+    small = error(0.01, 0.01, 0.02).model_copy(update={"least": 0.0})
+    assert "(95 % bounds 0.000…0.043, n" in message(figures(small), "error", Goal.THRESHOLD, 0.9)
+
+
 def test_less_confidence_is_easier_to_have() -> None:
     assert outcome(LOST_HALF_A_PERCENT, "top1", Goal.MAX_DEGRADATION, 0.011, confidence=0.99) == "Inconclusive"
     assert outcome(LOST_HALF_A_PERCENT, "top1", Goal.MAX_DEGRADATION, 0.011, confidence=0.6) == "Pass"
@@ -209,6 +218,14 @@ def test_a_looser_limit_never_judges_worse(lost: int, won: int, one: float, othe
             "error fell from 0.200 to 0.150 (by 0.050, 95 % bounds of the loss -0.066…-0.034, n=1000);"
             " at most 0.010 is allowed",
         ),
+        (
+            figures(error(0.2, 0.2333, 0.002)),
+            "error",
+            Goal.MAX_DEGRADATION,
+            0.03,
+            "error rose from 0.200 to 0.233 (by 0.033, 95 % bounds 0.03001…0.037, n=1000); at most 0.030 is allowed",
+        ),
+        (figures(), "latency", Goal.THRESHOLD, 1.4996, "latency is 1.50 ms; at most 1.4996 ms is allowed"),
         (figures(), "f1", Goal.THRESHOLD, 0.9, "f1 was not measured"),
     ],
 )

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from tests.support.models import a_failure, a_publication, a_resolution, a_spec, at, condition, digest, summary
-from tests.support.world import ROLE, Ends, Hangs, World, attempts, healthy
+from tests.support.models import a_failure, a_publication, a_spec, condition, summary
+from tests.support.world import Ends, Hangs, World, attempts
+from tests.unit.control.compressions import compression, made, set_token
 
 from modelpress.control.clock import parse
-
-
-def compression(outcome: Any) -> Any:
-    """Return a script by which resolving works and everything else ends like `outcome`."""
-    return lambda job: Ends(message=a_resolution()) if job["metadata"]["labels"][ROLE] == "resolve" else outcome
-
-
-def set_token(token: str) -> Any:
-    return lambda spec: spec.__setitem__("rollout", {"strategy": "BlueGreen", "retryToken": token})
-
-
-def made(world: World, kind: str = "Job") -> list[str]:
-    return [name for name in world.created if name.startswith(kind) and "resolve" not in name]
 
 
 def test_a_judgement_is_final_until_the_retry_token_changes() -> None:
@@ -178,24 +164,6 @@ def test_a_pod_that_cannot_start_is_replaced_when_its_settings_change() -> None:
     assert summary(world.status)["Ready"] == "True/Serving"
 
 
-def test_a_source_that_is_not_there_stalls_until_somebody_says_to_look_again() -> None:
-    world = World()
-    world.jobs = lambda job: Ends(10, a_failure("SourceNotFound"))
-    world.pass_time(3600)
-    assert summary(world.status)["Stalled"] == "True/SourceNotFound"
-    assert "retryToken" in condition(world.status, "Ready")["message"]
-    assert len([name for name in world.created if "resolve" in name]) == 1
-    world.objects = {
-        reference: item for reference, item in world.objects.items() if reference.kind not in ("Job", "Pod")
-    }
-    world.settle()
-    assert len([name for name in world.created if "resolve" in name]) == 1, "remembered without its Job"
-    world.jobs = compression(Ends(message=a_publication()))
-    world.edit(set_token("uploaded"))
-    world.settle()
-    assert summary(world.status)["Ready"] == "True/Serving"
-
-
 def test_a_missing_secret_heals_by_itself() -> None:
     world = World()
     world.jobs = lambda job: Ends(20, a_failure("SecretNotFound"))
@@ -204,70 +172,6 @@ def test_a_missing_secret_heals_by_itself() -> None:
     world.jobs = compression(Ends(message=a_publication()))
     world.pass_time(11)
     assert summary(world.status)["Ready"] == "True/Serving"
-
-
-def test_a_gate_that_fails_serves_nothing_and_a_looser_gate_needs_no_new_compression() -> None:
-    world = World()
-    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
-    world.pass_time(3600)
-    assert summary(world.status)["Stalled"] == "True/GateFailed"
-    assert summary(world.status)["Accepted"] == "False/GateFailed"
-    assert world.names("Deployment") == []
-    assert world.status["compression"]["accuracyText"] == "0.900 (-0.080)"
-    assert ". Nothing of it is served." in condition(world.status, "Ready")["message"]
-    assert len(made(world)) == 1
-    world.edit(lambda spec: spec["evaluation"]["gates"][0].__setitem__("value", 0.2))
-    world.settle()
-    assert summary(world.status)["Ready"] == "True/Serving"
-    assert len(made(world)) == 1
-
-
-def test_a_gate_that_fails_leaves_the_old_version_serving() -> None:
-    world = World()
-    world.settle()
-    first = world.status["currentRevision"]
-    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
-    world.edit(lambda spec: spec["compression"].__setitem__("seed", 3))
-    world.pass_time(60)
-    assert summary(world.status)["Stalled"] == "True/GateFailed"
-    assert summary(world.status)["Available"] == "True/Serving"
-    assert world.status["currentRevision"] == first
-    assert world.names("Deployment") == [first]
-
-
-def test_the_retry_token_has_a_refused_result_measured_again_and_not_compressed_again() -> None:
-    world = World()
-    world.jobs = compression(Ends(message=a_publication(top1=0.90)))
-    world.settle()
-    world.jobs = compression(Ends(message=a_publication(top1=0.97)))
-    world.edit(set_token("again"))
-    world.settle()
-    assert summary(world.status)["Ready"] == "True/Serving"
-    assert [job["metadata"]["labels"][ROLE] for job in world.of("Job")] == ["evaluate"]
-    assert len(made(world)) == 2
-
-
-def test_the_retry_token_changes_nothing_for_a_result_that_passed() -> None:
-    world = World()
-    world.settle()
-    created = list(world.created)
-    world.edit(set_token("again"))
-    world.settle()
-    assert world.created == created
-
-
-def test_other_test_data_has_the_result_measured_and_not_compressed_again() -> None:
-    world = World()
-    world.settle()
-    artifact, revision = world.status["artifact"], world.status["currentRevision"]
-    world.jobs = lambda job: Ends(
-        message=a_resolution(test="other") if job["metadata"]["labels"][ROLE] == "resolve" else a_publication(top1=0.97)
-    )
-    world.edit(lambda spec: spec["evaluation"].__setitem__("test", {"uri": "s3://data/other.npz"}))
-    world.settle()
-    assert (world.status["artifact"], world.status["currentRevision"]) == (artifact, revision)
-    assert world.status["compression"]["accuracyText"] == "0.970 (-0.010)"
-    assert "/evaluations/" in world.status["compression"]["report"]
 
 
 def test_what_a_tenant_says_is_shown_as_one_short_line() -> None:
@@ -316,61 +220,3 @@ def test_times_of_conditions_move_only_when_their_status_does() -> None:
     world.jobs = compression(Ends(message=a_publication()))
     world.pass_time(400)
     assert parse(condition(world.status, "Ready")["lastTransitionTime"]).minute > 0
-
-
-def changed_in_store(_deployment: dict[str, Any], _index: int) -> dict[str, Any]:
-    over = {"exitCode": 10, "message": a_failure("ArtifactChanged", "model.onnx differs from what was accepted.")}
-    return {"initContainerStatuses": [{"name": "agent", "restartCount": 1, "lastState": {"terminated": over}}]}
-
-
-@pytest.mark.parametrize("served_before", [True, False])
-@pytest.mark.parametrize("manifest", ["manifest", "another"])
-def test_files_that_were_changed_in_the_store_are_made_again_when_the_retry_token_asks(
-    manifest: str, *, served_before: bool
-) -> None:
-    world = World()
-    if served_before:
-        world.settle()
-    world.pods = changed_in_store
-    world.pass_time(600)
-    assert summary(world.status)["Stalled"] == "True/ArtifactChanged"
-    assert len(made(world)) == 1
-    world.jobs = compression(Ends(message=a_publication(manifest)))
-    world.edit(set_token("again"))
-    world.round()
-    assert len(made(world)) == 2
-    world.pods = healthy
-    world.pass_time(60)
-    assert summary(world.status)["Ready"] == "True/Serving"
-    assert world.of("ModelArtifact")[0]["status"]["manifestDigest"] == digest(manifest)
-    assert len(made(world)) == 2
-
-
-def test_a_source_that_was_overwritten_before_it_was_fetched_is_looked_up_again() -> None:
-    world = World()
-    world.jobs = compression(Hangs())
-    world.settle()
-    world.now = at(5)
-    mismatch = Ends(10, a_failure("DigestMismatch"), container="fetch")
-    world.jobs = lambda job: (
-        Ends(message=a_resolution("v2"))
-        if job["metadata"]["labels"][ROLE] == "resolve"
-        else mismatch
-        if job["metadata"]["name"] == first
-        else Ends(message=a_publication())
-    )
-    first = world.names("Job", "compress")[0]
-    world.pass_time(60)
-    assert summary(world.status)["Ready"] == "True/Serving"
-    assert world.status["source"]["resolvedDigest"] == digest("v2")
-
-
-def test_a_digest_that_never_fits_is_looked_up_again_once_and_then_said() -> None:
-    world = World()
-    world.jobs = compression(Hangs())
-    world.settle()
-    world.now = at(5)
-    world.jobs = compression(Ends(10, a_failure("DigestMismatch"), container="fetch"))
-    world.pass_time(3600)
-    assert summary(world.status)["Stalled"] == "True/DigestMismatch"
-    assert len([name for name in world.created if "resolve" in name]) <= 2

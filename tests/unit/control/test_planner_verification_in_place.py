@@ -10,7 +10,7 @@ from tests.support.models import a_failure, an_answer, condition, stamp, summary
 from tests.support.world import Ends, Hangs, World, healthy, loads, obliging
 from tests.unit.control.rollouts import change, holds, only, reached_by_traffic, set_rollout, unschedulable
 from tests.unit.control.test_planner_in_place import held, pods
-from tests.unit.control.test_planner_verification import (
+from tests.unit.control.verification import (
     GATE,
     answering,
     asked,

@@ -99,7 +99,7 @@ def main(example: str, prepared: Path, root: Path, file: str = "model.yaml") -> 
     figures = outcome.report.figures
     ratio = figures.original_bytes / figures.compressed_bytes
     print(f"{figures.original_bytes:,} → {figures.compressed_bytes:,} bytes, {ratio:.2f} times smaller")
-    print(f"agreement {figures.agreement:.4f}")
+    print(f"agreement {figures.agreement}")
     for metric in figures.metrics:
         print(metric.model_dump_json(exclude_none=True))
     for latency in figures.latency:

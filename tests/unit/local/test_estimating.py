@@ -11,6 +11,7 @@ import pytest
 
 from modelpress.api.stages import Distill, Finetune, Quantize
 from modelpress.api.tasks import DATA_FOLDER, OUT_FOLDER
+from modelpress.compress.judge.models import open_model
 from modelpress.compress.models import Medium
 from modelpress.compress.recipe import Step
 from modelpress.local.asking import from_model, with_preset
@@ -76,6 +77,6 @@ def test_answers_are_timed_on_the_data_at_hand(tmp_path: Path) -> None:
         (place.folder(DATA_FOLDER) / "calibration").mkdir(parents=True, exist_ok=True)
         np.savez(place.folder(DATA_FOLDER) / "calibration" / "c.npz", x=np.ones((32, 400, 64), np.float32))
         asked = from_model(tmp_path / "source", with_preset("W8A16"), data, ())
-        paces.append(pace_of(asked, place, 1))
+        paces.append(pace_of(asked, place, open_model(place.folder(OUT_FOLDER), "original", "the original", 1)))
     assert [pace.operators for pace in paces] == [2, 2]
     assert paces[1].answer > 5 * paces[0].answer

@@ -64,6 +64,8 @@ def test_latency_is_compared_with_the_old_version_when_both_had_enough_requests(
     assert outcome(did(200), did(200, milliseconds=12.1), max_latency_increase=0.2) is Outcome.FAILED
     assert outcome(did(99), did(200, milliseconds=50), max_latency_increase=0.2) is Outcome.INCONCLUSIVE
     assert outcome(did(200), did(99, milliseconds=50), max_latency_increase=0.2) is Outcome.INCONCLUSIVE
+    told = judge(did(200), did(200, milliseconds=12.03), EffectiveAnalysis(max_latency_increase=0.2)).message
+    assert told.startswith("It is slower by 20.3 %, 20 % are allowed: ")
 
 
 def test_queue_time_is_limited_unless_requests_of_the_old_version_wait_as_long() -> None:

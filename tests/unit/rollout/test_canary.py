@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.support.models import NOON, at
 
-from modelpress.api.rollout import OnInconclusiveAnalysis, Strategy
+from modelpress.api.analysis import OnInconclusiveAnalysis
+from modelpress.api.rollout import Strategy
 from modelpress.rollout.decide import decide
 from modelpress.rollout.situation import CanaryStep, Memory, Outcome, Side, Situation, Stage, Traffic
 from modelpress.rollout.weights import candidate_pods, is_coarse, reached

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.models import NOON, at
 
-from modelpress.api.rollout import OnInconclusiveAnalysis, Strategy
+from modelpress.api.analysis import OnInconclusiveAnalysis
+from modelpress.api.rollout import Strategy
 from modelpress.rollout.decide import decide
 from modelpress.rollout.situation import (
     OVERLAP,

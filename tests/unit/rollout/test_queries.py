@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modelpress.api.rollout import PLACEHOLDERS, AnalysisQuery
+from modelpress.api.analysis import PLACEHOLDERS, AnalysisQuery
 from modelpress.rollout.analysis import Verdict
 from modelpress.rollout.queries import Answered, answered, judge, place, worst
 from modelpress.rollout.situation import Outcome

@@ -91,11 +91,14 @@ class QuantizeMixed(ApiType):
     )
 
     effective_bits: Annotated[float, Field(ge=4, le=32)] | None = None
-    """Greatest mean number of bits of the weights that are quantized, their scales included: `5.5`. Default: none, but
+    """Greatest mean number of bits of matrices and embeddings that are quantized, their scales included: `5.5`.
+    Convolutions and recurrent layers are stored in 8 bits whatever it is, and not counted. Default: none, but
     maxLoss."""
     max_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Greatest relative squared error of the outputs, ‖y' - y‖² / ‖y‖², on up to 128 samples of the calibration data;
-    for normalized embeddings that is twice the lost cosine similarity. Default: none, but effectiveBits."""
+    for normalized embeddings that is twice the lost cosine similarity. With algorithm GPTQ and 64 samples or more,
+    weights are fitted to three quarters of them and the error is measured on the others. Default: none, but
+    effectiveBits."""
     group_size: Literal[16, 32, 64, 128, 256] | None = None
     """Weights along the input axis that share a scale, in 4 bits. Default: 32."""
     symmetric: bool | None = None

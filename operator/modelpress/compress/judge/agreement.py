@@ -26,27 +26,38 @@ def same(
     half: float = 0.0,
     labels: Sequence[int] | None = None,
 ) -> Array:
-    """Return for each sample 1.0 where both answer alike, else 0.0; both are (samples, …).
+    """Return for each sample 1.0 where all of both answers is alike, else 0.0; see `alike`."""
+    return numpy.asarray(alike(original, result, args, half, labels).all(axis=1), numpy.float64)
+
+
+def alike(
+    original: Array,
+    result: Array,
+    args: Mapping[str, Any],
+    half: float = 0.0,
+    labels: Sequence[int] | None = None,
+) -> Array:
+    """Return where both answer alike, (samples, answers); both are (samples, …), and may have many answers a sample.
 
     `args`: `kind`, one of KINDS (argmax: the class with the highest value), and for cosine `at_least`. `half` divides
     the classes of single scores (`classes.middle`); `labels`, the shape of the truth, tells which axis counts classes.
     """
     count = len(original)
     if original.shape != result.shape:
-        return numpy.zeros(count)
+        return numpy.zeros((count, 1), bool)
     kind = args.get("kind", KINDS[0])
     if kind == "argmax" and original.dtype.kind == "f" and classes_of(original.shape, labels) > 1:
         axis = _axis(original.shape, labels)
-        alike = original.argmax(axis=axis) == result.argmax(axis=axis)
+        found = original.argmax(axis=axis) == result.argmax(axis=axis)
     elif kind == "argmax" and original.dtype.kind == "f":
-        alike = (original > half) == (result > half)
+        found = (original > half) == (result > half)
     elif kind in {"argmax", "exact"}:  # whole numbers are classes themselves
-        alike = original == result
+        found = original == result
     elif kind == "allclose":
-        alike = near(original, result)
+        found = near(original, result)
     else:
-        alike = _similarity(original, result) >= args.get("at_least", COSINE_AT_LEAST)
-    return numpy.asarray(numpy.asarray(alike).reshape(count, -1).all(axis=1), numpy.float64)
+        found = _similarity(original, result) >= args.get("at_least", COSINE_AT_LEAST)
+    return numpy.asarray(found).reshape(count, -1)
 
 
 def classes_of(shape: Sequence[int], labels: Sequence[int] | None = None) -> int:

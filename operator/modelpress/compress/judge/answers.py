@@ -1,8 +1,8 @@
-"""Both models' answers to the same samples, batch by batch; and how often they agree."""
+"""Both models' answers to the same samples, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from modelpress.api.reasons import Reason
 
 from ..errors import Judged
-from .agreement import same
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -71,9 +70,3 @@ def ask(model: Answering, inputs: Arrays, rows: slice) -> Arrays:
                 Reason.NOT_FINITE, f"{model.label} answers sample {row} with NaN or infinity in output {name!r}{advice}"
             )
     return answers
-
-
-def agreeing(original: Arrays, result: Arrays, kinds: Mapping[str, str]) -> Array:
-    """Return for each sample whether all outputs are the same answer, each by its kind of sameness."""
-    alike = [same(expected, result[name], {"kind": kinds[name]}) for name, expected in original.items()]
-    return numpy.asarray(numpy.all(alike, axis=0))

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy
 
 from modelpress.api.defaults import EffectiveMetric
-from modelpress.api.evaluation import MetricType
 from modelpress.api.reasons import Reason
 
 from ..datasets import Samples, rows_of
 from ..errors import Judged
-from . import agreement
-from .answers import MOST_SAMPLES, Answering, Arrays, agreeing, ask, batches
+from .agreeing import Agreeing, kinds_of
+from .answers import MOST_SAMPLES, Answering, Arrays, ask, batches
 from .baseline import answers_of
 from .classes import is_one_hot
 from .gathering import OF_CLASSES
@@ -31,7 +30,8 @@ class Comparison:
     """What both models answered."""
 
     scorers: tuple[Scorer, ...]
-    agreement: float
+    agreement: float | None
+    """How often they answer alike (`agreeing`); None for amounts."""
     largest: float
     """Greatest absolute value of the result's answers."""
 
@@ -81,8 +81,7 @@ def compare_answers(
     original's answers stand for later runs, None: nowhere. Raises Judged.
     """
     scorers = tuple(scorers)
-    kinds = _kinds(original, scorers)
-    agreed, largest = 0, 0.0
+    agreeing, largest = Agreeing(kinds_of(original, scorers)), 0.0
     with answers_of(original, samples, kept, most) as original_answers:
         for rows in batches(samples.inputs, samples.count, batched=original.batched and result.batched, most=most):
             before, after = original_answers(rows), ask(result, samples.inputs, rows)
@@ -91,25 +90,8 @@ def compare_answers(
                 column = scorer.metric.target
                 truth = samples.columns[column] if column else samples.targets.get(scorer.output)
                 scorer.add(before[scorer.output], after[scorer.output], None if truth is None else rows_of(truth, rows))
-            agreed += int(agreeing(before, after, kinds).sum())
+            truths = {name: rows_of(samples.targets[name], rows) for name in agreeing.kinds & samples.targets.keys()}
+            agreeing.add(before, after, truths)
             extremes = (float(abs(array.astype(numpy.float64)).max(initial=0)) for array in after.values())
             largest = max(largest, *extremes)
-    return Comparison(scorers, agreed / samples.count, largest)
-
-
-def _kinds(model: Model, scorers: Iterable[Scorer]) -> dict[str, str]:
-    """Return for each output when two answers are the same: by what metrics ask of it, or by its axes."""
-    metrics: dict[str, set[MetricType]] = {}
-    for scorer in scorers:
-        if scorer.metric.type is not MetricType.AGREEMENT:
-            metrics.setdefault(scorer.output, set()).add(scorer.metric.type)
-    found = {}
-    for tensor in model.outputs:
-        asked = metrics.get(tensor.name, set())
-        classes = agreement.classes_of(tensor.shape)
-        scores = tensor.dtype.startswith("float") and len(tensor.shape) == 2 and classes not in {-1, 1}
-        if (asked & OF_CLASSES and classes != 1) or (scores and not asked):
-            found[tensor.name] = "argmax"
-        else:
-            found[tensor.name] = "cosine" if MetricType.COSINE in asked else "allclose"
-    return found
+    return Comparison(scorers, agreeing.figure(), largest)

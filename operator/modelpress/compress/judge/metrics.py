@@ -6,6 +6,8 @@ by bootstrap over samples, or over groups of samples that belong together (`resa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy
 
 from modelpress.api.defaults import EffectiveMetric
@@ -15,13 +17,24 @@ from modelpress.api.reasons import Reason
 
 from ..errors import Judged
 from . import ranking
-from .gathering import OF_CLASSES, Array, Gathered
+from .gathering import Array, Gathered
 from .resampling import Statistic, Units
 
 RESAMPLES, WHOLE_RESAMPLES, F1_RESAMPLES = 1000, 500, 200
 """Of a mean, of a metric over all samples together, and of the slowest of those."""
-SHARES = OF_CLASSES - {MetricType.PERPLEXITY}
-"""Types that lie between 0 and 1."""
+RANGES: Mapping[MetricType, tuple[float | None, float | None]] = {
+    MetricType.ACCURACY: (0.0, 1.0),
+    MetricType.F1: (0.0, 1.0),
+    MetricType.AUROC: (0.0, 1.0),
+    MetricType.AGREEMENT: (0.0, 1.0),
+    MetricType.COSINE: (-1.0, 1.0),
+    MetricType.R2: (None, 1.0),
+    MetricType.PERPLEXITY: (1.0, None),
+    MetricType.MSE: (0.0, None),
+    MetricType.MAE: (0.0, None),
+}
+"""The least and the greatest value of each type; of what a function of the source computes neither is known."""
+SHARES = frozenset(kind for kind, ends in RANGES.items() if ends == (0.0, 1.0))
 WHOLE = frozenset({MetricType.ACCURACY, MetricType.AUROC, MetricType.R2, MetricType.PERPLEXITY})
 """Types that are no mean over samples; accuracy is one where each sample has one label."""
 
@@ -143,11 +156,14 @@ class Scorer:
         self, original: float, compressed: float, units: Units, errors: tuple[float, float] | None = None
     ) -> MetricFigure:
         """`errors`: standard errors of the difference and of the result."""
+        least, most = RANGES.get(self.metric.type, (None, None))
         return MetricFigure(
             name=self.metric.name,
             original=original,
             compressed=compressed,
             higher_is_better=self.metric.higher_is_better,
+            least=least,
+            most=most,
             samples=units.samples,
             groups=units.number,
             standard_error=errors and errors[0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from modelpress.api.gate_sentences import figure as _figure
+from modelpress.api.readable import figure as _figure
 
 LEAST = 1e-12
 """Changes below are none."""

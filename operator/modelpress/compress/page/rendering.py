@@ -19,7 +19,7 @@ from modelpress import __version__
 from modelpress.store.report import Report
 
 from ..facts import CompressionFacts
-from . import charts, numbers, sections, trials
+from . import charts, numbers, qualities, sections, trials
 
 MOST_FACTS = 1024 * 1024
 """Bytes of compression.json that are read."""
@@ -36,9 +36,9 @@ def render(report: Report, facts: CompressionFacts | None, lineage: Mapping[str,
         facts=facts,
         ratio=sections.ratio(report),
         headline=sections.headline(report),
-        verdict=sections.verdict(report.gates),
+        verdict=qualities.verdict(report.gates),
         cards=sections.cards(report),
-        qualities=sections.qualities(report),
+        qualities=qualities.qualities(report),
         layers=sections.layers(report),
         sensitivities=sections.sensitivities(facts),
         speeds=sections.speeds(report),

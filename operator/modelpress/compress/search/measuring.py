@@ -22,6 +22,7 @@ from modelpress.api.evaluation import (
     of_the_source,
 )
 from modelpress.api.figures import Figures, MetricFigure
+from modelpress.api.intervals import CONFIDENCE
 from modelpress.api.reasons import Reason
 
 from ..datasets import Samples
@@ -35,7 +36,6 @@ from ..scoring import Arrays, Calling, Function
 from .doubt import chance
 from .front import Point
 
-CONFIDENCE = 0.95
 LIKENESS = "likeness"
 """Name of the metric that stands where none can be measured: how alike the answers are to the original's."""
 ALLOWED = 1.0
@@ -147,7 +147,9 @@ class Measuring:
             return metric
         return metric.model_copy(update={"target": column})
 
-    def _scored(self, result: Model, metrics: Sequence[EffectiveMetric]) -> tuple[tuple[MetricFigure, ...], float]:
+    def _scored(
+        self, result: Model, metrics: Sequence[EffectiveMetric]
+    ) -> tuple[tuple[MetricFigure, ...], float | None]:
         """Return the figures of `metrics`, and how often both models agree. Raises Judged."""
         ours = {metric.name: scorer_of(metric, self.original, self.samples) for metric in of_ours(metrics)}
         theirs = {metric.name: Calling(self.theirs[metric.name], self.samples) for metric in of_the_source(metrics)}

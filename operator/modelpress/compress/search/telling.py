@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelpress.api.auto import AutoObjective
-from modelpress.api.gate_sentences import figure
+from modelpress.api.readable import figure
 from modelpress.api.stages import Stage
 from modelpress.store.search import Trial
 

@@ -17,16 +17,16 @@ from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, of_ours
 from modelpress.api.names import ROLE_ASK, verification_name
 from modelpress.api.resources import CompressedModel, ModelArtifact, ModelRevision
+from modelpress.api.roles import test_dataset, without_secrets
 from modelpress.api.servingpod import GRPC_PORT
 from modelpress.api.tasks import AskTask, Comparison, FetchTask, Location
 
 from ..installation import Installation, job_settings, store_settings
-from ..places import pinned, pinned_datasets, test_dataset
+from ..places import pinned, pinned_datasets
 from ..security import without_identity
 from ..serving.services import host_of
 from .disks import disks, fetched
 from .job import DEADLINE_MARGIN_SECONDS, job, mover, worker
-from .judging import readings
 
 
 def ask_job(
@@ -49,18 +49,18 @@ def ask_job(
     MissingFactError for test data that was never resolved.
     """
     settings, store = job_settings(model, installation), store_settings(model, installation)
-    name, data = revision.metadata.name, test_dataset(model)
+    name, data = revision.metadata.name, test_dataset(model.spec)
     folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
     fetch = FetchTask(
         artifact=pinned(folder, revision.spec.manifest_digest),
         original_only=True,
         datasets=pinned_datasets(model, data, artifact),
-        readings=readings(data),
+        readings=without_secrets(data),
     )
     secrets = [folder.secret_name, *(place.secret_name for place in fetch.datasets.values())]
     asked = model.spec.evaluation or Evaluation()
     metrics = of_ours(asked.metrics) if asked.metrics is not None else None
-    evaluation = asked.model_copy(update={**readings(data), "metrics": metrics, "gates": None})
+    evaluation = asked.model_copy(update={**without_secrets(data), "metrics": metrics, "gates": None})
     ask = AskTask(
         address=_grpc(service or verification_name(name), model, installation),
         model=model.metadata.name,

@@ -14,22 +14,19 @@ behind the judge (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from modelpress.api.asked import compress_task
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
-from modelpress.api.evaluation import Evaluation, of_the_source, targets_of_test, untested
 from modelpress.api.names import ROLE_COMPRESS
 from modelpress.api.resources import CompressedModel, ModelArtifact
-from modelpress.api.source import Source
-from modelpress.api.tasks import PROGRESS_PORT, CompressTask, FetchTask, Location, PinnedLocation, PublishTask
+from modelpress.api.roles import all_datasets, readings
+from modelpress.api.tasks import PROGRESS_PORT, FetchTask, Location, PinnedLocation, PublishTask
 from modelpress.api.teachers import comes_from
 
 from ..installation import Installation, job_settings, store_settings
 from ..places import (
-    all_datasets,
-    learning_datasets,
     pinned,
     pinned_datasets,
     pinned_teachers,
@@ -38,7 +35,7 @@ from ..places import (
 from ..security import without_identity
 from .disks import disks, fetched
 from .job import job, mover, worker
-from .judging import Judging, readings, samples
+from .judging import Judging
 
 DISKS = ("source", "data", "test", "out", "report")
 """Disks of the pod."""
@@ -59,9 +56,9 @@ def compress_job(
     judging = Judging(model, installation, settings)
     fetch = FetchTask(
         source=pinned(source_location(model), artifact.spec.source_digest),
-        datasets=pinned_datasets(model, all_datasets(model), artifact),
+        datasets=pinned_datasets(model, all_datasets(model.spec), artifact),
         teachers=pinned_teachers(model, artifact),
-        readings=samples(model, all_datasets(model)),
+        readings=readings(model.spec, all_datasets(model.spec)),
         searches=True if model.spec.compression.auto is not None else None,
         search=_search(earlier, store.read_secret_name),
     )
@@ -115,11 +112,6 @@ def publisher(task: PublishTask, installation: Installation, *, all_secrets: lis
     return mover("publish", task, installation, secrets=secrets, all_secrets=all_secrets, mounts=disks("out", "report"))
 
 
-def without_secrets(sources: Mapping[str, Source]) -> dict[str, Source]:
-    """Return `sources` without the names of what opens them: of no use to whoever reads a folder."""
-    return {name: source.model_copy(update={"secret_name": None}) for name, source in sources.items()}
-
-
 def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, str]:
     """Return what the artifact comes from, by name, for its manifest."""
     return {
@@ -132,19 +124,6 @@ def lineage(artifact: ModelArtifact, installation: Installation) -> dict[str, st
 
 
 def _compress(model: CompressedModel, installation: Installation, settings: EffectiveJobSettings) -> dict[str, Any]:
-    compression = model.spec.compression
-    task = CompressTask(
-        source=model.spec.source.model_copy(update={"secret_name": None}),
-        stages=compression.recipe,
-        auto=compression.auto,
-        evaluation=untested(model.spec.evaluation) if compression.auto is not None else None,
-        targets=targets_of_test(model.spec.evaluation) if compression.auto is not None else None,
-        objective=compression.objective,
-        metrics=of_the_source((model.spec.evaluation or Evaluation()).metrics) or None,
-        datasets=readings(learning_datasets(model)),
-        teachers=without_secrets(compression.taught_by()),
-        seed=compression.seed or 0,
-        timeout_seconds=seconds(settings.timeout),
-    )
+    task = compress_task(model.spec, seconds(settings.timeout))
     found = worker("compress", task, installation, settings.resources, disks("source", "data", "out", write=("out",)))
     return {**found, "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}]}

@@ -12,15 +12,16 @@ from typing import Any
 from modelpress.api.keys import evaluation_key
 from modelpress.api.names import ROLE_EVALUATE
 from modelpress.api.resources import CompressedModel, ModelArtifact
+from modelpress.api.roles import TEST_ROLE, all_datasets, readings
 from modelpress.api.tasks import FetchTask, Location, PublishTask
 
 from ..installation import Installation, job_settings, store_settings
-from ..places import TEST_ROLE, MissingFactError, all_datasets, pinned, pinned_datasets, source_location
+from ..places import MissingFactError, pinned, pinned_datasets, source_location
 from ..security import without_identity
 from .compress import publisher
 from .disks import fetched
 from .job import job, mover
-from .judging import Judging, samples
+from .judging import Judging
 
 FETCHED = ("data", "test", "out")
 """Disks that are filled from the store; the artifact's files go where compression would have left them."""
@@ -37,7 +38,7 @@ def evaluate_job(
     if manifest_digest is None:
         raise MissingFactError(f"{artifact.metadata.name} is not in the store yet: there is nothing to evaluate")
     settings, store = job_settings(model, installation), store_settings(model, installation)
-    compared = {role: data for role, data in all_datasets(model).items() if role in (TEST_ROLE, "train")}
+    compared = {role: data for role, data in all_datasets(model.spec).items() if role in (TEST_ROLE, "train")}
     datasets = pinned_datasets(model, compared, artifact)
     key = evaluation_key(model.spec, {role: place.digest for role, place in datasets.items()})
     folder = Location(uri=artifact.spec.destination, secret_name=store.read_secret_name)
@@ -47,7 +48,7 @@ def evaluate_job(
         source=pinned(source_location(model), artifact.spec.source_digest) if code else None,
         artifact=pinned(folder, manifest_digest),
         datasets=datasets,
-        readings=samples(model, compared),
+        readings=readings(model.spec, compared),
     )
     publish = PublishTask(
         destination=Location(uri=artifact.spec.destination, secret_name=store.secret_name),

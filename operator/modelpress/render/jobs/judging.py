@@ -11,11 +11,10 @@ So the judge runs nobody's code, whatever is asked, and what tenants' code says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelpress.api.data import Dataset, mapped
+from modelpress.api.asked import judge_task
 from modelpress.api.defaults import EffectiveJobSettings
 from modelpress.api.durations import seconds
 from modelpress.api.evaluation import Evaluation, Metric, of_the_source
@@ -23,7 +22,6 @@ from modelpress.api.resources import CompressedModel
 from modelpress.api.tasks import ConcludeTask, JudgeTask, ScoreTask
 
 from ..installation import Installation
-from ..places import test_dataset
 from .disks import disks
 from .job import DEADLINE_MARGIN_SECONDS, worker
 
@@ -59,8 +57,9 @@ class Judging:
 
     def containers(self) -> list[dict[str, Any]]:
         """Return them, in order. The judge sees neither source nor training data."""
+        judge = judge_task(self.model.metadata.name, self.model.spec)
         if not self.theirs:
-            return [self._worker("judge", self._judge(), "out", "test", "report", write=("report",))]
+            return [self._worker("judge", judge, "out", "test", "report", write=("report",))]
         score = ScoreTask(
             metrics=self.theirs,
             trust_code=bool(self.model.spec.source.trust_code),
@@ -68,28 +67,12 @@ class Judging:
         )
         written = ("report", "answers")
         return [
-            self._worker("judge", self._judge(), "out", "test", *written, write=written),
+            self._worker("judge", judge, "out", "test", *written, write=written),
             self._worker("score", score, "source", "answers", "scores", write=("scores",)),
             self._worker("conclude", ConcludeTask(), "out", "answers", "scores", "report", write=("report",)),
         ]
-
-    def _judge(self) -> JudgeTask:
-        evaluation = (self.model.spec.evaluation or Evaluation()).model_copy(update=readings(test_dataset(self.model)))
-        seed = self.model.spec.compression.seed or 0
-        return JudgeTask(name=self.model.metadata.name, evaluation=evaluation, seed=seed)
 
     def _worker(
         self, name: str, task: JudgeTask | ScoreTask | ConcludeTask, *mounted: str, write: tuple[str, ...]
     ) -> dict[str, Any]:
         return worker(name, task, self.installation, self.settings.resources, disks(*mounted, write=write))
-
-
-def readings(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """Return how to read `datasets`, without the names of what opens them: of no use to whoever reads a file."""
-    return {role: dataset.model_copy(update={"secret_name": None}) for role, dataset in datasets.items()}
-
-
-def samples(model: CompressedModel, datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """Return `readings` with the columns of the model's inputs, as far as its source names them."""
-    inputs = [spec.name for spec in model.spec.source.inputs or ()]
-    return {role: mapped(dataset, inputs) for role, dataset in readings(datasets).items()}

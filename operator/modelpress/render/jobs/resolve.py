@@ -7,10 +7,11 @@ from typing import Any
 from modelpress.api.keys import resolution_key
 from modelpress.api.names import ROLE_RESOLVE
 from modelpress.api.resources import CompressedModel
+from modelpress.api.roles import all_datasets
 from modelpress.api.tasks import ResolveTask
 
 from ..installation import Installation, job_settings
-from ..places import all_datasets, dataset_location, source_location, teacher_locations
+from ..places import dataset_location, source_location, teacher_locations
 from .job import job, mover
 
 RESOLVE_DEADLINE_SECONDS = 1800
@@ -24,7 +25,7 @@ def resolve_job(model: CompressedModel, installation: Installation, suffix: str 
     """
     task = ResolveTask(
         source=source_location(model),
-        datasets={role: dataset_location(model, dataset) for role, dataset in all_datasets(model).items()},
+        datasets={role: dataset_location(model, dataset) for role, dataset in all_datasets(model.spec).items()},
         teachers=teacher_locations(model),
     )
     secrets = [place.secret_name for place in (task.source, *task.datasets.values(), *task.teachers.values())]

@@ -171,6 +171,17 @@ def test_auroc_is_torchmetrics(classes: int) -> None:
     assert figure.higher_is_better and 0 < figure.standard_error < 0.1
 
 
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [("auroc", (0.0, 1.0)), ("f1", (0.0, 1.0)), ("cosine", (-1.0, 1.0)), ("mse", (0.0, None)), ("r2", (None, 1.0))],
+)
+def test_figures_tell_where_their_metric_ends(kind: str, ends: tuple[float | None, float | None]) -> None:
+    scores = RANDOM.normal(size=(40, 2)).astype(numpy.float32)
+    truth = RANDOM.integers(0, 2, 40) if kind in {"auroc", "f1"} else scores
+    figure = scored(a_metric(kind), scores, scores, truth)
+    assert (figure.least, figure.most) == ends
+
+
 def test_auroc_of_one_class_cannot_be_told() -> None:
     scores = RANDOM.normal(size=(40, 2)).astype(numpy.float32)
     with pytest.raises(Judged, match="each class needs samples") as caught:

@@ -11,8 +11,9 @@ from tests.support.reports import full_facts, full_report
 
 from modelpress.api.figures import MetricFigure
 from modelpress.compress import page
-from modelpress.compress.page import charts, numbers, sections
-from modelpress.compress.page.sections import headline, qualities
+from modelpress.compress.page import charts, numbers
+from modelpress.compress.page.qualities import qualities, verdict
+from modelpress.compress.page.sections import headline
 from modelpress.store.report import Histogram, Report
 
 
@@ -134,7 +135,7 @@ def test_a_change_lies_within_its_bounds_whichever_way_is_better() -> None:
 
 
 def test_a_gate_that_cannot_be_told_is_counted_beside_one_that_failed() -> None:
-    assert sections.verdict(full_report().gates).sentence == "1 of 3 gates did not pass, 1 cannot be told yet."
+    assert verdict(full_report().gates).sentence == "1 of 3 gates did not pass, 1 cannot be told yet."
 
 
 def test_a_result_that_grew_is_not_called_smaller() -> None:

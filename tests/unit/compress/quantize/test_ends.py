@@ -97,3 +97,60 @@ def test_an_amount_beyond_those_of_calibration_is_not_answered_as_the_largest_of
     given = graph.run(graph.open_session(after.path), many)["y"]
     assert wanted.max() > reached * 1.2
     assert given.max() == pytest.approx(wanted.max(), rel=0.1)
+
+
+def images(count: int, seed: int) -> dict[str, Array]:
+    return {"x": np.random.default_rng(seed).uniform(-1, 1, (count, 3, 8, 8)).astype(np.float32)}
+
+
+def write_convolutions(folder: Path, ending: str) -> GraphModel:
+    """Write two convolutions and what `ending` says behind."""
+    random = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array((random.standard_normal(shape) / 6).astype(np.float32), name)
+        for name, shape in {"w1": (16, 3, 3, 3), "w2": (12, 16, 3, 3), "w3": (4, 12, 3, 3)}.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["h"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["h"], ["r"], name="middle"),
+        helper.make_node("Conv", ["r", "w2"], ["y" if ending == "plain" else "z"], name="second", pads=[1] * 4),
+    ]
+    behind = {
+        "plain": [],
+        "shuffled": [helper.make_node("DepthToSpace", ["z"], ["y"], name="shuffled", blocksize=2)],
+        "moved": [helper.make_node("Transpose", ["z"], ["y"], name="moved", perm=[0, 2, 3, 1])],
+        "bounded": [helper.make_node("Sigmoid", ["z"], ["y"], name="bounded")],
+        "taken by another": [
+            helper.make_node("Conv", ["z", "w3"], ["a"], name="third", pads=[1] * 4),
+            helper.make_node("Sigmoid", ["a"], ["y"], name="bounded"),
+        ],
+    }
+    shape = {"shuffled": ["batch", 3, 16, 16], "moved": ["batch", 8, 8, 12], "taken by another": ["batch", 4, 8, 8]}
+    graph_proto = helper.make_graph(
+        [*nodes, *behind[ending]],
+        "convolutions",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape.get(ending, ["batch", 12, 8, 8]))],
+        weights,
+    )
+    folder.mkdir(parents=True)
+    path = folder / "model.onnx"
+    onnx.save(helper.make_model(graph_proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return GraphModel(path, Signature((TensorSpec(name="x", shape=("batch", 3, 8, 8)),), (TensorSpec(name="y"),)))
+
+
+@pytest.mark.parametrize(
+    ("ending", "integer"),
+    [("plain", 1), ("shuffled", 1), ("moved", 1), ("bounded", 2), ("taken by another", 3)],
+)
+def test_a_convolution_whose_answer_is_the_models_is_not_clipped(
+    ending: str, integer: int, tmp_path: Path, make_context: MakeContext
+) -> None:
+    before = write_convolutions(tmp_path / "in", ending)
+    context = make_context({"calibration": samples_of(images(16, 1))})
+    context.scratch = tmp_path / "stage"
+    after = quantize.run(before, Quantize.model_validate({"preset": "INT8"}), context)
+    wanted, given = (graph.run(graph.open_session(item.path), images(500, 2))["y"] for item in (before, after))
+    assert executed(after.path, tmp_path).count("QLinearConv") == integer
+    assert given.max() == pytest.approx(wanted.max(), rel=0.05)
+    assert float(((given - wanted) ** 2).mean() / (wanted**2).mean()) < 0.01

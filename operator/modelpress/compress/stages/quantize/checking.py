@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import onnx
 
@@ -34,18 +35,40 @@ def _why_none(proto: Any) -> str:
     )
 
 
-def integer_weights(path: Path) -> int:
-    """Return how many weights of the graph are integers."""
-    weights = onnx.load(path, load_external_data=False).graph.initializer
-    return sum(item.data_type in CODES and len(item.dims) > 1 for item in weights)
+@dataclass(frozen=True)
+class Facts:
+    """What is asked of a graph before it is quantized and after."""
+
+    bytes: int
+    integers: int
+    """How many of its weights are integers."""
+    shapes: dict[str, Any]
+    """Those of inputs and outputs, with the names of their axes."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return them of the graph at `path`, which is read once for all of them and not kept."""
+        proto = onnx.load(path, load_external_data=False)
+        ends = {item.name: item.type.tensor_type.shape for item in (*proto.graph.input, *proto.graph.output)}
+        return cls(
+            bytes=graph.size_of_loaded(path, proto).bytes or 0,
+            integers=sum(item.data_type in CODES and len(item.dims) > 1 for item in proto.graph.initializer),
+            shapes={name: onnx.TensorShapeProto.FromString(shape.SerializeToString()) for name, shape in ends.items()},
+        )
+
+    def restore_axes(self, proto: Any) -> None:
+        """Give inputs and outputs of `proto` the axes they had, in place: tools in between forget names."""
+        for item in (*proto.graph.input, *proto.graph.output):
+            item.type.tensor_type.shape.CopyFrom(self.shapes[item.name])
 
 
-def check(model: GraphModel, before: int, already: int, context: Context) -> None:
+def check(model: GraphModel, before: Facts, context: Context) -> None:
     """Raise Judged unless weights are integers now that were not, and the graph runs; say so if it became no smaller.
 
-    `before`: bytes of what was quantized; `already`: how many of its weights were integers.
+    `before`: what was quantized.
     """
-    stored = integer_weights(model.path) - already
+    after, already = Facts.of(model.path), before.integers
+    stored = after.integers - already
     if stored <= 0:
         proto = onnx.load(model.path, load_external_data=False)
         held = f"{already} {'weights were integers' if already > 1 else 'weight was of integers'} before"
@@ -66,10 +89,10 @@ def check(model: GraphModel, before: int, already: int, context: Context) -> Non
         raise Judged(
             Reason.NOT_FINITE, f"Output {broken[0]} of the quantized graph holds NaN or infinity on calibration data."
         )
-    after = graph.size_of_graph(model.path).bytes or 0
     weights = "1 weight is" if stored == 1 else f"{stored} weights are"
-    context.notes.append(f"{weights} stored as integers; {before:,} bytes became {after:,}.")
-    if after >= before:
+    context.notes.append(f"{weights} stored as integers; {before.bytes:,} bytes became {after.bytes:,}.")
+    if after.bytes >= before.bytes:
         context.warnings.append(
-            f"The model is too small to become smaller by integer weights: {before:,} bytes became {after:,}."
+            "The model is too small to become smaller by integer weights: "
+            f"{before.bytes:,} bytes became {after.bytes:,}."
         )

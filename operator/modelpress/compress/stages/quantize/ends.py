@@ -2,7 +2,8 @@
 
 onnxruntime's quantizer rounds the answer of every Gemm, those of the model too, which clips them to what calibration
 data reached: an amount that is larger answers as the largest one seen. Its integer Gemm gives floats as well, if no
-QuantizeLinear follows, and no slower. A convolution cannot.
+QuantizeLinear follows, and no slower. A convolution cannot: it computes in float, and so only where what it answers is
+what the model answers.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import Any
 from ... import graph
 
 PRODUCT = "Gemm"
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 MOVING = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze"})
 """Operators whose answers are rounded only since what they take is."""
-IN_INTEGERS = frozenset({"Gemm", "MatMul", "Conv", "ConvTranspose"})
+LEADING = MOVING | {"DepthToSpace", "Flatten", "Identity"}
+"""Operators that hand on what they take, and leave it as it is."""
+IN_INTEGERS = CONVOLUTIONS | {"Gemm", "MatMul"}
 """Operators that compute in 8 bits whatever is behind them."""
 FOLDED = frozenset({"Relu", "Clip"})
 """Operators that the quantizer leaves to the range of the QuantizeLinear behind."""
@@ -35,7 +39,7 @@ def leave_ends_in_float(proto: Any, before: Any) -> int:
     count = 0
     for rounding in reversed(proto.graph.node):
         maker = makers.get(rounding.input[0]) if rounding.op_type == ROUNDING else None
-        if maker is None or maker.op_type not in {PRODUCT, *MOVING} or maker.name in folded:
+        if maker is None or maker.op_type not in {PRODUCT, *MOVING, *CONVOLUTIONS} or maker.name in folded:
             continue
         widenings = takers.get(rounding.output[0], [])
         if len(takers[rounding.input[0]]) != 1 or any(one is None or one.op_type != WIDENING for one in widenings):
@@ -44,6 +48,8 @@ def leave_ends_in_float(proto: Any, before: Any) -> int:
         named = [name for name in widened if name in outputs]
         integer = any(_in_integers(taker, takers, gone) for name in widened for taker in takers.get(name, []))
         if integer or len(named) > 1:
+            continue
+        if maker.op_type in CONVOLUTIONS and not _answered(widened, takers, gone):
             continue
         gone |= {rounding.output[0], *widened}
         names |= dict.fromkeys([rounding.input[0], *widened], named[0] if named else rounding.input[0])
@@ -64,6 +70,18 @@ def _in_integers(node: Any, takers: Mapping[str, list[Any]], gone: set[str]) -> 
         return True
     behind = [taker for name in node.output for taker in takers.get(name, [])]
     return any(one is not None and one.op_type == ROUNDING and one.output[0] not in gone for one in behind)
+
+
+def _answered(names: list[str], takers: Mapping[str, list[Any]], gone: set[str]) -> bool:
+    """Whether these values are nothing but what the model answers, moved at most."""
+    for taker in (taker for name in names for taker in takers.get(name, [])):
+        if taker is None:
+            continue
+        if taker.op_type not in LEADING and taker.output[0] not in gone:
+            return False
+        if not _answered(list(taker.output), takers, gone):
+            return False
+    return True
 
 
 def _folded(before: Any) -> set[str]:

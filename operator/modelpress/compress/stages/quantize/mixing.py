@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelpress.api.reasons import Reason
-from modelpress.api.stages import QuantizeMixed, QuantizeWeights
+from modelpress.api.stages import Quantize, QuantizeAlgorithm, QuantizeMixed, QuantizeWeights
 
 from ...errors import Judged
 from ...signature import Arrays
@@ -31,6 +32,8 @@ from .writing import Stored
 
 SAMPLES = 128
 """Samples of the calibration data that losses are measured on: their order is known after few."""
+ENOUGH = 64
+"""Samples of which a quarter may be held out; of fewer, all are looked at twice."""
 FEWEST: Literal[4] = 4
 MORE: Literal[8] = 8
 """Bits that a weight may get before it is left in float."""
@@ -141,11 +144,28 @@ class Mixing:
         ]
 
 
+def parted(settings: Quantize, data: Arrays | None, seed: int) -> tuple[Arrays | None, Arrays | None]:
+    """Return what weights are fitted to, and what losses are measured on: neither, if there is no data.
+
+    What GPTQ fits to samples loses less on those than on others, by half where samples are few: there, a limit of the
+    loss would not be kept.
+    """
+    count = len(next(iter(data.values()))) if data else 0
+    limited = settings.mixed is not None and settings.mixed.max_loss is not None
+    if data is None or not limited or settings.algorithm is not QuantizeAlgorithm.GPTQ or count < ENOUGH:
+        return data, data
+    order, held = np.random.default_rng(seed).permutation(count), min(count // 4, SAMPLES)
+    return _rows(data, order[held:]), _rows(data, order[:held])
+
+
 def some(data: Arrays, seed: int) -> Arrays:
     """Return the samples that losses are measured on, chosen by the seed."""
     count = len(next(iter(data.values())))
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SAMPLES])
-    return {name: column[chosen] for name, column in data.items()}
+    return _rows(data, np.random.default_rng(seed).permutation(count)[:SAMPLES])
+
+
+def _rows(data: Arrays, chosen: NDArray[np.int64]) -> Arrays:
+    return {name: column[np.sort(chosen)] for name, column in data.items()}
 
 
 def _changed(items: Iterable[Stored]) -> dict[str, Floats]:

@@ -21,13 +21,13 @@ from ..context import Context
 from ..naming import select
 from . import integers
 from .candidates import Candidate, find
-from .checking import CODES, check, integer_weights
+from .checking import CODES, Facts, check
 from .convolutions import store_convolutions
 from .ends import leave_ends_in_float
 from .exact import fit_pairs
 from .fixed_point import to_fixed_point
 from .mixed import FLOAT
-from .mixing import Mixing
+from .mixing import Mixing, parted
 from .preparing import prepare
 from .products import take_over_biases
 from .recurrent import store_recurrent
@@ -45,7 +45,7 @@ WEIGHTY = "matrix product or embedding that is quantized"
 def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     """Write a quantized graph. Raises Judged with StageFailed if no weight could be stored as integers."""
     prepared = replace(model, path=context.scratch / "prepared" / "model.onnx")
-    before = graph.size_of_graph(model.path).bytes or 0
+    before = Facts.of(model.path)
     prepare(model.path, prepared.path, context.scratch)
     context.report(0.2, "prepared")
     if model.signature.batched:
@@ -60,12 +60,12 @@ def run(model: GraphModel, settings: Quantize, context: Context) -> GraphModel:
     else:
         proto = _in_integers(prepared, settings, set(_nodes(prepared)) - chosen, context)
     proto.ir_version = min(max(proto.ir_version, 10 if _has_nibbles(proto) else 0), graph.IR_VERSION)
-    _restore_axes(proto, onnx.load(model.path, load_external_data=False))
+    before.restore_axes(proto)
     target = replace(model, path=context.scratch / "quantized" / "model.onnx")
     graph.strip(proto)
     graph.shorten(proto)
     graph.save(proto, target.path)
-    check(target, before, integer_weights(model.path), context)
+    check(target, before, context)
     return target
 
 
@@ -79,12 +79,12 @@ def _in_groups(prepared: GraphModel, settings: Quantize, chosen: set[str], conte
     candidates = [item for item in find(proto) if item.name in chosen]
     _refuse_others(settings, candidates)
     spool = Spool(context.scratch / "spool")
-    work = Work(prepared, proto, settings, context, spool)
+    fitted, measured = parted(settings, context.calibration(), context.seed)
+    work = Work(prepared, proto, settings, context, spool, fitted)
     stored = work.store(candidates)
     losses: dict[str, float] = {}
-    data = context.calibration()
-    if settings.mixed is not None and data is not None and candidates:
-        mixing = Mixing(work, settings.mixed, candidates, stored, data)
+    if settings.mixed is not None and measured is not None and candidates:
+        mixing = Mixing(work, settings.mixed, candidates, stored, measured)
         stored, losses = mixing.choose(), mixing.losses
     context.layers += _facts(candidates, stored, losses)
     context.warnings += _twice(proto, stored)
@@ -191,14 +191,6 @@ def _recurrent(proto: Any, chosen: set[str], context: Context, *, fixed: bool) -
 
 def _has_nibbles(proto: Any) -> bool:
     return any(item.data_type in CODES[2:] for item in proto.graph.initializer)
-
-
-def _restore_axes(proto: Any, before: Any) -> None:
-    """Give inputs and outputs back the axes they had: tools in between forget names."""
-    for new, old in ((proto.graph.input, before.graph.input), (proto.graph.output, before.graph.output)):
-        shapes = {item.name: item.type.tensor_type.shape for item in old}
-        for item in new:
-            item.type.tensor_type.shape.CopyFrom(shapes[item.name])
 
 
 def _warn_of_few(settings: Quantize, context: Context) -> None:

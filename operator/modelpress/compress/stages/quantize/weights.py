@@ -17,6 +17,7 @@ from ...errors import Judged
 from ...external import Spool
 from ...models import GraphModel
 from ...quantize_settings import needs_calibration
+from ...signature import Arrays
 from ..context import Context
 from ..naming import select
 from .activations import Moments, collect
@@ -44,6 +45,8 @@ class Work:
     context: Context
     spool: Spool
     """Where what was rounded lies until it is written."""
+    data: Arrays | None
+    """What weights are fitted to."""
     moments: dict[str, Moments] = field(default_factory=dict)
     tensors: dict[str, Any] = field(init=False)
 
@@ -84,15 +87,14 @@ class Work:
         return found
 
     def _gather(self, candidates: list[Candidate]) -> None:
-        data = self.context.calibration()
-        if data is None:
+        if self.data is None:
             raise Judged(
                 Reason.RECIPE_INVALID,
                 f"quantize with {needs_calibration(self.settings)} needs "
                 "compression.data.calibration or compression.data.train.",
             )
         widths = {item.activation: item.shape[1] for item in candidates if not item.embedding}
-        self.moments = collect(self.model.path, widths, data, self.model.signature)
+        self.moments = collect(self.model.path, widths, self.data, self.model.signature)
         self.context.report(0.3, f"activations of {len(widths)} tensors gathered")
         told = {item.name: self.moments[item.activation] for item in candidates if not item.embedding}
         little = {name: one for name, one in told.items() if one.kept < LITTLE and one.units < len(one.second)}
