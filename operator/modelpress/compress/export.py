@@ -17,7 +17,7 @@ from torch import nn
 
 from modelpress.api.reasons import Reason
 
-from . import bags, duplicates, external, graph, propagation, recurrent, scattering
+from . import bags, duplicates, encoders, external, graph, propagation, recurrent, scattering
 from .errors import Judged
 from .formats.entrypoint import place
 from .models import GraphModel, ModuleModel, fit_outputs, tensors
@@ -63,7 +63,7 @@ def export(model: ModuleModel, path: Path, folder: Path, data: Arrays | None, se
     inputs = example(model.signature, SAMPLES, seed, data)
     recurrent.refuse_packed(model.module, lambda: model.run(inputs))
     try:
-        with recurrent.as_operators(model.module), bags.as_lookups(), scattering.as_sums():
+        with recurrent.as_operators(model.module), bags.as_lookups(), scattering.as_sums(), encoders.as_layers():
             program = _program(model, tensors(inputs))
         proto = _proto(program, path)
     except (Judged, MemoryError):

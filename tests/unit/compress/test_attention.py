@@ -106,6 +106,42 @@ def capped(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: to
     return (torch.tanh(query @ key.transpose(2, 3)) + added(mask)).softmax(-1) @ value
 
 
+def biased(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    places = torch.arange(query.shape[2])
+    bias = -0.1 * (places[:, None] - places).abs()
+    return (query @ key.transpose(2, 3) + bias + added(mask)).softmax(-1) @ value
+
+
+def windowed(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    places = torch.arange(query.shape[2])
+    near = (places[:, None] - places).abs() < 2
+    return (query @ key.transpose(2, 3) + added(mask)).masked_fill(~near, -1e9).softmax(-1) @ value
+
+
+def turned_by_position(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return padded(query + torch.arange(query.shape[2])[:, None] / 10, key, value, mask)
+
+
+def told(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    weights = (query @ key.transpose(2, 3) + added(mask)).softmax(-1)
+    return weights @ value + weights.amax(-1, keepdim=True)
+
+
+def hidden(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    scores = query @ key.transpose(2, 3) / math.sqrt(WIDTH)
+    return scores.masked_fill(mask[:, None, None] == 0, -1e9).softmax(-1) @ value
+
+
+def seen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    scores = query @ key.transpose(2, 3) / math.sqrt(WIDTH)
+    return torch.where(mask[:, None, None] > 0, scores, -1e9).softmax(-1) @ value
+
+
+def twice(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    scores = (query @ key.transpose(2, 3) + added(mask)) / math.sqrt(WIDTH)
+    return scores.masked_fill(mask[:, None, None] == 0, -1e9).softmax(-1) @ value
+
+
 def exported(attend: Attend, folder: Path) -> GraphModel:
     torch.manual_seed(0)
     model = ModuleModel(Attending(attend).eval(), SIGNATURE)
@@ -131,7 +167,9 @@ def fused(before: GraphModel, context: Any) -> GraphModel:
     return fuse_graph.run(before, Fuse(attention=True), context)
 
 
-@pytest.mark.parametrize("attend", [padded, divided, scaled_before, unmasked, of_torch, of_torch_with_truths])
+@pytest.mark.parametrize(
+    "attend", [padded, divided, scaled_before, unmasked, of_torch, of_torch_with_truths, hidden, seen, twice]
+)
 def test_attention_becomes_one_operator_and_answers_as_before(
     attend: Attend, tmp_path: Path, make_context: MakeContext
 ) -> None:
@@ -154,8 +192,16 @@ def test_attention_becomes_one_operator_and_answers_as_before(
 @pytest.mark.parametrize(
     ("attend", "why"),
     [
-        (causal, "each has positions masked, even where every input with mask in its name is all 1 or all 0"),
-        (capped, "there is none of a form that is known"),
+        (causal, "no token sees those after it (its mask is causal), with which one operator is no faster"),
+        (biased, "a bias is added to its scores, with which one operator is no faster"),
+        (
+            windowed,
+            "it has positions masked even where every input with mask in its name is all 1 or all 0, with which "
+            "one operator is no faster",
+        ),
+        (capped, "its scores are more than products of queries and keys that are scaled and masked"),
+        (turned_by_position, "its queries are what Add makes, not just rows that are split into heads"),
+        (told, "its weights are taken elsewhere too"),
     ],
 )
 def test_attention_that_would_gain_nothing_or_is_another_is_left_alone(
@@ -205,15 +251,33 @@ class OfOtherAxes(nn.Module):
         return answers.reshape(*self.answer, HEADS * WIDTH).relu().reshape(tokens.shape[0], 8, -1)
 
 
-@pytest.mark.parametrize(("windows", "answer"), [(2, (-1, 8)), (2, (-1, 4)), (1, (-1,)), (1, (-1, 2))])
+@pytest.mark.parametrize(
+    ("windows", "answer", "why"),
+    [
+        (2, (-1, 8), "its queries are what Add makes, not just rows that are split into heads"),
+        (2, (-1, 4), "its queries are what Add makes, not just rows that are split into heads"),
+        (1, (-1, 2), "its answers are put in an order in which rows cannot be told apart"),
+    ],
+)
 def test_attention_of_other_axes_than_its_rows_have_is_left_alone(
-    windows: int, answer: tuple[int, ...], tmp_path: Path, make_context: MakeContext
+    windows: int, answer: tuple[int, ...], why: str, tmp_path: Path, make_context: MakeContext
 ) -> None:
     signature = Signature((TensorSpec(name="tokens", shape=("batch", 8, 16)),), (TensorSpec(name="hidden"),))
     model, context = ModuleModel(OfOtherAxes(windows, answer).eval(), signature), make_context()
     after = fused(export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0), context)
     assert operators(after.path)["MultiHeadAttention"] == 0
-    assert context.warnings == ["No attention was fused: there is none of a form that is known."]
+    assert context.warnings == [f"No attention was fused: {why}."]
+
+
+def test_answers_as_one_list_of_rows_are_fused(tmp_path: Path, make_context: MakeContext) -> None:
+    signature = Signature((TensorSpec(name="tokens", shape=("batch", 8, 16)),), (TensorSpec(name="hidden"),))
+    model = ModuleModel(OfOtherAxes(1, (-1,)).eval(), signature)
+    after = fused(export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0), make_context())
+    assert operators(after.path)["MultiHeadAttention"] == 1
+    for count in (1, 3):
+        inputs = {"tokens": np.random.default_rng(count).standard_normal((count, 8, 16)).astype(np.float32)}
+        got = graph.run(graph.open_session(after.path), inputs)["hidden"]
+        assert distance(model.run(inputs)["hidden"], got) < 1e-5
 
 
 @pytest.mark.parametrize("preset", ["INT8", "INT8_DYNAMIC", "W4A16"])

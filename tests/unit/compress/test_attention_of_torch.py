@@ -65,6 +65,43 @@ def test_encoders_of_torch_are_fused_and_answer_as_torch_does(
             assert np.abs(got - wanted)[~mask].max() < 1e-5
 
 
+class Decoder(nn.Module):
+    """Two layers of nn.TransformerDecoder, which look at the same memory with the same weights at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.TransformerDecoder(nn.TransformerDecoderLayer(16, 4, 32, batch_first=True), 2)
+
+    def forward(self, tokens: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
+        """tokens [batch, sequence, 16], padding_mask [batch, sequence] of the memory → [batch, sequence, 16]."""
+        later = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).triu(1)
+        memory = tokens.flip(-1)
+        found: torch.Tensor = self.layers(tokens, memory, tgt_mask=later, memory_key_padding_mask=padding_mask)
+        return found
+
+
+def test_a_decoder_has_its_looks_at_memory_fused_and_its_causal_ones_left_alone(
+    tmp_path: Path, make_context: MakeContext
+) -> None:
+    torch.manual_seed(0)
+    model, context = ModuleModel(Decoder().eval(), SIGNATURE), make_context()
+    after = fused(export(model, tmp_path / "in" / "model.onnx", tmp_path, None, 0), context)
+    assert operators(after.path)["MultiHeadAttention"] == 2
+    assert context.notes[1] == (
+        "Other attention was left alone: no token sees those after it (its mask is causal), with which one operator is "
+        "no faster."
+    )
+    session = graph.open_session(after.path)
+    for masked in (False, True):
+        mask = np.zeros((3, 7), np.bool_)
+        mask[-1, 4:] = masked
+        asked = {
+            "tokens": np.random.default_rng(1).standard_normal((3, 7, 16)).astype(np.float32),
+            "padding_mask": mask,
+        }
+        assert np.abs(graph.run(session, asked)["hidden"] - model.run(asked)["hidden"]).max() < 1e-5
+
+
 class Plain(nn.Module):
     """Attention of six patches as vision and speech models have it: a mask of nothing, or a view that is idle."""
 

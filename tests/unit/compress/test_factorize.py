@@ -13,6 +13,7 @@ from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.sources import columns, layout, model, samples_of, task, write_data, write_source
 from torch import nn
 from torch.nn.utils import parametrizations
+from transformers.pytorch_utils import Conv1D
 
 from modelpress.api.source import TensorSpec
 from modelpress.api.stages import Factorize, Prune
@@ -299,3 +300,33 @@ def test_what_is_factorized_is_pruned_trained_and_quantized_as_any_other(tmp_pat
     assert first.after.parameters <= 0.7 * first.before.parameters
     assert first.after.macs is not None and first.before.macs is not None
     assert first.after.macs < first.before.macs
+
+
+def test_layers_of_gpt2_are_factorized_and_those_left_alone_stay_what_they_were(make_context: MakeContext) -> None:
+    torch.manual_seed(0)
+    found, other = (
+        row_model(nn.Sequential(Conv1D(32, 16), nn.Tanh(), Conv1D(24, 32), Conv1D(4, 24))) for _ in range(2)
+    )
+    first: Any = found.module.get_submodule("0")
+    first.weight.data.copy_(torch.randn(16, 3) @ torch.randn(3, 32))
+    first.bias.data.normal_()
+    inputs = example(ROW, 50, 1)
+    expected = found.run(inputs)["scores"]
+    last = found.module.get_submodule("3")
+    context = make_context({"train": samples_of(example(ROW, 200, 2))})
+    factorize.run(found, Factorize(rank=3, targets=("0", "3"), ignore=("3",)), context)
+    assert thin(found.module) == ["0"]
+    assert found.module.get_submodule("3") is last
+    assert isinstance(found.module.get_submodule("2"), Conv1D)
+    np.testing.assert_allclose(found.run(inputs)["scores"], expected, atol=1e-4)
+    rebuild(other, json.loads(json.dumps(describe(found))), tensors_of(found))
+    np.testing.assert_allclose(other.run(inputs)["scores"], found.run(inputs)["scores"], atol=1e-6)
+
+
+def test_layers_of_gpt2_whose_weights_others_share_are_left_alone(make_context: MakeContext) -> None:
+    found = row_model(nn.Sequential(Conv1D(16, 16), Conv1D(16, 16), nn.Linear(16, 64)))
+    one, two = (found.module.get_submodule(name) for name in ("0", "1"))
+    one.weight = two.weight
+    factorize.run(found, Factorize(rank=2), make_context())
+    assert thin(found.module) == ["2"]
+    assert one.weight is two.weight

@@ -28,6 +28,7 @@ from .naming import select
 from .portions import portions
 from .sharing import layers_that_share
 from .thin import Factorized
+from .turned import known_as_linear
 
 SAMPLES = 2
 SHOWN = 8
@@ -40,6 +41,11 @@ Whole = Layer | Factorized
 
 def run(model: ModuleModel, given: Factorize, context: Context) -> ModuleModel:
     """Factorize in place. Raises Judged: RecipeInvalid, StageFailed, EntrypointFailed."""
+    with known_as_linear(model.module):
+        return _factorized(model, given, context)
+
+
+def _factorized(model: ModuleModel, given: Factorize, context: Context) -> ModuleModel:
     settings = with_defaults(given)
     data = context.calibration()
     inputs = example(model.signature, SAMPLES, context.seed, data)

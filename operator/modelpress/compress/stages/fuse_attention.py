@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from .. import graph
 from ..errors import Judged
 from ..export import distance
 from ..models import GraphModel
-from ..signature import Array, example
+from ..signature import Array, Arrays, example
 from . import attention, attention_nodes
 from .context import Context
+from .masks import Mask, MaskKind, why_masked
 
 SAMPLES = 2
 TOLERANCE = 1e-3
@@ -26,39 +29,58 @@ MASK = "mask"
 """In the names of inputs that say where a request has nothing."""
 KEPT = (1, 0)
 """What such an input may hold where there is something: transformers say 1, torch's own modules False."""
+MOST_MASKS = 4
+"""So many such inputs may each say it in a way of its own."""
+LOOKED_AT = "_looked_at"
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """What a graph is asked, and which masks mask something even of the first."""
+
+    whole: Arrays
+    """A request without padding."""
+    padded: Arrays
+    """The same, of which the last sample is half padding."""
+    always: dict[Mask, str]
+    """Why each of these masks something nevertheless."""
+    masked: int
+    """How many positions they mask."""
 
 
 def run(model: GraphModel, context: Context) -> GraphModel:
-    """Write a graph whose attention is computed by one operator, where that is faster.
+    """Write a graph whose attention is computed by one operator, where nothing is masked.
 
     Raises Judged with StageFailed if it answers differently.
     """
     proto = _with_shapes(model)
-    found = attention.find(proto)
-    conditions = attention_nodes.conditions(found)
-    tried = []
-    for kept in KEPT:
-        questions = _questions(model, context, kept)
-        tried.append((_never(proto, conditions, questions[0], context), questions))
-        if not tried[-1][0]:
-            break
-    always, questions = min(tried, key=lambda item: len(item[0]))
-    chosen = [item for item in found if item.mask not in always]
+    found, others = attention.find(proto)
+    asked = _questions(model, proto, found, context)
+    chosen = [item for item in found if not asked.always.keys() & set(item.masks)]
+    for item in found:
+        others.update([asked.always[mask] for mask in item.masks if mask in asked.always][:1])
     if not chosen:
-        always_masked = f"each has positions masked, even where every input with {MASK} in its name is all 1 or all 0"
-        why = always_masked if found else "there is none of a form that is known"
-        context.warnings.append(f"No attention was fused: {why}.")
+        context.warnings.append(f"No attention was fused: {_told(others)}.")
         return model
     attention_nodes.replace(proto, chosen)
     target = replace(model, path=context.scratch / "attention" / "model.onnx")
     graph.save(proto, target.path)
-    _compare(model, target, questions)
-    masked = sum(bool(item.mask) for item in chosen)
+    _compare(model, target, (asked.whole, asked.padded))
+    masked = sum(bool(item.masks) for item in chosen)
     context.notes.append(
         f"Attention was fused {len(chosen)} times"
         f"{f', in {masked} of them where a request masks nothing' if masked else ''}."
     )
+    if others:
+        context.notes.append(f"Other attention was left alone: {_told(others)}.")
     return target
+
+
+def _told(others: Counter[str]) -> str:
+    """Return why attention was left alone, with how often that was so, where there are several reasons."""
+    if not others:
+        return "there is no softmax whose answers are multiplied with values"
+    return "; ".join(f"{why} ({count} times)" if len(others) > 1 else why for why, count in others.most_common())
 
 
 def _with_shapes(model: GraphModel) -> Any:
@@ -70,36 +92,54 @@ def _with_shapes(model: GraphModel) -> Any:
     return proto
 
 
-def _questions(model: GraphModel, context: Context, kept: int) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return a request without padding, and one whose last sample is half padding.
+def _questions(model: GraphModel, proto: Any, found: Sequence[attention.Attention], context: Context) -> _Questions:
+    """Return the questions of which the fewest masks mask something; each mask input may say what is kept as 1 or 0."""
+    conditions = attention_nodes.conditions(found)
+    given = example(model.signature, SAMPLES, context.seed, context.calibration())
+    names = [name for name, value in given.items() if MASK in name and value.ndim > 1]
+    looking = _looking(proto, conditions, context) if conditions else None
+    made = {mask: nodes[-1].output[0] for mask, nodes in conditions.items()}
+    tried: list[_Questions] = []
+    for whole, padded in _said(given, names):
+        answers = graph.run(looking, whole) if looking is not None else {}
+        busy = {mask: answers[f"{mask.value}{LOOKED_AT}"] for mask in conditions if not answers[made[mask]]}
+        always = {mask: why_masked(mask.kind, value) for mask, value in busy.items()}
+        masked = sum(
+            int(np.count_nonzero((value == 0) == (mask.kind is MaskKind.SEEN))) for mask, value in busy.items()
+        )
+        tried.append(_Questions(whole, padded, always, masked))
+        if not always:
+            break
+    return min(tried, key=lambda item: (len(item.always), item.masked))
 
-    `kept` is what masks hold where there is something.
-    """
-    whole = example(model.signature, SAMPLES, context.seed, context.calibration())
-    padded = dict(whole)
-    for name, value in whole.items():
-        if MASK in name and value.ndim > 1:
-            whole[name] = np.full_like(value, kept)
-            padded[name] = np.full_like(value, kept)
-            padded[name][-1, ..., value.shape[-1] // 2 :] = 1 - kept
-    return whole, padded
+
+def _said(given: Arrays, names: Sequence[str]) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """Yield requests without padding, and with it, for each way in which these inputs may say what is kept."""
+    ways = product(KEPT, repeat=len(names)) if len(names) <= MOST_MASKS else ([kept] * len(names) for kept in KEPT)
+    for way in ways:
+        whole, padded = dict(given), dict(given)
+        for name, kept in zip(names, way, strict=True):
+            whole[name], padded[name] = np.full_like(given[name], kept), np.full_like(given[name], kept)
+            padded[name][-1, ..., given[name].shape[-1] // 2 :] = 1 - kept
+        yield whole, padded
 
 
-def _never(proto: Any, conditions: dict[str, list[Any]], asked: dict[str, Array], context: Context) -> set[str]:
-    """Return the masks that mask something even where nothing is padded: each token sees those before it alone."""
-    if not conditions:
-        return set()
+def _looking(proto: Any, conditions: dict[Mask, list[Any]], context: Context) -> Any:
+    """Return a session that answers the masks as numbers, and whether each masks nothing."""
     looking = onnx.ModelProto.FromString(proto.SerializeToString())
     attention_nodes.add_conditions(looking, conditions)
-    made = {mask: nodes[-1].output[0] for mask, nodes in conditions.items()}
-    looking.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in made.values())
+    for name in dict.fromkeys(mask.value for mask in conditions):
+        seen = f"{name}{LOOKED_AT}"
+        looking.graph.node.append(helper.make_node("Cast", [name], [seen], name=seen, to=TensorProto.FLOAT))
+        looking.graph.output.append(helper.make_tensor_value_info(seen, TensorProto.FLOAT, None))
+    made = [nodes[-1].output[0] for nodes in conditions.values()]
+    looking.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in made)
     path = context.scratch / "conditions" / "model.onnx"
     graph.save(looking, path)
-    answers = graph.run(graph.open_session(path, once=True), asked)
-    return {mask for mask, name in made.items() if not answers[name]}
+    return graph.open_session(path, once=True)
 
 
-def _compare(before: GraphModel, after: GraphModel, questions: Sequence[dict[str, Array]]) -> None:
+def _compare(before: GraphModel, after: GraphModel, questions: Sequence[Arrays]) -> None:
     """Raise Judged with StageFailed if the graphs answer differently."""
     session = graph.open_session(before.path, once=True)
     try:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .layer_inputs import Layer
+from .turned import as_linear, turned
 
 SIZES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("in_features", "in_channels", "kernel_size", "stride", "padding", "dilation", "groups"), "inner")
@@ -29,6 +30,8 @@ class Factorized(nn.Module):
     @classmethod
     def of(cls, whole: Layer | Factorized, rank: int = 1) -> Factorized:
         """Return the place for factors of that rank, whose weights are still to be put in; the bias is the layer's."""
+        if isinstance(whole, nn.Module) and turned(whole):
+            whole = as_linear(whole)
         layer: Any = whole.inner if isinstance(whole, Factorized) else whole
         like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
         biased = whole.bias is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import external, graph
+from .layouts import UNKNOWN, Length
 
-AXES = 4
-"""Of queries, keys, values and scores: [batch, heads, sequence, width]."""
+MADE_UP = "unk__"
+"""What onnx's inference begins names of axes with of which it knows nothing."""
 
 
 class Values:
@@ -21,70 +22,69 @@ class Values:
         self.takers = graph.consumers(model)
         self.tensors = {item.name: item for item in model.graph.initializer}
         infos = [*model.graph.value_info, *model.graph.input, *model.graph.output]
-        self.dims = {item.name: [axis.dim_value for axis in item.type.tensor_type.shape.dim] for item in infos}
-        self.axes = {
-            item.name: [axis.dim_value or axis.dim_param for axis in item.type.tensor_type.shape.dim] for item in infos
-        }
-        """Lengths, or their names; empty where neither is known."""
+        self._shapes = {item.name: item.type.tensor_type.shape.dim for item in infos}
         self.kinds = {item.name: item.type.tensor_type.elem_type for item in infos}
+        self.kinds.update((item.name, item.data_type) for item in model.graph.initializer)
+
+    def lengths(self, value: str) -> list[Length]:
+        """Return the length of each axis or its name, UNKNOWN where neither is known; no axes where nothing is."""
+        tensor = self.tensors.get(value)
+        if tensor is not None:
+            return list(tensor.dims)
+        return [
+            axis.dim_value or ("" if axis.dim_param.startswith(MADE_UP) else axis.dim_param) or UNKNOWN
+            for axis in self._shapes.get(value, ())
+        ]
 
     def taker(self, value: str, operator: str) -> Any | None:
         """Return the one node that takes a value, if it is of that kind."""
         takers = self.takers.get(value, [])
         return takers[0] if len(takers) == 1 and takers[0] is not None and takers[0].op_type == operator else None
 
-    def behind_idle(self, value: str) -> str:
-        """Return a value as it is behind a Reshape that changes nothing: of one axis at most the length is unknown."""
-        node = self.taker(value, "Reshape")
-        if node is None:
-            return value
-        before, after = self.axes.get(value, []), self.axes.get(node.output[0], [])
-        return str(node.output[0]) if before[1:] == after[1:] and len(before) == AXES and all(before[1:]) else value
-
     def made(self, value: str, operator: str) -> Any | None:
         """Return the node that makes a value, if it is of that kind."""
         maker = self.makers.get(value)
         return maker if maker is not None and maker.op_type == operator else None
 
-    def transposed(self, value: str, order: Sequence[int]) -> str:
-        """Return what is transposed so, empty if it is not."""
-        maker = self.made(value, "Transpose")
-        return str(maker.input[0]) if maker is not None and permutation(maker) == order else ""
-
     def scaled(self, value: str) -> tuple[str, float]:
         """Return what is multiplied with a number, and the number; 1 if none is."""
         maker = self.makers.get(value)
-        held = self.tensors.get(maker.input[1]) if maker is not None and maker.op_type in ("Mul", "Div") else None
-        if maker is None or held is None or math.prod(held.dims) != 1:
+        if maker is None or maker.op_type not in ("Mul", "Div"):
+            return value, 1.0
+        first, second = maker.input
+        if maker.op_type == "Mul" and first in self.tensors:
+            first, second = second, first
+        held = self.tensors.get(second)
+        if held is None or math.prod(held.dims) != 1 or len(held.dims) > len(self.lengths(first)):
             return value, 1.0
         number = float(external.array(held).reshape(()))
-        return str(maker.input[0]), number if maker.op_type == "Mul" else 1 / number
+        return str(first), number if maker.op_type == "Mul" else 1 / number
 
-    def halves(self, rows: str, split: str) -> bool:
-        """Whether [batch, sequence, width] stands against [batch, sequence, heads, width of each], not other axes."""
-        whole, parts = self.dims.get(rows, []), self.dims.get(split, [])
-        same = all(0 in pair or pair[0] == pair[1] for pair in zip(whole[:2], parts[:2], strict=False))
-        return len(whole) == AXES - 1 and len(parts) == AXES and same
+    def between(self, starts: Sequence[str], end: Any, outside: Iterable[str]) -> tuple[Any, ...]:
+        """Return the nodes from those that make `starts` to the last, in order, without what others need.
 
-    def between(self, starts: Sequence[str], end: Any) -> tuple[Any, ...]:
-        """Return the nodes from those that make `starts` to the last, in order; none if others take what they make."""
+        `outside`: values that are needed whatever becomes of the nodes.
+        """
         ahead: set[str] = set()
         forward = []
         for node in self.nodes:
             if node.output[0] in starts or ahead.intersection(node.input):
                 ahead.update(node.output)
                 forward.append(node)
-        wanted = set(end.output)
-        found = []
+        wanted, others = set(end.output), set(outside)
+        found: list[Any] = []
         for node in reversed(forward):
-            if wanted.intersection(node.output):
+            if not wanted.intersection(node.output):
+                continue
+            inner = {item.output[0] for item in found}
+            takers = self.takers[node.output[0]] if node is not end else []
+            if others.intersection(node.output) or any(
+                taker is None or taker.output[0] not in inner for taker in takers
+            ):
+                others.update(node.input)
+            else:
                 wanted.update(node.input)
                 found.append(node)
-        inner = {node.output[0] for node in found}
-        for node in found:
-            outside = any(taker is None or taker.output[0] not in inner for taker in self.takers[node.output[0]])
-            if outside and node.output[0] != end.output[0]:
-                return ()
         return tuple(reversed(found))
 
 
