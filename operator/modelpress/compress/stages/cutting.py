@@ -36,7 +36,7 @@ ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class Untouched(BasePruningFunc):  # type: ignore[misc]
-    """A recurrent layer keeps its widths: torch-pruning follows channels through the simplest LSTM alone.
+    """A recurrent layer or cell keeps its widths: torch-pruning follows channels through the simplest LSTM alone.
 
     What would have to follow it breaks forward, and so is left alone too.
     """
@@ -49,9 +49,9 @@ class Untouched(BasePruningFunc):  # type: ignore[misc]
         """Do nothing."""
         return layer
 
-    def get_out_channels(self, layer: nn.RNNBase) -> int:
+    def get_out_channels(self, layer: Any) -> int:
         """Return the width of an answer."""
-        return layer.hidden_size * (2 if layer.bidirectional else 1)
+        return int(layer.hidden_size) * (2 if getattr(layer, "bidirectional", False) else 1)
 
     def get_in_channels(self, layer: nn.RNNBase) -> int:
         """Return the width of an input."""
@@ -142,7 +142,7 @@ class Cutter:
                 num_heads={},
                 channel_groups={},
                 output_transform=_flatten,
-                customized_pruners={kind: Untouched() for kind in recurrent.KINDS},
+                customized_pruners={kind: Untouched() for kind in (*recurrent.KINDS, *recurrent.CELLS)},
                 root_module_types=list(ROOTS),
             )
         groups = pruner.DG.get_all_groups(
@@ -195,12 +195,7 @@ def tracing(module: nn.Module) -> Iterator[None]:
 
 
 def _lost(module: nn.Module, error: Exception) -> str:
-    """Return why the tracer got lost: in cells, where each step takes what the one before answered, it does often."""
-    cell = next(((name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.RNNCellBase)), None)
-    if cell is not None:
-        kind = type(cell[1]).__name__
-        advice = "prune with structure Unstructured, or cut whole blocks."
-        return f"Channels cannot be followed through {cell[0]}, of the kind {kind}: {advice}"
+    """Return why the tracer got lost."""
     bound = next((name for name, layer in module.named_modules() if parametrize.is_parametrized(layer)), None)
     if bound is not None:
         return (
