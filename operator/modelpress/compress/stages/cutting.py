@@ -26,6 +26,7 @@ from ..models import ModuleModel
 from . import heads
 from .candidates import Candidate, ChannelGroup
 from .exchanging import UnknownError
+from .following import EndlessError, alike, bounded
 from .selecting import kept_of_all, kept_of_layers, rounded
 
 GLOBAL = "Global"
@@ -66,6 +67,8 @@ class Cutter:
         self.settings = settings
         self.inputs = inputs
         self.shapes = self._shapes(model.module)
+        self.endless = set[str]()
+        """Layers whose channels cannot be followed to an end, and so are left alone."""
 
     def cut(self, module: nn.Module, ignored: set[str], ratio: float, importances: Sequence[torch.Tensor]) -> None:
         """Remove the ratio of the channels in place, least important first. Raises Judged with StageFailed.
@@ -131,12 +134,28 @@ class Cutter:
             parameter.requires_grad_(parameter.is_floating_point())
         attentions = heads.find(module)
         own = {name for item in attentions for name in item.fixed}
+        while True:
+            try:
+                with bounded():
+                    pruner, groups = self._groups(
+                        module, [layers[name] for name in sorted(ignored | own | self.endless)]
+                    )
+                break
+            except EndlessError as error:
+                self.endless |= alike(error.layer, layers)
+        names = {layer: name for name, layer in layers.items()}
+        channels = [ChannelGroup.of(pruner, group, names) for group in groups]
+        usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
+        return [*(item for item in channels if item is not None), *usable]
+
+    def _groups(self, module: nn.Module, ignored: list[nn.Module]) -> tuple[Any, list[Any]]:
+        """Return torch-pruning's pruner, and the layers that depend on each other. Raises EndlessError."""
         with recurrent.as_single_steps():
             pruner = torch_pruning.BasePruner(
                 module,
                 example_inputs=tuple(self.inputs[spec.name] for spec in self.model.signature.inputs),
                 importance=torch_pruning.importance.MagnitudeImportance(),
-                ignored_layers=[layers[name] for name in sorted(ignored | own)],
+                ignored_layers=ignored,
                 in_channel_groups={},  # the defaults are shared between all pruners of a process
                 out_channel_groups={},
                 num_heads={},
@@ -145,13 +164,8 @@ class Cutter:
                 customized_pruners={kind: Untouched() for kind in (*recurrent.KINDS, *recurrent.CELLS)},
                 root_module_types=list(ROOTS),
             )
-        groups = pruner.DG.get_all_groups(
-            ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
-        )
-        names = {layer: name for name, layer in layers.items()}
-        channels = [ChannelGroup.of(pruner, group, names) for group in groups]
-        usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
-        return [*(item for item in channels if item is not None), *usable]
+        roots = {"ignored_layers": pruner.ignored_layers, "root_module_types": pruner.root_module_types}
+        return pruner, list(pruner.DG.get_all_groups(**roots))
 
     def _answers(self, module: nn.Module) -> list[torch.Tensor]:
         module.eval()
