@@ -189,6 +189,16 @@ def test_auroc_tells_scores_apart_that_softmax_rounds_to_one() -> None:
     assert odds[0, 1] == pytest.approx(-900) and odds[0, 0] == pytest.approx(900 - numpy.log(2))
 
 
+@pytest.mark.parametrize("kind", ["accuracy", "f1", "auroc"])
+def test_masks_of_one_channel_are_of_two_classes_whether_or_not_labels_have_the_channel(kind: str) -> None:
+    scores = RANDOM.normal(size=(20, 1, 6, 7)).astype(numpy.float32)
+    labels = (scores + RANDOM.normal(size=scores.shape) > 0).astype(numpy.int64)
+    with_it, without = (scored(a_metric(kind), scores, scores, truth) for truth in (labels, labels[:, 0]))
+    assert without == with_it
+    if kind == "accuracy":
+        assert without.original == pytest.approx(float(((scores > 0) == labels).mean()))
+
+
 def test_auroc_of_one_class_cannot_be_told() -> None:
     scores = RANDOM.normal(size=(40, 2)).astype(numpy.float32)
     with pytest.raises(Judged, match="each class needs samples") as caught:
