@@ -404,7 +404,10 @@ def dataset_format(dataset: Dataset) -> DatasetFormat:
         return DatasetFormat(ending)
     except ValueError:
         known = ", ".join(DatasetFormat)
-        raise ValueError(f"the ending of {dataset.uri} does not tell its format: set it to one of {known}") from None
+        raise ValueError(
+            f"the ending of {dataset.uri} tells none of the formats {known}: write the file as one of them, or, if it "
+            "is one, set format"
+        ) from None
 
 
 def input_dtype(tensor: TensorSpec, source_format: SourceFormat) -> str | None:

@@ -12,7 +12,8 @@ from .base import ApiType, Fraction, rules
 from .data import Dataset
 from .fields import Entrypoint, Name
 
-MetricName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z][A-Za-z0-9_]*$")]
+METRIC_NAME_LIMIT = 40
+MetricName = Annotated[str, Field(min_length=1, max_length=METRIC_NAME_LIMIT, pattern=r"^[a-z][A-Za-z0-9_]*$")]
 
 SIZE_METRIC = "size"
 """Bytes on disk of everything that the server must load. Lower is better. Always measured."""

@@ -38,7 +38,7 @@ from .pairs import as_mapping
     "metrics",
     multiple=True,
     metavar="TYPE[:NAME=VALUE,…]",
-    help="Without a YAML file: measure this, accuracy say, or agreement:kind=cosine. Repeatable.",
+    help="Without a YAML file: measure this: accuracy, agreement:kind=cosine, f1:target=COLUMN. Repeatable.",
 )
 @click.option(
     "--map",

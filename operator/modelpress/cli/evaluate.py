@@ -19,7 +19,7 @@ from .ending import ended, log_option
     "metrics",
     multiple=True,
     metavar="TYPE[:NAME=VALUE,…]",
-    help="Measure this instead, accuracy say, or agreement:kind=cosine. Repeatable.",
+    help="Measure this instead, accuracy say, agreement:kind=cosine, or f1:target=COLUMN,output=NAME. Repeatable.",
 )
 @click.option("--source", help="Folder or URL of the code that metrics of type entrypoint are functions of; it is run.")
 @click.option("--batch-size", "batch_sizes", multiple=True, type=click.IntRange(1, 4096), help="Repeatable.")

@@ -21,6 +21,7 @@ from modelpress.api.reasons import Reason
 from .errors import Judged
 
 KINDS: tuple[Any, ...] = (nn.LSTM, nn.GRU, nn.RNN)
+CELLS: tuple[Any, ...] = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 GATES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN_TANH": (0,), "RNN_RELU": (0,)}
 )
@@ -61,17 +62,17 @@ def as_operators(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_single_steps() -> Iterator[None]:
-    """Let each recurrent layer be one step of autograd's graph, whatever it answers, so that dependencies between the
-    layers around it can be traced."""
-    with _replaced(_step):
+    """Let each recurrent layer and cell be one step of autograd's graph, whatever it answers, so that dependencies
+    between the layers around it can be traced."""
+    with _replaced(_step), _replaced(_cell_step, CELLS):
         yield
 
 
 @contextlib.contextmanager
-def _replaced(forward: Callable[..., Any]) -> Iterator[None]:
-    before = {kind: kind.forward for kind in KINDS}
+def _replaced(forward: Callable[..., Any], kinds: tuple[Any, ...] = KINDS) -> Iterator[None]:
+    before = {kind: kind.forward for kind in kinds}
     try:
-        for kind in KINDS:
+        for kind in kinds:
             kind.forward = forward
         yield
     finally:
@@ -188,6 +189,13 @@ def _step(layer: Any, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor
     shapes += [(layer.num_layers * directions, *batch, hidden)] * (2 if layer.mode == "LSTM" else 1)
     answers, *states = _Step.apply(input, layer.weight_hh_l0, shapes)  # type: ignore[no-untyped-call]
     return answers, tuple(states) if layer.mode == "LSTM" else states[0]
+
+
+def _cell_step(cell: Any, input: torch.Tensor, hx: Any = None) -> Any:
+    """Answer in the shapes of a cell's forward, in one step; what it remembers is not followed."""
+    shape = (*input.shape[:-1], cell.hidden_size)
+    states = _Step.apply(input, cell.weight_hh, [shape] * 2)  # type: ignore[no-untyped-call]
+    return states if isinstance(cell, nn.LSTMCell) else states[0]
 
 
 class _Step(torch.autograd.Function):

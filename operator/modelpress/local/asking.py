@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelpress.api.data import Dataset
+from modelpress.api.data import Dataset, DatasetFormat
 from modelpress.api.names import MODEL_NAME_LIMIT
 from modelpress.api.roles import LEARNING_ROLES, all_datasets
 from modelpress.api.spec import CompressedModelSpec
@@ -117,27 +117,42 @@ def searched(objective: str) -> dict[str, Any]:
 
 
 def _with_data(spec: dict[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
-    """Return `spec` with the datasets at other places; how they are read stays as it was."""
-    learning = {role: {"uri": located_uri(place)} for role, place in data.items() if role in LEARNING_ROLES}
+    """Return `spec` with the datasets at other places; how columns are read stays as it was."""
+    learning = {role: place for role, place in data.items() if role in LEARNING_ROLES}
     if learning:
         compression = dict(spec.get("compression") or {})
         given = dict(compression.get("data") or {})
-        compression["data"] = given | {role: (given.get(role) or {}) | place for role, place in learning.items()}
+        compression["data"] = given | {role: _elsewhere(given.get(role), place) for role, place in learning.items()}
         spec = spec | {"compression": compression}
     if "test" in data:
         evaluation = dict(spec.get("evaluation") or {})
-        evaluation["test"] = (evaluation.get("test") or {}) | {"uri": located_uri(data["test"])}
+        evaluation["test"] = _elsewhere(evaluation.get("test"), data["test"])
         spec = spec | {"evaluation": evaluation}
     return spec
+
+
+def _elsewhere(given: Any, place: str) -> Any:
+    """Return a dataset at another place: the digest was that of the file before, and so was the format, if the ending
+    of the new one tells it."""
+    if given is not None and not isinstance(given, dict):
+        return given  # the parser says what is wrong with it
+    told = Path(place).suffix.lower().removeprefix(".") in set(DatasetFormat)
+    kept = {key: value for key, value in (given or {}).items() if key != "digest" and not (told and key == "format")}
+    return kept | {"uri": located_uri(place)}
 
 
 def _parsed(spec: dict[str, Any], where: str) -> CompressedModelSpec:
     try:
         return CompressedModelSpec.model_validate(spec)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, item['loc']))}: {_mistake(item)}" for item in error.errors()]
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise AskedError(f"{where}the spec is not valid: {'; '.join(found[:SHOWN])}{more}.") from error
+        raise AskedError(f"{where}the spec is not valid: {mistakes(error)}.") from error
+
+
+def mistakes(error: ValidationError) -> str:
+    """Return which fields are wrong, and how, for the end of a sentence."""
+    found = [f"{'.'.join(map(str, item['loc']))}: {_mistake(item)}" for item in error.errors()]
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{'; '.join(found[:SHOWN])}{more}"
 
 
 def _mistake(item: Mapping[str, Any]) -> str:

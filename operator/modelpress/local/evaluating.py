@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modelpress.api import gates
 from modelpress.api.compression import TIMEOUT
 from modelpress.api.data import Dataset, mapped
@@ -29,7 +31,7 @@ from modelpress.store.report import Report
 from . import judging, steps
 from .artifact import Artifact
 from .asked_error import AskedError
-from .asking import measured
+from .asking import measured, mistakes
 from .making import Made
 from .places import located_uri
 from .steps import Tell
@@ -103,7 +105,10 @@ def asked(before: Report, question: Question) -> Evaluation:
         twice = [name for name in called if called.count(name) > 1]
         if twice:
             raise AskedError(f"--metric {twice[0]} is named twice.")
-        changes["metrics"] = tuple(Metric.model_validate(one) for one in wanted)
+        try:
+            changes["metrics"] = tuple(Metric.model_validate(one) for one in wanted)
+        except ValidationError as error:
+            raise AskedError(f"--metric is not valid: {mistakes(error)}.") from error
         kept = {gate.metric for gate in found.gates or ()} - {metric.name for metric in found.metrics or ()}
         names = kept | {*called}
         changes["gates"] = tuple(gate for gate in found.gates or () if gate.metric in names)

@@ -343,3 +343,15 @@ def test_an_encoder_with_a_decoder_asks_for_what_the_decoder_takes(tmp_path: Pat
     asked = question(2, 7) | {"decoder_input_ids": question(2, 3)["input_ids"]}
     (answer,) = found.run(asked).values()
     np.testing.assert_allclose(answer, expected(model, "FeatureExtraction", asked), atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["FeatureExtraction", "SentenceEmbedding"])
+def test_an_encoder_that_was_saved_without_its_decoder_is_a_model_of_its_own(task: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=90, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    model = transformers.T5EncoderModel(config).eval()
+    model.save_pretrained(tmp_path)
+    found = transformers_source.load(source(task), tmp_path, tmp_path)
+    inputs = question(3, 11)
+    (answer,) = found.run(inputs).values()
+    np.testing.assert_allclose(answer, expected(model, task, inputs), atol=1e-5)

@@ -67,6 +67,17 @@ def test_data_of_the_command_line_keeps_how_the_file_reads_it(tmp_path: Path) ->
     assert (found.uri, found.inputs) == (f"file://{tmp_path}/other.npz", {"x": "picture"})
 
 
+@pytest.mark.parametrize(("place", "kept"), [("other.npz", None), ("other", "parquet")])
+def test_data_of_the_command_line_is_not_what_the_digest_was_of(tmp_path: Path, place: str, kept: str | None) -> None:
+    test = {"uri": "test.bin", "digest": f"sha256:{'0' * 64}", "format": "parquet", "targets": {"y": "truth"}}
+    spec = whole(evaluation={"test": test}) | {}
+    spec["spec"]["compression"] = {"stages": [{"quantize": {"preset": "INT8_DYNAMIC"}}], "data": {"train": test}}
+    given = {"test": str(tmp_path / place), "train": str(tmp_path / place)}
+    for found in from_file(written(tmp_path, spec), given, {}).datasets().values():
+        assert found.uri == f"file://{tmp_path}/{place}"
+        assert (found.digest, found.format, found.targets) == (None, kept, {"y": "truth"})
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [

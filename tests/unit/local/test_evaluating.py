@@ -70,3 +70,16 @@ def test_metrics_of_the_command_line_take_arguments() -> None:
     for text in ("agreement:cosine", "accuracy:=5", "accuracy:top_k=", "accuracy:top_k=]"):
         with pytest.raises(AskedError, match=r"--metric .* is not of the form TYPE:NAME=VALUE"):
             asked(full_report(), Question(metrics=(text,)))
+
+
+def test_metrics_of_the_command_line_name_their_output_and_the_column_of_the_truth() -> None:
+    wanted = ("mse:output=price,target=paid", "accuracy:top_k=5,target=b.2", f"f1:target={'long_' * 10}")
+    found = asked(full_report(), Question(metrics=wanted)).metrics or ()
+    assert [metric.name for metric in found] == ["mse_price_paid", "accuracy_5_b_2", f"f1_{'long_' * 10}"[:40]]
+    assert [(metric.output, metric.target, metric.args) for metric in found] == [
+        ("price", "paid", None),
+        (None, "b.2", {"top_k": 5}),
+        (None, "long_" * 10, None),
+    ]
+    with pytest.raises(AskedError, match="--metric is not valid: target: String should match"):
+        asked(full_report(), Question(metrics=("f1:target=no column!",)))

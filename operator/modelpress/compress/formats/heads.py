@@ -32,6 +32,8 @@ MODEL = "model"
 """What a Transformer calls the model that it wraps."""
 BARE = "AutoModel"
 """Builds models without a head."""
+ENCODER = "AutoModelForTextEncoding"
+"""Builds the encoder alone of what has a decoder too."""
 HEADS: Mapping[SourceTask, Head] = MappingProxyType(
     {
         SourceTask.FEATURE_EXTRACTION: Head(BARE, "last_hidden_state"),

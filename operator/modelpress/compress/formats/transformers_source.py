@@ -20,7 +20,7 @@ from ..errors import Judged
 from ..models import ModuleModel
 from ..signature import BATCH, Signature
 from .files import refuse_hollow
-from .heads import BARE, HEADS, Transformer, answers, simplify_mask
+from .heads import BARE, ENCODER, HEADS, Transformer, answers, simplify_mask
 from .pooling import Pooling, read_json
 from .weights import some
 
@@ -64,7 +64,7 @@ def load(source: Source, folder: Path, _scratch: Path) -> ModuleModel:
                 Reason.INVALID_SPEC,
                 f"source.outputs names {spec.name}: a transformer with task {source.task} answers {head.output}.",
             )
-    model = _pretrained(folder, head.auto_class)
+    model = _pretrained(folder, ENCODER if head.auto_class == BARE and _encoder_alone(folder) else head.auto_class)
     wanted = str(getattr(model, "main_input_name", INPUTS[0]))
     if wanted not in {spec.name for spec in signature.inputs}:
         raise Judged(
@@ -160,6 +160,16 @@ def _trained(folder: Path) -> str:
     """Return what the folder says that its weights are, for the end of a sentence."""
     named = read_json(folder / CONFIG).get("architectures")
     return f", and {CONFIG} says that the weights are those of {', '.join(map(str, named))}" if named else ""
+
+
+def _encoder_alone(folder: Path) -> bool:
+    """Return whether the folder says that its weights are those of the encoder of a model that has a decoder too."""
+    from transformers.models.auto import modeling_auto  # noqa: PLC0415 - takes seconds, for this format alone
+
+    config = read_json(folder / CONFIG)
+    kind, classes = config["model_type"], list(config.get("architectures") or ())
+    encoder = modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(kind)
+    return classes == [encoder] and encoder != modeling_auto.MODEL_MAPPING_NAMES.get(kind)
 
 
 def _inputs(source: Source) -> tuple[TensorSpec, ...]:

@@ -62,8 +62,11 @@ def align(scores: Array, labels: Array, output: str, ignored: int | None = None)
 
 
 def is_single(scores: Array, labels: Array) -> bool:
-    """Return whether an output has one score for each label, where two classes need no more."""
-    return scores.shape in (labels.shape, (*labels.shape, 1))
+    """Return whether an output has one score for each label, where two classes need no more.
+
+    A mask of one channel has too, [batch, 1, height, width].
+    """
+    return scores.shape in (labels.shape, (*labels.shape, 1), (*labels.shape[:1], 1, *labels.shape[1:]))
 
 
 def is_one_hot(labels: Array) -> bool:

@@ -104,6 +104,8 @@ class Scorer:
 
     def _of_all(self, original: Array, result: Array, told: Array | slice, units: Units, seed: int) -> MetricFigure:
         """Return a metric that is no mean over samples."""
+        if self.metric.type is MetricType.AUROC and original.shape[1] > 2 and not ranking.are_probabilities(original):
+            original, result = ranking.against_rest(original), ranking.against_rest(result)
         before, after = self._statistic(original, told), self._statistic(result, told)
         every = numpy.arange(len(result))
         values = before(every), after(every)

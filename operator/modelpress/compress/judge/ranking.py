@@ -27,6 +27,30 @@ def auroc(scores: Array, labels: Array) -> float:
     return float(numpy.mean(told)) if told else float("nan")
 
 
+def against_rest(scores: Array) -> Array:
+    """Return by how much each class's score is above those of all others together, float64: the log odds of softmax.
+
+    `scores` (samples, classes, positions), before softmax: what is added to all classes of a sample changes no answer,
+    so scores of different samples cannot be compared as they are.
+    """
+    scores = scores.astype(numpy.float64)
+    best = scores.argmax(axis=1)[:, None]
+    others = scores.copy()
+    numpy.put_along_axis(others, best, -numpy.inf, axis=1)
+    highest = others.max(axis=1, keepdims=True)
+    rest = highest + numpy.log(numpy.exp(others - highest).sum(axis=1, keepdims=True))
+    top = numpy.take_along_axis(scores, best, axis=1)
+    shares = numpy.minimum(scores - numpy.logaddexp(top, rest), numpy.log(0.5))  # none but the best has more than half
+    odds: Array = shares - numpy.log1p(-numpy.exp(shares))
+    numpy.put_along_axis(odds, best, top - rest, axis=1)
+    return odds
+
+
+def are_probabilities(scores: Array) -> bool:
+    """Return whether all scores are in 0…1, as torchmetrics tells probabilities from what softmax makes such."""
+    return bool(scores.size == 0 or (scores.min() >= 0 and scores.max() <= 1))
+
+
 def r2(answers: Array, truth: Array) -> float:
     """Return the coefficient of determination, averaged over the outputs' elements; both are (samples, elements).
 

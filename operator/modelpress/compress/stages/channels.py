@@ -59,6 +59,7 @@ class Pruning:
         self.asked = select(settings.ignore, layers, "layer", nested=True)
         self.fixed = self.asked
         self.mixed = set[str]()
+        self.endless = set[str]()
         self.turned = sorted({name for name, layer in model.module.named_modules() if turned(layer)} - self.asked)
         self.amount = settings.amount or PruneAmount()
         self.counted = next((key for key in self._counts() if getattr(self.amount, key) is not None), None)
@@ -93,6 +94,7 @@ class Pruning:
         before = copy.deepcopy(self.model.module) if self.settings.reconstruct else None
         kept = kept_by(cut, before) if before is not None else {}
         cut(self.model.module)
+        self.endless |= cutter.endless
         if not cutter.fits(self.model.module):
             raise Judged(
                 Reason.STAGE_FAILED,
@@ -110,6 +112,11 @@ class Pruning:
             self.context.notes.append(
                 "Left alone, because forward puts their channels into another order than that in which the next layer "
                 f"is followed: {', '.join(sorted(self.mixed)[:8])}."
+            )
+        if self.endless:
+            self.context.notes.append(
+                "Left alone, because their channels come to no end where they are followed (halves of them change "
+                f"places, say): {', '.join(sorted(self.endless)[:8])}."
             )
         if self.turned:
             self.context.notes.append(f"Left alone, {self.unfollowed()}.")

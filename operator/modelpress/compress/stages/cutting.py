@@ -26,6 +26,7 @@ from ..models import ModuleModel
 from . import heads
 from .candidates import Candidate, ChannelGroup
 from .exchanging import UnknownError
+from .following import EndlessError, alike, bounded
 from .selecting import kept_of_all, kept_of_layers, rounded
 
 GLOBAL = "Global"
@@ -36,7 +37,7 @@ ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class Untouched(BasePruningFunc):  # type: ignore[misc]
-    """A recurrent layer keeps its widths: torch-pruning follows channels through the simplest LSTM alone.
+    """A recurrent layer or cell keeps its widths: torch-pruning follows channels through the simplest LSTM alone.
 
     What would have to follow it breaks forward, and so is left alone too.
     """
@@ -49,9 +50,9 @@ class Untouched(BasePruningFunc):  # type: ignore[misc]
         """Do nothing."""
         return layer
 
-    def get_out_channels(self, layer: nn.RNNBase) -> int:
+    def get_out_channels(self, layer: Any) -> int:
         """Return the width of an answer."""
-        return layer.hidden_size * (2 if layer.bidirectional else 1)
+        return int(layer.hidden_size) * (2 if getattr(layer, "bidirectional", False) else 1)
 
     def get_in_channels(self, layer: nn.RNNBase) -> int:
         """Return the width of an input."""
@@ -66,6 +67,8 @@ class Cutter:
         self.settings = settings
         self.inputs = inputs
         self.shapes = self._shapes(model.module)
+        self.endless = set[str]()
+        """Layers whose channels cannot be followed to an end, and so are left alone."""
 
     def cut(self, module: nn.Module, ignored: set[str], ratio: float, importances: Sequence[torch.Tensor]) -> None:
         """Remove the ratio of the channels in place, least important first. Raises Judged with StageFailed.
@@ -131,27 +134,38 @@ class Cutter:
             parameter.requires_grad_(parameter.is_floating_point())
         attentions = heads.find(module)
         own = {name for item in attentions for name in item.fixed}
+        while True:
+            try:
+                with bounded():
+                    pruner, groups = self._groups(
+                        module, [layers[name] for name in sorted(ignored | own | self.endless)]
+                    )
+                break
+            except EndlessError as error:
+                self.endless |= alike(error.layer, layers)
+        names = {layer: name for name, layer in layers.items()}
+        channels = [ChannelGroup.of(pruner, group, names) for group in groups]
+        usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
+        return [*(item for item in channels if item is not None), *usable]
+
+    def _groups(self, module: nn.Module, ignored: list[nn.Module]) -> tuple[Any, list[Any]]:
+        """Return torch-pruning's pruner, and the layers that depend on each other. Raises EndlessError."""
         with recurrent.as_single_steps():
             pruner = torch_pruning.BasePruner(
                 module,
                 example_inputs=tuple(self.inputs[spec.name] for spec in self.model.signature.inputs),
                 importance=torch_pruning.importance.MagnitudeImportance(),
-                ignored_layers=[layers[name] for name in sorted(ignored | own)],
+                ignored_layers=ignored,
                 in_channel_groups={},  # the defaults are shared between all pruners of a process
                 out_channel_groups={},
                 num_heads={},
                 channel_groups={},
                 output_transform=_flatten,
-                customized_pruners={kind: Untouched() for kind in recurrent.KINDS},
+                customized_pruners={kind: Untouched() for kind in (*recurrent.KINDS, *recurrent.CELLS)},
                 root_module_types=list(ROOTS),
             )
-        groups = pruner.DG.get_all_groups(
-            ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
-        )
-        names = {layer: name for name, layer in layers.items()}
-        channels = [ChannelGroup.of(pruner, group, names) for group in groups]
-        usable = [item for item in attentions if not ignored & item.layers and item.width > 1]
-        return [*(item for item in channels if item is not None), *usable]
+        roots = {"ignored_layers": pruner.ignored_layers, "root_module_types": pruner.root_module_types}
+        return pruner, list(pruner.DG.get_all_groups(**roots))
 
     def _answers(self, module: nn.Module) -> list[torch.Tensor]:
         module.eval()
@@ -195,12 +209,7 @@ def tracing(module: nn.Module) -> Iterator[None]:
 
 
 def _lost(module: nn.Module, error: Exception) -> str:
-    """Return why the tracer got lost: in cells, where each step takes what the one before answered, it does often."""
-    cell = next(((name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.RNNCellBase)), None)
-    if cell is not None:
-        kind = type(cell[1]).__name__
-        advice = "prune with structure Unstructured, or cut whole blocks."
-        return f"Channels cannot be followed through {cell[0]}, of the kind {kind}: {advice}"
+    """Return why the tracer got lost."""
     bound = next((name for name, layer in module.named_modules() if parametrize.is_parametrized(layer)), None)
     if bound is not None:
         return (

@@ -23,6 +23,7 @@ from modelpress.compress.errors import Judged
 from modelpress.compress.judge.arguments import check_arguments
 from modelpress.compress.judge.classes import align
 from modelpress.compress.judge.metrics import Scorer
+from modelpress.compress.judge.ranking import against_rest
 from modelpress.compress.judge.resampling import UNSEEN
 
 RANDOM = numpy.random.default_rng(11)
@@ -160,13 +161,13 @@ def test_unusable_arguments_are_refused(metric: EffectiveMetric, says: str) -> N
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_auroc_is_torchmetrics(classes: int) -> None:
-    scores = RANDOM.integers(0, 12, (300, classes)).astype(numpy.float32)  # with ties
+    scores = RANDOM.integers(0, 12, (300, classes)).astype(numpy.float32) / 16  # with ties
     labels = RANDOM.integers(0, classes, 300)
     figure = scored(a_metric("auroc"), scores, scores[:, ::-1].copy(), labels)
     if classes == 2:
         wanted = binary_auroc(torch.from_numpy(scores[:, 1] - scores[:, 0]).sigmoid(), torch.from_numpy(labels))
     else:
-        wanted = multiclass_auroc(torch.from_numpy(scores / 12), torch.from_numpy(labels), num_classes=classes)
+        wanted = multiclass_auroc(torch.from_numpy(scores), torch.from_numpy(labels), num_classes=classes)
     assert figure.original == pytest.approx(float(wanted), abs=1e-6)
     assert figure.higher_is_better and 0 < figure.standard_error < 0.1
 
@@ -180,6 +181,33 @@ def test_figures_tell_where_their_metric_ends(kind: str, ends: tuple[float | Non
     truth = RANDOM.integers(0, 2, 40) if kind in {"auroc", "f1"} else scores
     figure = scored(a_metric(kind), scores, scores, truth)
     assert (figure.least, figure.most) == ends
+
+
+def test_auroc_of_class_scores_before_softmax_is_that_of_what_softmax_makes_of_them() -> None:
+    scores = (RANDOM.normal(size=(300, 4)) * 3).astype(numpy.float32)
+    labels = (scores + RANDOM.normal(size=scores.shape) * 3).argmax(axis=1)
+    shifted = scores + RANDOM.normal(size=(300, 1)).astype(numpy.float32) * 10  # which changes no probability
+    figure = scored(a_metric("auroc"), scores, shifted, labels)
+    wanted = multiclass_auroc(torch.from_numpy(scores).double().softmax(1), torch.from_numpy(labels), num_classes=4)
+    assert figure.original == pytest.approx(float(wanted), abs=1e-6)
+    assert figure.compressed == pytest.approx(figure.original, abs=1e-4)
+
+
+def test_auroc_tells_scores_apart_that_softmax_rounds_to_one() -> None:
+    scores = numpy.array([[900.0, 0, 0], [800.0, 0, 0], [0, 900.0, 0], [0, 0, 900.0]])
+    odds = against_rest(scores[:, :, None])[..., 0]
+    assert odds[0, 0] > odds[1, 0] and numpy.isfinite(odds).all()
+    assert odds[0, 1] == pytest.approx(-900) and odds[0, 0] == pytest.approx(900 - numpy.log(2))
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "f1", "auroc"])
+def test_masks_of_one_channel_are_of_two_classes_whether_or_not_labels_have_the_channel(kind: str) -> None:
+    scores = RANDOM.normal(size=(20, 1, 6, 7)).astype(numpy.float32)
+    labels = (scores + RANDOM.normal(size=scores.shape) > 0).astype(numpy.int64)
+    with_it, without = (scored(a_metric(kind), scores, scores, truth) for truth in (labels, labels[:, 0]))
+    assert without == with_it
+    if kind == "accuracy":
+        assert without.original == pytest.approx(float(((scores > 0) == labels).mean()))
 
 
 def test_auroc_of_one_class_cannot_be_told() -> None:
