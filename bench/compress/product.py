@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from modelpress.api.asked import compress_task
 from modelpress.api.durations import seconds
 from modelpress.api.results import Progress
 from modelpress.api.stages import Stage
 from modelpress.compress.facts import CompressionFacts
 from modelpress.compress.layout import COMPRESSED, FACTS, ORIGINAL, Layout
 from modelpress.compress.run import Compression
-from modelpress.local import asking, making
+from modelpress.local import asking
 
 RECIPES = Path(__file__).parent / "recipes"
 START = "bench://"
@@ -70,7 +71,7 @@ def press(
     asked = asking.from_file(RECIPES / f"{recipe}.yaml", {}, {START: f"{prepared}/"})
     stages = tuple(_shortened(stage, epochs) for stage in asked.spec.compression.recipe)
     compression = asked.spec.compression.model_copy(update={"seed": seed, "stages": stages})
-    asked = asking.Asked(asked.name, asked.spec.model_copy(update={"compression": compression}))
+    spec = asked.spec.model_copy(update={"compression": compression})
     layout = Layout(
         source=prepared / "source",
         data=prepared / "data",
@@ -81,7 +82,7 @@ def press(
     )
     for folder in (layout.out, layout.scratch):
         folder.mkdir(parents=True)
-    task = making.compress_task(asked, seconds("24h"))
+    task = compress_task(spec, seconds("24h"))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         facts = Compression(task, layout, report).run()
     shutil.rmtree(layout.scratch)

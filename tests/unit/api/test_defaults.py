@@ -55,7 +55,7 @@ def test_a_zero_or_false_that_is_set_is_no_gap() -> None:
 def test_the_format_of_a_dataset_follows_from_its_ending() -> None:
     assert with_defaults(Dataset(uri="s3://data/a.b/test.parquet")).format is DatasetFormat.PARQUET
     assert with_defaults(Dataset(uri="s3://data/test.bin", format=DatasetFormat.NPZ)).format is DatasetFormat.NPZ
-    with pytest.raises(ValueError, match="does not tell its format"):
+    with pytest.raises(ValueError, match="tells none of the formats npz, safetensors, parquet, jsonl"):
         with_defaults(Dataset(uri="s3://data/test.bin"))
 
 
