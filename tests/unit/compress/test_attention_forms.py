@@ -13,6 +13,7 @@ import torch
 from tests.unit.compress.conftest import MakeContext
 from tests.unit.compress.test_attention import fused, operators
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from modelpress.api.source import TensorSpec
 from modelpress.compress import graph
@@ -164,6 +165,41 @@ def test_masks_of_either_sense_may_stand_beside_each_other(tmp_path: Path, make_
         tokens = np.random.default_rng(0).standard_normal((2, 7, 16)).astype(np.float32)
         asked = {"tokens": tokens, "kept_mask": kept, "lost_mask": lost}
         assert np.abs(graph.run(session, asked)["hidden"] - model.run(asked)["hidden"]).max() < 1e-5
+
+
+class OfBert(nn.Module):
+    """BERT when nobody gives it types of tokens: it looks them up in a table, by position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = BertConfig(
+            vocab_size=50,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=32,
+            attn_implementation="eager",
+        )
+        self.encoder = BertModel(config, add_pooling_layer=False)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Both [batch, sequence] → [batch, sequence, 32]."""
+        found: torch.Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return found
+
+
+def test_attention_is_found_where_shapes_of_rows_are_not_known(tmp_path: Path, make_context: MakeContext) -> None:
+    specs = [
+        TensorSpec(name=name, shape=("batch", "sequence"), dtype="int64") for name in ("input_ids", "attention_mask")
+    ]
+    model, after = both(OfBert(), Signature(tuple(specs), HIDDEN), tmp_path, make_context())
+    assert operators(after.path)["If"] == 2
+    asked = {"input_ids": np.arange(20).reshape(2, 10), "attention_mask": np.ones((2, 10), np.int64)}
+    for kept in (10, 4):
+        asked["attention_mask"][1, kept:] = 0
+        found = graph.run(graph.open_session(after.path), asked)["hidden"]
+        assert np.abs(found - model.run(asked)["hidden"]).max() < 1e-4
 
 
 def test_sums_and_normalizations_behind_what_is_fused_stay_apart(tmp_path: Path, make_context: MakeContext) -> None:

@@ -25,7 +25,9 @@ SPLIT = (B, S, H, W)
         (("batch", "sequence", 32), (UNKNOWN, 32), ((OUTER, INNER), (WHOLE,))),
         (("batch", "sequence", 32), ("batch", "sequence", 1, 32), (B, S, (), (WHOLE,))),
         (("batch", 8, 32), (UNKNOWN, 4, 4, 8), None),
-        (("batch", "sequence", 32), (UNKNOWN, UNKNOWN, 4, 8), None),
+        ((UNKNOWN, UNKNOWN, 32), ("batch", "sequence", UNKNOWN, 8), SPLIT),
+        (("batch", "sequence", 32), (UNKNOWN, UNKNOWN, 4, 8), SPLIT),
+        (("batch", "sequence", 32), ("sequence", UNKNOWN, 4, 8), None),
         (("batch", "sequence", UNKNOWN), ("batch", "sequence", 4, 8), None),
     ],
 )
@@ -34,6 +36,14 @@ def test_parts_of_rows_are_followed_through_a_reshape(
 ) -> None:
     found = Layout.of_rows(rows).reshaped(made)
     assert (found and found.axes) == axes
+
+
+def test_names_of_axes_are_learned_from_a_reshape() -> None:
+    split = Layout.of_rows((UNKNOWN, UNKNOWN, 32)).reshaped(("batch", "sequence", UNKNOWN, 8))
+    assert split is not None
+    joined = split.reshaped(("batch", "sequence", UNKNOWN))
+    assert joined is not None
+    assert joined.axes == (B, S, (HEADS, WIDTH))
 
 
 def test_heads_are_put_together_with_the_batch_and_taken_apart_again() -> None:

@@ -46,17 +46,19 @@ class Layout:
         """Return the layout with axes of other lengths, None if it cannot be told.
 
         Parts go to axes from either end, as long as lengths are known to be the same; what is left in between is one
-        axis, or as many as there are parts that nothing is known of.
+        axis, or as many as there are parts, none of which is known to be of another length.
         """
         known = dict(self.lengths)
         first, wanted, parts = _matched(lengths, self.parts, known, (HEADS, WIDTH))
         last, wanted, parts = _matched(wanted[::-1], parts[::-1], known, (WIDTH, HEADS))
         rest, parts = wanted[::-1], parts[::-1]
         middle: list[Axis]
+        pairs = list(zip(parts, rest, strict=True)) if len(rest) == len(parts) else []
         if len(rest) == 1:
             middle = [parts]
-        elif len(rest) == len(parts) and not any(known[part] for part in parts):
+        elif len(rest) == len(parts) and all(UNKNOWN in (known[part], length) for part, length in pairs):
             middle = [(part,) for part in parts]
+            known.update((part, known[part] or length) for part, length in pairs)
         else:
             return None
         return Layout((*first, *middle, *(axis[::-1] for axis in reversed(last))), known)
