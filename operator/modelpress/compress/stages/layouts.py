@@ -52,15 +52,15 @@ class Layout:
         first, wanted, parts = _matched(lengths, self.parts, known, (HEADS, WIDTH))
         last, wanted, parts = _matched(wanted[::-1], parts[::-1], known, (WIDTH, HEADS))
         rest, parts = wanted[::-1], parts[::-1]
-        middle: list[Axis]
-        pairs = list(zip(parts, rest, strict=True)) if len(rest) == len(parts) else []
-        if len(rest) == 1:
-            middle = [parts]
-        elif len(rest) == len(parts) and all(UNKNOWN in (known[part], length) for part, length in pairs):
+        middle: list[Axis] = [parts]
+        if len(rest) != 1:
+            if len(rest) != len(parts):
+                return None
+            for part, length in zip(parts, rest, strict=True):
+                if UNKNOWN not in (known[part], length):
+                    return None
+                known[part] = known[part] or length
             middle = [(part,) for part in parts]
-            known.update((part, known[part] or length) for part, length in pairs)
-        else:
-            return None
         return Layout((*first, *middle, *(axis[::-1] for axis in reversed(last))), known)
 
 
